@@ -1,0 +1,202 @@
+"""The derived quantities that figures, tables and claims share: which cuDNN is the best, ratios, memory, orders, names.
+
+A frame of `rows` here is always the rows of one Selection, so that protocols, suites, batches and numeric classes are
+never mixed in one comparison.
+"""
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+
+import pandas as pd
+
+from analysis.table import sort_key
+
+STRICT = "strict_fp32"
+PROTOCOLS = ("end_to_end", "kernel_only", "authors")
+BEST_CUDNN = "cudnn_best"
+ABLATED = ("im2win_without_prefetch", "im2win_without_vectorized_load", "im2win_without_micro_kernel")
+NOT_MEASURED = "not measured"
+MIB = 2**20
+
+# Algorithm -> its name for people. The order is that of the tables; an algorithm that is not here follows by name.
+LABELS = {
+    "im2col_cublas": "im2col + cuBLAS",
+    "cudnn_best": "best cuDNN",
+    "im2win": "im2win",
+    "direct": "direct",
+    "im2win_base": "im2win, base",
+    "im2win_without_prefetch": "without prefetch",
+    "im2win_without_vectorized_load": "without vectorized load",
+    "im2win_without_micro_kernel": "without micro-kernel",
+    "im2win_fused": "im2win, fused",
+    "im2win_tensor_core": "im2win, tensor cores",
+    "cudnn_implicit_gemm": "cuDNN implicit GEMM",
+    "cudnn_implicit_precomp_gemm": "cuDNN implicit precomputed GEMM",
+    "cudnn_gemm": "cuDNN GEMM",
+    "cudnn_fft": "cuDNN FFT",
+    "cudnn_fft_tiling": "cuDNN FFT tiling",
+    "cudnn_winograd": "cuDNN Winograd",
+    "cudnn_winograd_nonfused": "cuDNN Winograd, non-fused",
+    "cudnn_autotuned": "cuDNN autotuned",
+    "cublas_gemm_ceiling": "cuBLAS GEMM, same shape (ceiling)",
+    "cpu_im2col": "im2col (CPU)",
+    "cpu_torch": "PyTorch (CPU)",
+    "cpu_im2win": "im2win (CPU)",
+    "cpu_direct": "direct (CPU)",
+    "cpu_fft": "FFT (CPU)",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One comparison: everything in it was measured in the same way on the same problems."""
+
+    experiment: str
+    suite: str
+    batch: int
+    protocol: str
+    numerics: str
+
+    def __str__(self) -> str:
+        """Name it for people, e.g. suite paper_table, batch 64, end_to_end, strict_fp32."""
+        return f"suite {self.suite}, batch {self.batch}, {self.protocol}, {self.numerics}"
+
+
+@dataclass(frozen=True)
+class MemoryMetric:
+    """How memory is told: the paper's whole-process peak or, where a table has none, the bytes we counted."""
+
+    column: str
+    label: str
+
+
+PROCESS_PEAK = MemoryMetric("process_peak_bytes", "peak memory of the process")
+COUNTED = MemoryMetric("counted_bytes", "tensors + workspace, counted (no process peak was recorded)")
+
+
+def label(algorithm: str) -> str:
+    """Name an algorithm for people."""
+    return LABELS.get(algorithm, algorithm)
+
+
+def algorithm_order(names: Iterable[str]) -> list[str]:
+    """Order algorithms as LABELS does, unknown ones last by name."""
+    known = list(LABELS)
+    return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def layer_order(names: Iterable[str]) -> list[str]:
+    """Order layers naturally: conv2 before conv10."""
+    return sorted(set(names), key=sort_key)
+
+
+def selections(measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOLS) -> list[Selection]:
+    """List what a table holds, the headline first.
+
+    That is the experiment `paper`, suite `paper_table`, batch 64, the first of `protocols` and strict FP32, as far as
+    they are there; everything else follows in natural order.
+    """
+    columns = ["experiment", "suite", "batch", "protocol", "numerics"]
+    found = [Selection(e, s, int(b), p, n) for e, s, b, p, n in measurements[columns].drop_duplicates().to_numpy()]
+
+    def rank(one: Selection) -> tuple[object, ...]:
+        protocol = protocols.index(one.protocol) if one.protocol in protocols else len(protocols)
+        preferred = (one.experiment != "paper", one.experiment, one.suite != "paper_table", one.suite)
+        return (*preferred, one.batch != 64, one.batch, protocol, one.protocol, one.numerics != STRICT, one.numerics)
+
+    return sorted(found, key=rank)
+
+
+def pick(
+    measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOLS, having: Iterable[str] = ()
+) -> Selection | None:
+    """Choose the first selection that has a row of any algorithm in `having`; without `having`, the very first."""
+    wanted = set(having)
+    for selection in selections(measurements, protocols):
+        if not wanted or wanted & set(rows_of(measurements, selection)["algorithm"]):
+            return selection
+    return None
+
+
+def rows_of(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    """Take the rows of one selection, with the counted bytes beside the measured ones."""
+    keep = pd.Series(True, index=measurements.index)
+    for column, value in zip(("experiment", "suite", "batch", "protocol", "numerics"), astuple(selection), strict=True):
+        keep &= measurements[column] == value
+    rows = measurements[keep].copy()
+    rows[COUNTED.column] = rows["tensor_bytes"] + rows["workspace_bytes"]
+    rows["chosen"] = rows["algorithm"]
+    return rows
+
+
+def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add one row per layer for `cudnn_best`: a copy of the fastest ok cuDNN row, named in the column `chosen`.
+
+    The autotuned cuDNN takes part; of equal times the named algorithm is taken. Where no cuDNN row of a layer is ok,
+    the added row has the status that they share (`failed` where they differ) and all their reasons. ValueError
+    where the rows are of more than one numeric class: those are never mixed in one best.
+    """
+    if rows["numerics"].nunique() > 1:
+        raise ValueError(f"one best over several numeric classes: {', '.join(sorted(rows['numerics'].unique()))}")
+    cudnn = rows[rows["algorithm"].str.startswith("cudnn_") & (rows["algorithm"] != BEST_CUDNN)]
+    if cudnn.empty:
+        return rows
+    added = []
+    for _, group in cudnn.groupby("layer", sort=False):
+        ok = group[group["status"] == "ok"].copy()
+        if ok.empty:
+            best = group.iloc[0].copy()
+            states = set(group["status"])
+            reasons = [f"{name}: {why}" for name, why in zip(group["algorithm"], group["reason"], strict=True)]
+            best["status"] = states.pop() if len(states) == 1 else "failed"
+            best["reason"] = "no cuDNN algorithm ran: " + "; ".join(reasons)
+            best["chosen"] = ""
+        else:
+            ok["autotuned"] = ok["algorithm"] == "cudnn_autotuned"
+            best = ok.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned").iloc[0].copy()
+        best["algorithm"] = BEST_CUDNN
+        added.append(best)
+    return pd.concat([rows, pd.DataFrame(added).astype(rows.dtypes.to_dict())], ignore_index=True)
+
+
+def memory_metric(rows: pd.DataFrame) -> MemoryMetric:
+    """Choose the paper's metric if any ok row has it: a process peak is never compared with counted bytes."""
+    peaks = rows.loc[rows["status"] == "ok", PROCESS_PEAK.column]
+    return PROCESS_PEAK if peaks.notna().any() else COUNTED
+
+
+def values(rows: pd.DataFrame, algorithm: str, column: str) -> pd.Series:
+    """Take the numbers of one algorithm by layer, in natural order; only ok rows that have a number."""
+    ok = rows[(rows["algorithm"] == algorithm) & (rows["status"] == "ok")]
+    numbers = ok.set_index("layer")[column].dropna()
+    return numbers.reindex(layer_order(numbers.index))
+
+
+def ratio(rows: pd.DataFrame, algorithm: str, baseline: str, column: str) -> pd.Series:
+    """Divide an algorithm's numbers by a baseline's, over the layers where both are ok."""
+    return divide(values(rows, algorithm, column), values(rows, baseline, column))
+
+
+def divide(ours: pd.Series, theirs: pd.Series) -> pd.Series:
+    """Divide by layer over the layers that both have, in natural order."""
+    common = layer_order(set(ours.index) & set(theirs.index))
+    return ours.reindex(common) / theirs.reindex(common)
+
+
+def speed_unit(kind: str) -> tuple[str, float]:
+    """Choose the unit of speed for a device and what to multiply TFLOPS with: CPUs are told in GFLOPS."""
+    return ("GFLOPS", 1000.0) if kind == "cpu" else ("TFLOPS", 1.0)
+
+
+def state_of(rows: pd.DataFrame, layer: str, algorithm: str, column: str) -> tuple[float, str, str]:
+    """Give a cell's number (NaN where there is none), its status and its reason."""
+    row = rows[(rows["layer"] == layer) & (rows["algorithm"] == algorithm)]
+    if row.empty:
+        return float("nan"), NOT_MEASURED, f"there is no row for {algorithm} on {layer}"
+    first = row.iloc[0]
+    number = float(first[column])
+    if first["status"] != "ok":
+        return float("nan"), str(first["status"]), str(first["reason"])
+    if number != number:
+        return number, "no number", f"{column} was not recorded"
+    return number, "ok", ""

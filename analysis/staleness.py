@@ -1,0 +1,64 @@
+"""Which numbers of a table are older than today's sources: of the kernel, or of the measuring program."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.series import algorithm_order
+from analysis.table import KEY, POINT_KEY, Archive, ArchiveError
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """What is stale: the keys (KEY values) of the rows to mark, and why, by algorithm."""
+
+    keys: frozenset[tuple[object, ...]]
+    older_kernels: tuple[str, ...]
+    unknown: tuple[str, ...]
+    older_harness: int
+    points: int
+
+
+def read_sources(path: Path) -> dict[str, Any]:
+    """Read today's hashes, {"algorithms": {name: hash}, "harness": hash}. Raises ArchiveError."""
+    way_out = "delete it and run snakemake, which writes it again"
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        wrong = "the file of today's source hashes is missing"
+        raise ArchiveError(path, wrong, "run snakemake, which writes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArchiveError(path, f"cut short or not JSON ({error})", way_out) from None
+    if not isinstance(sources, dict) or not isinstance(sources.get("algorithms"), dict) or "harness" not in sources:
+        raise ArchiveError(path, "must hold algorithms (an object) and harness", way_out)
+    return sources
+
+
+def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
+    """Compare the hash of every row that is ok, and of its run's measuring program, with today's.
+
+    An algorithm that today's sources do not have cannot be compared and is told apart. A run that recorded no hash of
+    the measuring program counts as older.
+    """
+    today = sources["algorithms"]
+    ok = archive.measurements[archive.measurements["status"] == "ok"]
+    points = archive.points()
+    keys, older, unknown, harness = set(), set(), set(), set()
+    for row in ok[[*KEY, "source_hash"]].to_dict("records"):
+        key, algorithm = tuple(row[column] for column in KEY), row["algorithm"]
+        point = tuple(row[column] for column in POINT_KEY)
+        if algorithm not in today:
+            unknown.add(algorithm)
+        elif today[algorithm] != row["source_hash"]:
+            older.add(algorithm)
+            keys.add(key)
+        recorded = (points.get(point, {}).get("run") or {}).get("harness_hash")
+        if recorded != sources["harness"]:
+            harness.add(point)
+            keys.add(key)
+    count = len(ok[list(POINT_KEY)].drop_duplicates())
+    return Staleness(
+        frozenset(keys), tuple(algorithm_order(older)), tuple(algorithm_order(unknown)), len(harness), count
+    )

@@ -1,0 +1,48 @@
+"""Numbers and tables as text, the same in every table and report."""
+
+import math
+from collections.abc import Container, Iterable, Sequence
+
+# What a table shows in place of a number; the reasons are in the outcome table.
+SHORT = {
+    "unsupported": "unsup.",
+    "out_of_memory": "OOM",
+    "incorrect": "wrong",
+    "failed": "failed",
+    "not measured": "-",
+    "no number": "-",
+}
+SHORT_EXPLAINED = "unsup. = unsupported, OOM = out of memory, wrong = incorrect result, - = not measured"
+
+
+def number(value: float) -> str:
+    """Write three significant digits without an exponent, whole numbers from 100 on."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f}"
+
+
+def names(items: Iterable[str], none: str = "none") -> str:
+    """List names for a sentence: a, b and c."""
+    items = list(items)
+    if len(items) < 2:
+        return items[0] if items else none
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Count things: 1 layer, 2 layers."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], texts: Container[int] = (0,)) -> str:
+    """Write a Markdown table; the columns in `texts` are aligned to the left, the others to the right."""
+
+    def line(cells: Iterable[object]) -> str:
+        return "| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in cells) + " |"
+
+    rule = ["---" if index in texts else "---:" for index in range(len(header))]
+    return "\n".join([line(header), line(rule), *(line(row) for row in rows)]) + "\n"

@@ -1,0 +1,52 @@
+// What every kernel of this folder shares: the sizes of the problem and cheap division by them.
+//
+// Names follow kernels/problem.py. Tensors are FP32 and contiguous:
+//   X  [batch][in_channels][height][width]            input
+//   F  [out_channels][in_channels][kernel_h][kernel_w] filter
+//   Y  [batch][out_channels][out_height][out_width]    output
+// A "pixel" is one (image, output row, output column); pixels number batch * out_height * out_width.
+#pragma once
+
+// Kernel arguments are plain 32-bit integers, in this order, so that the host needs no struct layout.
+#define PROBLEM_PARAMETERS                                                                       \
+  int batch, int in_channels, int height, int width, int out_channels, int kernel_h, int kernel_w, \
+      int stride, int out_height, int out_width
+#define PROBLEM_ARGUMENTS                                                                       \
+  {batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride, out_height, out_width}
+
+struct Problem {
+  int batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride, out_height, out_width;
+
+  __device__ int pixels_per_image() const { return out_height * out_width; }
+  __device__ int pixels() const { return batch * pixels_per_image(); }
+  // Values of one dot-product window in one channel, contiguous in the window tensor.
+  __device__ int window() const { return kernel_h * kernel_w; }
+  // K of the equivalent matrix product.
+  __device__ int reduction() const { return in_channels * window(); }
+  // Values of one row of the window tensor I[batch][in_channels][out_height][width * kernel_h].
+  __device__ int window_row() const { return width * kernel_h; }
+};
+
+// Where a pixel's values start, in one image of a tensor.
+struct Pixel {
+  int image, row, column;
+  __device__ Pixel(const Problem& p, int pixel) {
+    const int within = pixel % p.pixels_per_image();
+    image = pixel / p.pixels_per_image();
+    row = within / p.out_width;
+    column = within % p.out_width;
+  }
+};
+
+// n / divisor for 0 <= n < 2^31 with one multiply and one shift (Granlund and Montgomery, PLDI 1994): the
+// divisor is known only at run time, and the hardware's own division costs some twenty instructions.
+struct FastDivision {
+  unsigned divisor, multiplier, shift;
+  __device__ explicit FastDivision(int d) : divisor(d) {
+    shift = d > 1 ? 32 - __clz(d - 1) : 0;  // ceil(log2(d))
+    multiplier = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - d)) / d + 1);
+  }
+  __device__ int quotient(int n) const {
+    return static_cast<int>((__umulhi(static_cast<unsigned>(n), multiplier) + static_cast<unsigned>(n)) >> shift);
+  }
+};

@@ -1,0 +1,134 @@
+"""The few functions of cuDNN's forward-convolution interface that this project calls, through ctypes.
+
+Source: NVIDIA cuDNN API reference, `cudnn_cnn` and `cudnn_graph` libraries. The library is the one that PyTorch has
+loaded, so both measure the same build.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_void_p
+from functools import cache
+
+import torch
+
+#: cudnnConvolutionFwdAlgo_t. cuDNN implements all of it but 3 (DIRECT).
+FORWARD_ALGORITHMS = {
+    "cudnn_implicit_gemm": 0,
+    "cudnn_implicit_precomp_gemm": 1,
+    "cudnn_gemm": 2,
+    "cudnn_fft": 4,
+    "cudnn_fft_tiling": 5,
+    "cudnn_winograd": 6,
+    "cudnn_winograd_nonfused": 7,
+}
+
+_FLOAT = 0  # CUDNN_DATA_FLOAT
+_NCHW = 0  # CUDNN_TENSOR_NCHW
+_CROSS_CORRELATION = 1  # CUDNN_CROSS_CORRELATION: the filter is not flipped
+_DEFAULT_MATH = 0  # CUDNN_DEFAULT_MATH: TF32 allowed since Ampere
+_FMA_MATH = 3  # CUDNN_FMA_MATH: FP32 multiply-add only
+
+
+class CudnnError(Exception):
+    """A cuDNN call failed. `not_supported` tells a declined problem from a failure."""
+
+    def __init__(self, call: str, status: int, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        # cuDNN 8 has one such status; since cuDNN 9 the thousands are a category.
+        self.not_supported = status == 9 or 3000 <= status < 4000
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """PyTorch's cuDNN. Raises OSError where PyTorch has none (a CPU build)."""
+    version = torch.backends.cudnn.version()
+    if version is None:
+        raise OSError("this PyTorch has no cuDNN")
+    return ctypes.CDLL(f"libcudnn.so.{version // 10000 or version // 1000}")
+
+
+def _call(name: str, *arguments: object) -> None:
+    status = getattr(library(), name)(*arguments)
+    if status != 0:
+        raise CudnnError(name, status, _reason(status))
+
+
+def _reason(status: int) -> str:
+    describe = library().cudnnGetErrorString
+    describe.restype = c_char_p
+    reason = describe(c_int(status)).decode()
+    if hasattr(library(), "cudnnGetLastErrorString"):  # since cuDNN 9
+        detail = ctypes.create_string_buffer(1024)
+        library().cudnnGetLastErrorString(detail, c_size_t(len(detail)))
+        reason += f" ({' '.join(detail.value.decode(errors='replace').split())})" if detail.value else ""
+    return reason
+
+
+class Convolution:
+    """One forward convolution's descriptors, FP32 NCHW without padding, and its handle on the current stream."""
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int, int],
+        filter_shape: tuple[int, int, int, int],
+        output_shape: tuple[int, int, int, int],
+        stride: int,
+        tf32: bool,
+    ) -> None:
+        """Raises CudnnError if cuDNN rejects the sizes, OSError if there is no cuDNN."""
+        self._handle = self._create("cudnnCreate")
+        self._input = self._create("cudnnCreateTensorDescriptor")
+        self._filter = self._create("cudnnCreateFilterDescriptor")
+        self._output = self._create("cudnnCreateTensorDescriptor")
+        self._convolution = self._create("cudnnCreateConvolutionDescriptor")
+        _call("cudnnSetTensor4dDescriptor", self._input, _NCHW, _FLOAT, *input_shape)
+        _call("cudnnSetTensor4dDescriptor", self._output, _NCHW, _FLOAT, *output_shape)
+        _call("cudnnSetFilter4dDescriptor", self._filter, _FLOAT, _NCHW, *filter_shape)
+        sizes = (0, 0, stride, stride, 1, 1)  # padding, stride and dilation, height before width
+        _call("cudnnSetConvolution2dDescriptor", self._convolution, *sizes, _CROSS_CORRELATION, _FLOAT)
+        _call("cudnnSetConvolutionMathType", self._convolution, _DEFAULT_MATH if tf32 else _FMA_MATH)
+
+    @staticmethod
+    def _create(call: str) -> c_void_p:
+        made = c_void_p()
+        _call(call, byref(made))
+        return made
+
+    def workspace_bytes(self, algorithm: int) -> int:
+        """Bytes of workspace that `algorithm` asks for. Raises CudnnError if it declines the problem."""
+        size = c_size_t()
+        _call(
+            "cudnnGetConvolutionForwardWorkspaceSize",
+            self._handle,
+            self._input,
+            self._filter,
+            self._convolution,
+            self._output,
+            c_int(algorithm),
+            byref(size),
+        )
+        return size.value
+
+    def forward(
+        self, algorithm: int, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, workspace: torch.Tensor
+    ) -> None:
+        """Y = X * F on PyTorch's current stream. Raises CudnnError if cuDNN declines or fails."""
+        one, zero = c_float(1.0), c_float(0.0)
+        _call("cudnnSetStream", self._handle, c_void_p(torch.cuda.current_stream().cuda_stream))
+        _call(
+            "cudnnConvolutionForward",
+            self._handle,
+            byref(one),
+            self._input,
+            c_void_p(x.data_ptr()),
+            self._filter,
+            c_void_p(f.data_ptr()),
+            self._convolution,
+            c_int(algorithm),
+            c_void_p(workspace.data_ptr()),
+            c_size_t(workspace.numel()),
+            byref(zero),
+            self._output,
+            c_void_p(y.data_ptr()),
+        )

@@ -1,0 +1,96 @@
+"""The im2win convolution: the paper's base version, its optimized version and that version's ablations."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels.algorithm import Algorithm, Plan, register, require_kernels
+from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.programs import without_micro_kernel
+from kernels.tile import PADDED_CHANNELS, PADDED_REDUCTION, TILE_WITHOUT_MICRO_KERNEL, choose_tile
+
+
+class Im2winPlan(Plan):
+    """Transforms X and reorders F in `prepare`; `compute` convolves them with one kernel.
+
+    Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), and the reordered
+    filter F'[k][co], both dimensions padded with zeros to whole tiles.
+    """
+
+    def __init__(
+        self,
+        problem: ConvProblem,
+        device: torch.device,
+        kernels: KernelLibrary,
+        program: str,
+        expression: str,
+        grid: tuple[int, ...],
+        threads: int,
+    ) -> None:
+        m, _, k = problem.gemm_shape
+        padded_m, padded_k = _round_up(m, PADDED_CHANNELS), _round_up(k, PADDED_REDUCTION)
+        self._kernels = kernels
+        self._transform = kernels.kernel("im2win_transform", "im2win_transform")
+        self._reorder = kernels.kernel("im2win_transform", "filter_reorder")
+        self._convolve = kernels.kernel(program, expression)
+        self._grid, self._threads = grid, threads
+        self._transform_grid = (problem.batch * problem.in_channels * problem.out_height,)
+        self._reorder_grid = (padded_k, -(-padded_m // THREADS))
+        self._padded_m = padded_m
+        self._sizes = problem_arguments(problem)
+        self.window = torch.empty(problem.window_tensor_shape, device=device)
+        self._filter = torch.empty((padded_k, padded_m), device=device)
+        self.workspace_bytes = FLOAT_BYTES * (self.window.numel() + self._filter.numel())
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._kernels.launch(self._transform, self._transform_grid, THREADS, x, self.window, *self._sizes)
+        self._kernels.launch(
+            self._reorder, self._reorder_grid, THREADS, f, self._filter, self._padded_m, *self._sizes
+        )
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        arguments = (self.window, self._filter, y, self._padded_m, *self._sizes)
+        self._kernels.launch(self._convolve, self._grid, self._threads, *arguments)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+@register("im2win_base")
+class Im2winBase(Algorithm):
+    """No optimization: one thread per output value over the window tensor (cuda/im2win_base.cu)."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        _, pixels, _ = problem.gemm_shape
+        grid = (-(-pixels // THREADS), problem.out_channels)
+        library = require_kernels(kernels)
+        return Im2winPlan(problem, device, library, "im2win_base", "im2win_base", grid, THREADS)
+
+
+@register("im2win")
+@register("im2win_without_prefetch")
+@register("im2win_without_vectorized_load")
+class Im2win(Algorithm):
+    """The tiled kernel with all optimizations, or the variant of the same name that lacks one."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        tile = choose_tile(problem, torch.cuda.get_device_properties(device).multi_processor_count)
+        expression = f"{self.name}<{tile.arguments}>"
+        library = require_kernels(kernels)
+        return Im2winPlan(
+            problem, device, library, self.name, expression, (tile.blocks(problem),), tile.threads
+        )
+
+
+@register("im2win_without_micro_kernel")
+class Im2winWithoutMicroKernel(Algorithm):
+    """The tiled kernel with one output per thread (cuda/im2win_without_micro_kernel.cu)."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        tile = TILE_WITHOUT_MICRO_KERNEL
+        library = require_kernels(kernels)
+        return Im2winPlan(
+            problem, device, library, self.name, without_micro_kernel(), (tile.blocks(problem),), tile.threads
+        )

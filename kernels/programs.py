@@ -1,0 +1,34 @@
+"""The CUDA programs of this project: each file of `kernels/cuda/` and the kernels that it is compiled for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, TILES
+
+CUDA_FOLDER = Path(__file__).parent / "cuda"
+
+
+def _tiled(kernel: str) -> tuple[str, ...]:
+    return tuple(f"{kernel}<{tile.arguments}>" for tile in TILES)
+
+
+def without_micro_kernel() -> str:
+    tile = TILE_WITHOUT_MICRO_KERNEL
+    return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}>"
+
+
+#: Program -> name expressions of its kernels; program `p` is the file `cuda/p.cu`.
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "direct": ("direct",),
+    "im2win_transform": ("im2win_transform", "filter_reorder"),
+    "im2win_base": ("im2win_base",),
+    "im2win": _tiled("im2win"),
+    "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
+    "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),
+    "im2win_without_micro_kernel": (without_micro_kernel(),),
+}
+
+#: Options of every compile (arguments of cuda.core's ProgramOptions). Strict FP32 keeps denormals and IEEE division; a
+#: multiply and its add are fused, which rounds once instead of twice.
+COMPILE_OPTIONS = {"std": "c++17", "ftz": False, "prec_div": True, "prec_sqrt": True, "fma": True}

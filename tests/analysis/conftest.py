@@ -1,0 +1,130 @@
+"""A made-up results table for the tests. Its numbers come from a formula and are nobody's measurements."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import reference, table
+
+GPU_ALGORITHMS = [
+    "direct",
+    "im2col_cublas",
+    "cudnn_implicit_gemm",
+    "cudnn_implicit_precomp_gemm",
+    "cudnn_gemm",
+    "cudnn_fft",
+    "cudnn_fft_tiling",
+    "cudnn_winograd",
+    "cudnn_winograd_nonfused",
+    "cudnn_autotuned",
+    "im2win_base",
+    "im2win",
+    "im2win_without_prefetch",
+    "im2win_without_vectorized_load",
+    "im2win_without_micro_kernel",
+    "cublas_gemm_ceiling",
+]
+CPU_ALGORITHMS = ["cpu_direct", "cpu_im2col", "cpu_im2win", "cpu_fft", "cpu_torch"]
+LAYERS = tuple(f"conv{index}" for index in range(1, 13))
+
+
+def make_row(algorithm: str, layer: str, tflops: float | None = 2.0, **changes: Any) -> dict[str, Any]:
+    """Make one row, ok at `tflops` (its work is 1 GFLOP); `changes` replace columns; a status clears the numbers."""
+    row: dict[str, Any] = dict.fromkeys(table.COLUMNS)
+    row |= {"experiment": "paper", "suite": "paper_table", "protocol": "end_to_end", "numerics": "strict_fp32"}
+    row |= {"batch": 64, "layer": layer, "algorithm": algorithm, "status": changes.get("status", "ok")}
+    row |= {"reason": "", "stop_reason": "", "source_hash": f"hash-{algorithm}"}
+    if row["status"] == "ok" and tflops is not None:
+        time = 1 / tflops
+        row |= {"time_ms": time, "time_ms_low": 0.99 * time, "time_ms_high": 1.01 * time, "samples": 3}
+        row |= {"stop_reason": "converged", "tflops": tflops, "tensor_bytes": 100 * 2**20, "workspace_bytes": 2**20}
+        row |= {"allocator_peak_bytes": 110 * 2**20, "process_peak_bytes": 1000 * 2**20}
+        row |= {"error_fro": 1e-7, "error_max": 1e-6, "sm_clock_mhz": 1980.0}
+    return row | changes
+
+
+def make_rows(algorithms: list[str] | None = None, **changes: Any) -> list[dict[str, Any]]:
+    """Make rows over the twelve layers; im2win is twice as fast as cuBLAS, cuDNN implicit GEMM is the best cuDNN."""
+    speeds = {"im2win": 8.0, "im2col_cublas": 4.0, "cudnn_implicit_gemm": 10.0, "direct": 0.05}
+    speeds |= {"im2win_without_prefetch": 6.0, "im2win_without_vectorized_load": 5.0}
+    speeds |= {"im2win_without_micro_kernel": 2.0}
+    rows = []
+    for algorithm in algorithms or GPU_ALGORITHMS:
+        for index, layer in enumerate(LAYERS):
+            row = make_row(algorithm, layer, speeds.get(algorithm, 3.0) * (1 + index / 10))
+            if algorithm == "cudnn_winograd":
+                row = make_row(algorithm, layer, status="unsupported", reason="CUDNN_STATUS_NOT_SUPPORTED")
+            memory = {"im2win": 750, "im2col_cublas": 1000, "cudnn_implicit_gemm": 1500, "direct": 700}
+            if row["status"] == "ok":
+                row["process_peak_bytes"] = memory.get(algorithm, 900) * 2**20
+            rows.append(row | changes)
+    return rows
+
+
+def make_provenance(rows: list[dict[str, Any]], kind: str = "cuda") -> dict[str, Any]:
+    """Make the provenance of some rows: one environment, and a point for each row's."""
+    name, slug = ("Test GPU 9000", "test-gpu-9000") if kind == "cuda" else ("Test CPU", "cpu")
+    points = {}
+    for row in rows:
+        key = tuple(row[column] for column in table.POINT_KEY)
+        layer = reference.layers().drop(columns="padding").loc[row["layer"]].to_dict() if row["layer"] in LAYERS else {}
+        points[key] = dict(zip(table.POINT_KEY, key, strict=True)) | {
+            "environment": 0,
+            "status": row["status"],
+            "config": {"layer": {name: int(size) for name, size in layer.items()}},
+            "run": {"seed": 1, "harness_hash": "harness", "log": f"points/{row['layer']}/{row['algorithm']}/log.txt"},
+        }
+    environment = {"device": {"name": name}, "software": {"torch": "2.0", "cuda": "13.0"}, "git": {"dirty": False}}
+    return {
+        "device": {"name": name, "slug": slug, "kind": kind},
+        "environments": [environment],
+        "points": list(points.values()),
+    }
+
+
+def make_samples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the raw samples of some rows: their time, as often as they say."""
+    key = {column: None for column in table.KEY}
+    return [
+        {column: row[column] for column in key} | {"sample": index, "time_ms": row["time_ms"]}
+        for row in rows
+        for index in range(row["samples"] or 0)
+    ]
+
+
+@pytest.fixture(name="make_row")
+def fixture_make_row() -> Callable[..., dict[str, Any]]:
+    """Make one row."""
+    return make_row
+
+
+@pytest.fixture(name="make_rows")
+def fixture_make_rows() -> Callable[..., list[dict[str, Any]]]:
+    """Make rows over the twelve layers."""
+    return make_rows
+
+
+@pytest.fixture
+def cpu_rows() -> list[dict[str, Any]]:
+    """Rows of the CPU backend at batch 1."""
+    return make_rows(CPU_ALGORITHMS, batch=1, experiment="cpu")
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows as a results folder and return it."""
+
+    def write(rows: list[dict[str, Any]], kind: str = "cuda", name: str = "test-gpu") -> Path:
+        folder = tmp_path / name
+        table.write(folder, rows, make_samples(rows), make_provenance(rows, kind))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def archive(build: Callable[..., Path]) -> table.Archive:
+    """The whole made-up table of a GPU, with an ok row for every point but cuDNN's Winograd."""
+    return table.read(build(make_rows()))

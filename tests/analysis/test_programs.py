@@ -1,0 +1,172 @@
+"""The programs: all files of one table, one-line errors, and imports that stay light."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import claims, figures, report, staleness, table, tables
+from analysis.table import Archive, ArchiveError
+
+Rows = list[dict[str, Any]]
+Build = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+def today(rows: Rows, **changed: str) -> dict[str, Any]:
+    return {"algorithms": {row["algorithm"]: row["source_hash"] for row in rows} | changed, "harness": "harness"}
+
+
+def run_all(monkeypatch: pytest.MonkeyPatch, folder: Path, sources: dict[str, Any]) -> str:
+    """Run the four programs on a folder, in this process, and return the report."""
+    (folder / "sources.json").write_text(json.dumps(sources))
+
+    def call(main: Callable[[], None], *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["program", "--table", str(folder), *arguments])
+        main()
+
+    call(figures.main, "--output", str(folder / "figures"), "--format", "svg")
+    call(tables.main, "--output", str(folder / "tables"))
+    call(claims.main, "--output-dir", str(folder))
+    links = ["--figures", str(folder / "figures"), "--tables", str(folder / "tables")]
+    given = ["--sources", str(folder / "sources.json"), "--claims", str(folder / "claims.csv")]
+    call(report.main, *given, *links, "--output", str(folder / "report.md"))
+    return (folder / "report.md").read_text()
+
+
+def test_the_report_of_a_gpu(build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build(make_rows())
+    text = run_all(monkeypatch, folder, today(make_rows()))
+    assert "Of the paper's 6 claims: 4 reproduced, 1 partly and 1 not reproduced." in text
+    assert "faster than best cuDNN on 0 of 12 layers: 0.800x on average" in text
+    assert "180 of 192 points are ok; 12 unsupported (cuDNN Winograd)." in text
+    assert "CUDNN_STATUS_NOT_SUPPORTED" in text
+    assert "points/conv1/cudnn_winograd/log.txt" in text
+    assert "3.44x, the abstract says 3.5x" in text
+    assert "32 input channels in conv4" in text
+    assert "| software.torch | 2.0 |" in text
+    assert tables.DAGGER not in text
+    assert "Stale" not in text
+    for name in ("tflops", "memory", "ablation"):
+        assert f"](figures/{name}.svg)" in text
+        assert (folder / "figures" / f"{name}.svg").is_file()
+        assert f"](tables/{name}.csv)" in text
+        assert (folder / "tables" / f"{name}.csv").is_file()
+
+
+def test_the_report_of_a_cpu(build: Build, cpu_rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = run_all(monkeypatch, build(cpu_rows, "cpu"), today(cpu_rows))
+    assert "6 not testable here (measured on the CPU backend" in text
+    assert "GFLOPS" in text
+    assert "figures/ablation" not in text
+    assert "All 60 points are ok." in text
+
+
+def test_stale_numbers_are_marked(
+    build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = make_rows()
+    sources = today(rows, cudnn_implicit_gemm="changed")
+    del sources["algorithms"]["im2win_base"]
+    text = run_all(monkeypatch, build(rows), sources)
+    assert "**Stale:** the sources of cuDNN implicit GEMM have changed" in text
+    assert "Today's sources do not have im2win, base" in text
+    lines = {line.split(" | ")[0]: line for line in text.split("### Speed")[1].split("### Memory")[0].splitlines()}
+    assert lines["| cuDNN implicit GEMM"].count(tables.DAGGER) == 12
+    assert lines["| best cuDNN"].count(tables.DAGGER) == 12  # it is the implicit GEMM
+    assert lines["| im2win / best cuDNN"].count(tables.DAGGER) == 12
+    assert tables.DAGGER not in lines["| im2win"]
+
+
+def test_an_older_harness_makes_every_number_stale(archive: Archive) -> None:
+    sources = {"algorithms": {}, "harness": "changed"}
+    found = staleness.compare(archive, sources)
+    assert found.older_harness == found.points == 180
+    assert len(found.keys) == 180
+
+
+def test_tables_hold_the_numbers(archive: Archive) -> None:
+    built = tables.build(archive)
+    speed = built["tflops"].frame.set_index(["algorithm", "over"])
+    assert speed.loc[("im2win", ""), "conv1"] == 8.0
+    assert speed.loc[("im2win", "im2col_cublas"), "conv12"] == pytest.approx(2.0)
+    assert pd.isna(speed.loc[("cudnn_winograd", ""), "conv1"])
+    assert "unsup." in built["tflops"].markdown
+    assert list(speed.columns[-12:]) == [f"conv{index}" for index in range(1, 13)]
+    memory = built["memory"].frame.set_index(["algorithm", "over"])
+    assert memory.loc[("cudnn_best", ""), "conv1"] == 1500
+    assert set(built["best_cudnn"].frame["chosen"]) == {"cudnn_implicit_gemm"}
+    assert len(built["outcome"].frame) == 12
+    layers = built["layers"].frame.set_index("layer")
+    assert layers.at["conv12", "flop_per_image"] == 2 * 512 * 5 * 5 * 512 * 3 * 3
+
+
+def test_a_second_run_writes_the_same_tables(
+    build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build(make_rows())
+    written = []
+    for _ in range(2):
+        run_all(monkeypatch, folder, today(make_rows()))
+        written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
+    assert len(written[0]) == 3 + 3 + 12 + 2 + 1 + 1  # table, figures, tables, claims, report, sources
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is missing"), ("{", "not JSON"), ("{}", "must hold algorithms"), ('{"algorithms": []}', "must hold")],
+)
+def test_damaged_sources(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "sources.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ArchiveError, match=f"sources.json: .*{message}"):
+        staleness.read_sources(path)
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("", "not CSV"), ("a,b\n1,2\n", "columns")])
+def test_damaged_claims(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "claims.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ArchiveError, match=f"claims.csv: .*{message}"):
+        report.read_claims(path)
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_damaged_table_ends_a_program_with_one_line(build: Build, make_rows: Callable[..., Rows]) -> None:
+    folder = build(make_rows(["direct"]))
+    (folder / table.MEASUREMENTS).write_text("layer\n")
+    done = python("-m", "analysis.claims", "--table", str(folder), "--output-dir", str(folder))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "missing columns" in done.stderr
+    assert not (folder / "claims.csv").exists()
+
+
+def test_importing_analysis_stays_light() -> None:
+    code = "import sys, analysis.report, analysis.figures, analysis.claims, analysis.tables\n"
+    code += "banned = {'torch', 'hydra', 'omegaconf', 'snakemake', 'cuda', 'kernels', 'workflow'}\n"
+    code += "print(sorted(banned & set(sys.modules)))"
+    done = python("-c", code)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[]"
+
+
+def test_reading_a_table_needs_no_plotting() -> None:
+    done = python("-c", "import sys, analysis.table; print('matplotlib' in sys.modules)")
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,40 @@
+"""The paper's data against the paper's headline numbers."""
+
+import pytest
+
+from analysis import claims, reference
+from analysis.series import divide, layer_order
+
+
+def test_the_logs_give_the_headline_speedups() -> None:
+    speed = reference.authors_tflops()
+    assert (speed["im2win"] / speed["im2col_cublas"]).mean() == pytest.approx(3.44, abs=0.005)
+    over_cudnn = divide(speed["im2win"], speed["cudnn_best"])
+    assert (over_cudnn.idxmax(), over_cudnn.max()) == ("conv1", pytest.approx(1.80, abs=0.005))
+    over_direct = divide(speed["im2win"], speed["direct"])
+    assert (over_direct.idxmax(), over_direct.max()) == ("conv12", pytest.approx(155.8, abs=0.05))
+
+
+def test_the_logs_give_the_headline_memory() -> None:
+    memory = reference.authors_memory_mib()
+    assert 100 * (1 - memory["im2win"] / memory["im2col_cublas"]).mean() == pytest.approx(21.7, abs=0.05)
+    assert 100 * (1 - memory["im2win"] / memory["cudnn_best"]).mean() == pytest.approx(31.5, abs=0.05)
+
+
+def test_the_claims_recompute_from_the_logs() -> None:
+    found = {claim["id"]: claims.from_logs(claim) for _, claim in reference.claims().iterrows()}
+    assert found == {
+        "speedup_cublas": pytest.approx(3.44, abs=0.005),
+        "speedup_cudnn": pytest.approx(1.80, abs=0.005),
+        "speedup_direct": pytest.approx(155.8, abs=0.05),
+        "memory_cublas": pytest.approx(21.7, abs=0.05),
+        "memory_cudnn": pytest.approx(31.5, abs=0.05),
+        "ablation_micro_kernel": 1,
+    }
+
+
+def test_there_are_twelve_layers_everywhere() -> None:
+    twelve = [f"conv{index}" for index in range(1, 13)]
+    for frame in (reference.layers(), reference.authors_tflops(), reference.authors_memory_mib()):
+        assert layer_order(frame.index) == twelve
+    assert reference.layers().at["conv4", "in_channels"] == 64

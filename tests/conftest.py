@@ -1,0 +1,43 @@
+"""Settings for every test: one thread per parallel worker, and tests/gpu only where there is a GPU."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports numpy or torch: workers that each start a thread per core would only get in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+GPU_TESTS = Path(__file__).parent / "gpu"
+
+
+def why_no_gpu() -> str:
+    """Say why GPU tests cannot run here; an empty string where they can. Creates no CUDA context."""
+    try:
+        from cuda.bindings import runtime
+    except ImportError as error:
+        return f"no GPU tests: {error}"
+    try:
+        status, count = runtime.cudaGetDeviceCount()
+    except RuntimeError as error:
+        return f"no GPU tests: {error}"
+    if status != runtime.cudaError_t.cudaSuccess:
+        return f"no usable NVIDIA GPU: {status.name}"
+    return "" if count else "no NVIDIA GPU"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of tests/gpu, skip GPU tests where there is none, and keep them in one worker: they share it."""
+    for item in items:
+        if GPU_TESTS in item.path.parents:
+            item.add_marker(pytest.mark.gpu)
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    reason = why_no_gpu() if gpu_items else ""
+    for item in gpu_items:
+        item.add_marker(pytest.mark.xdist_group("gpu"))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))

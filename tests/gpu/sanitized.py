@@ -1,0 +1,44 @@
+"""Runs every CUDA program of ours on small problems; started under compute-sanitizer by test_sanitizer.py.
+
+Its one argument is the folder of compiled programs: NVRTC does not report to a process under the sanitizer.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from kernels import algorithm as algorithms
+from kernels.launch import KernelLibrary
+from kernels.problem import ConvProblem
+from workflow import catalog, verify
+
+PROBLEMS = [
+    ConvProblem(2, 5, 9, 11, 67, 3, 3, 1),
+    ConvProblem(1, 3, 15, 17, 33, 5, 4, 2),
+    ConvProblem(1, 2, 12, 14, 130, 2, 2, 1),
+]
+
+
+def main() -> None:
+    device = torch.device("cuda", 0)
+    library = KernelLibrary(device, Path(sys.argv[1]))
+    for problem in PROBLEMS:
+        x = torch.rand(problem.input_shape).to(device)
+        f = torch.rand(problem.filter_shape).to(device)
+        for name, chosen in catalog.read().groups["algorithm"].items():
+            if chosen["backend"] == "cuda" and chosen["programs"]:
+                y = torch.zeros(problem.output_shape).to(device)
+                algorithms.load(name, chosen["module"], chosen["parameters"]).plan(problem, device, library, False).run(
+                    x, f, y
+                )
+                reference = torch.nn.functional.conv2d(x.cpu().double(), f.cpu().double(), stride=problem.stride)
+                assert verify.Error(float((y.cpu().double() - reference).abs().max()), 0.0).within(1e-3, 0.0), name
+    torch.cuda.synchronize()
+    print("all programs ran")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""What a run is: the keys of `snakemake --config`, checked and resolved before any job.
+
+Imports neither PyTorch nor CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kernels.sources import programs as all_programs
+from kernels.sources import source_hash
+from workflow import catalog as conf
+from workflow.catalog import Catalog
+from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus
+from workflow.errors import (
+    BackendError,
+    BadArchiveError,
+    BadValueError,
+    GpuError,
+    UnknownKeyError,
+    UnknownNameError,
+    unknown,
+)
+from workflow.points import AXES, Selection, Sweep
+
+ROOT = Path(__file__).resolve().parent.parent
+ARCHIVES = ROOT / "analysis" / "archive"
+KEYS = ("experiment", *AXES, "gpu", "results", "archive")
+
+NO_GPU = "No NVIDIA GPU was found"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run. Without a sweep it only redraws archives."""
+
+    results: str
+    catalog: Catalog
+    sweep: Sweep | None = None
+    gpus: tuple[Gpu, ...] = ()
+    #: Name below `results/archive/` -> folder of the archive.
+    archives: dict[str, str] = field(default_factory=dict)
+    #: A line for the user, or nothing.
+    note: str = ""
+
+    @property
+    def backend(self) -> str:
+        """cuda or cpu; nothing where nothing is measured."""
+        return str(self.sweep.device["kind"]) if self.sweep else ""
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name; nothing where nothing is measured."""
+        return str(self.sweep.experiment["name"]) if self.sweep else ""
+
+    @property
+    def device(self) -> str:
+        """The folder of the results: the GPU's slug, or cpu."""
+        return self.gpus[0].slug if self.gpus else self.backend
+
+    @property
+    def architectures(self) -> list[str]:
+        """What CUDA programs are compiled for: the experiment's list, or the GPU at hand."""
+        listed = list(self.sweep.experiment["architectures"]) if self.sweep else []
+        return listed or sorted({gpu.architecture for gpu in self.gpus})
+
+    @property
+    def programs(self) -> list[str]:
+        """The CUDA programs to compile: all where the experiment lists architectures, else those to measure."""
+        if not self.sweep or self.sweep.experiment["architectures"]:
+            return all_programs() if self.sweep else []
+        entries = (self.catalog.get("algorithm", point.algorithm) for point in self.sweep.points.values())
+        used = {program for entry in entries for program in entry["programs"]}
+        return [program for program in all_programs() if program in used]
+
+    def source_hashes(self) -> dict[str, str]:
+        """Algorithm -> hash of its sources as they are now."""
+        entries = self.catalog.groups["algorithm"].items()
+        return {name: source_hash(entry["module"], entry["programs"]) for name, entry in entries}
+
+
+def plan(
+    config: Mapping[str, Any],
+    gpus: Callable[[], Sequence[Gpu]] = find_gpus,
+    archives: Path = ARCHIVES,
+    configuration: Path = conf.CONF,
+) -> Plan:
+    """Resolve the keys of `--config`. Raises RequestError, whose message is for the user."""
+    for key in config:
+        if key not in KEYS:
+            raise UnknownKeyError(unknown("key", key, KEYS, " in --config"))
+    values = {key: tokens(key, value) for key, value in config.items()}
+    results = _single(values, "results", "results")
+    if not set(results).isdisjoint("{}"):
+        raise BadValueError(f"results is {results}; the name of that folder must not hold braces")
+    catalog = conf.read(configuration)
+    if "archive" in values:
+        others = [key for key in values if key not in ("archive", "results")]
+        if others:
+            raise BadValueError(
+                f"archive= only draws what was measured before; {others[0]}= cannot go with it, leave out one of them"
+            )
+        return Plan(results, catalog, archives=find_archives(values["archive"], archives, with_samples=True))
+    name = _single(values, "experiment", "auto")
+    note = ""
+    fallback = name == "auto" and not gpus()
+    if name == "auto":
+        name = "paper_cpu" if fallback else "paper"
+    elif name not in catalog.groups["experiment"]:
+        raise UnknownNameError(unknown("experiment", name, ["auto", *catalog.names("experiment")]))
+    try:
+        sweep = Sweep(catalog, Selection(name, {axis: values[axis] for axis in AXES if axis in values}))
+    except BackendError as error:
+        raise BackendError(f"{error}\n({NO_GPU}.)" if fallback else str(error)) from None
+    if fallback:
+        batches = ", ".join(str(batch) for batch in sorted({point.batch for point in sweep.points.values()}))
+        note = f"{NO_GPU}: measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
+    chosen: tuple[Gpu, ...] = ()
+    if sweep.device["kind"] == "cuda":
+        chosen, note = choose_gpus(values.get("gpu"), gpus(), name)
+    elif "gpu" in values:
+        there = gpus()
+        select_or_raise(values["gpu"], there)
+        raise GpuError(f"gpu={','.join(values['gpu'])} does not go with experiment {name}, which measures on the CPU")
+    redrawn = find_archives(["all"], archives) if sweep.experiment["redraw_archives"] else {}
+    return Plan(results, catalog, sweep, chosen, redrawn, note)
+
+
+def tokens(key: str, value: object) -> list[str]:
+    """The comma-separated values of a key, each once. Raises BadValueError where one is empty."""
+    items = value if isinstance(value, list | tuple) else str("" if value is None else value).split(",")
+    names = [str(item).strip() for item in items]
+    if not names or not all(names):
+        raise BadValueError(f"{key} has an empty value; give {key}=VALUE, several with commas between them")
+    return list(dict.fromkeys(names))
+
+
+def _single(values: Mapping[str, list[str]], key: str, default: str) -> str:
+    given = values.get(key, [default])
+    if len(given) > 1:
+        raise BadValueError(f"{key} is {','.join(given)}; it takes one value, not several")
+    return given[0]
+
+
+def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: str) -> tuple[tuple[Gpu, ...], str]:
+    """The GPUs to measure on, all of one model, and a note for the user. Raises GpuError."""
+    if wanted is not None:
+        chosen = select_or_raise(wanted, there)
+        models = {gpu.name for gpu in chosen}
+        if len(models) > 1:
+            raise GpuError(
+                f"gpu={','.join(wanted)} names different models: {_described(chosen)}\n"
+                "one run fills the results table of one model; run once for each"
+            )
+        return tuple(chosen), ""
+    if not there:
+        raise GpuError(
+            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine\n"
+            "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
+        )
+    chosen = [gpu for gpu in there if gpu.name == there[0].name]
+    others = [gpu for gpu in there if gpu.name != there[0].name]
+    if not others:
+        return tuple(chosen), ""
+    note = f"Measuring on {_described(chosen)} and not on {_described(others)}, for which gpu={others[0].index} asks."
+    return tuple(chosen), note
+
+
+def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs with these indices. Raises GpuError, listing those that exist."""
+    for index in wanted:
+        if not index.isdecimal():
+            raise GpuError(f"gpu is {index}; it must be an index of: {_described(there)}")
+    try:
+        return select_gpus([int(index) for index in wanted], there)
+    except DeviceError as error:
+        raise GpuError(str(error)) from None
+
+
+def _described(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none; this machine has no NVIDIA GPU"
+
+
+def find_archives(wanted: Sequence[str], archives: Path = ARCHIVES, with_samples: bool = False) -> dict[str, str]:
+    """Archives by name, checked: names in `archives`, folders elsewhere, or `all`. Raises BadArchiveError."""
+    there = sorted(path.name for path in archives.glob("*") if path.is_dir())
+    found: dict[str, Path] = {}
+    for name in wanted:
+        if name == "all":
+            found |= {each: archives / each for each in there}
+        elif name in there:
+            found[name] = archives / name
+        elif Path(name).is_dir():
+            found[Path(name).resolve().name] = Path(name)
+        else:
+            names = unknown("archive", name, ["all", *there])
+            raise BadArchiveError(f"{names}\nor the path of a folder with measurements.csv")
+    if "all" in wanted and not there and with_samples:
+        raise BadArchiveError(f"archive=all finds no archive in {os.path.relpath(archives)}")
+    for path in found.values():
+        _check_archive(path, with_samples)
+    return {name: os.path.relpath(path) for name, path in found.items()}
+
+
+def _check_archive(path: Path, with_samples: bool) -> None:
+    from analysis import table  # pandas is slow to import, and a run without archives does not need it
+
+    try:
+        archive = table.read(Path(os.path.relpath(path)))
+        if with_samples:
+            archive.samples()
+    except table.ArchiveError as error:
+        raise BadArchiveError(str(error)) from None

@@ -1,0 +1,92 @@
+"""The NVIDIA GPUs of this machine, read through NVML: no CUDA context, no PyTorch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pynvml
+
+
+class DeviceError(ValueError):
+    """A GPU that does not exist was asked for; the message lists those that do."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One physical GPU. `index` is NVML's, which counts in PCI order."""
+
+    index: int
+    uuid: str
+    name: str
+    architecture: str
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
+
+def slug(name: str) -> str:
+    """A device's name in lower-case words joined by hyphens, as folders are called."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+@contextmanager
+def nvml() -> Iterator[Any]:
+    """The NVML module, initialized. Raises pynvml.NVMLError where there is no driver."""
+    pynvml.nvmlInit()
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def find_gpus() -> list[Gpu]:
+    """The GPUs that CUDA programs of this process would see, in their order; empty where there is no driver.
+
+    Obeys CUDA_VISIBLE_DEVICES, whose entries may be indices or UUIDs.
+    """
+    from kernels.architectures import architecture_name
+
+    gpus = []
+    try:
+        with nvml() as library:
+            for index in range(library.nvmlDeviceGetCount()):
+                handle = library.nvmlDeviceGetHandleByIndex(index)
+                capability = library.nvmlDeviceGetCudaComputeCapability(handle)
+                gpus.append(
+                    Gpu(
+                        index,
+                        _text(library.nvmlDeviceGetUUID(handle)),
+                        _text(library.nvmlDeviceGetName(handle)),
+                        architecture_name(*capability),
+                    )
+                )
+    except pynvml.NVMLError:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return gpus
+    return [gpu for entry in visible.split(",") for gpu in gpus if _names(entry.strip(), gpu)]
+
+
+def _names(entry: str, gpu: Gpu) -> bool:
+    return entry == str(gpu.index) or (entry.startswith("GPU-") and gpu.uuid.startswith(entry))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def select_gpus(indices: Sequence[int], gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Those of `gpus` with these NVML indices. Raises DeviceError naming one that is not there."""
+    by_index = {gpu.index: gpu for gpu in gpus}
+    for index in indices:
+        if index not in by_index:
+            there = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none"
+            raise DeviceError(f"there is no GPU {index}; the GPUs of this machine: {there}")
+    return [by_index[index] for index in indices]

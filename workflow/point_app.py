@@ -1,0 +1,94 @@
+"""Measures one point by hand, or several one after the other. A Hydra application on conf/config.yaml:
+
+    python -m workflow.point_app layer=conv1 algorithm=im2win batch=64
+    python -m workflow.point_app --multirun layer=conv1,conv2 algorithm=cpu_im2win,cpu_torch batch=1
+    python -m workflow.point_app algorithm=cpu_im2win layer.stride=2 protocol.max_seconds=2
+
+Every value of the configuration can be changed. Results go to results/by_hand, where no figure reads them.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from workflow import catalog
+from workflow.catalog import Catalog
+from workflow.devices import find_gpus
+from workflow.errors import GpuError, NoPointError, RequestError
+from workflow.measure import measure_point
+from workflow.points import check_problem, positive, resolve_layer
+from workflow.schema import register
+
+FOLDER = Path("results/by_hand")
+
+register()
+#: Read once, and before Hydra starts the application: it composes one thing at a time.
+known = cache(catalog.read)
+
+
+def resolve(config: DictConfig, available: Catalog) -> dict[str, Any]:
+    """The point as the measuring program takes it. Raises RequestError if there can be no such point."""
+    chosen: dict[str, Any] = OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    algorithm, numerics, layer, suite = (chosen[group] for group in ("algorithm", "numerics", "layer", "suite"))
+    if numerics["name"] not in algorithm["numerics"]:
+        raise NoPointError(
+            f"algorithm {algorithm['name']} does not offer the numeric class {numerics['name']}; "
+            f"it offers {', '.join(algorithm['numerics'])}"
+        )
+    if layer == available.groups["layer"].get(layer["name"]):  # a size given by hand is not changed by the suite
+        layer = resolve_layer(available, suite["name"], layer["name"])
+    batch = positive("batch", chosen["batch"])
+    check_problem(layer, batch, suite["name"])
+    return {
+        "experiment": "by_hand",
+        "suite": suite["name"],
+        "batch": batch,
+        "layer": layer,
+        "algorithm": algorithm,
+        "numerics": numerics,
+        "protocols": [chosen["protocol"]],
+        "device": available.get("device", algorithm["backend"]),
+    }
+
+
+def describe(document: dict[str, Any]) -> str:
+    """One line on a result."""
+    row = document["rows"][0]
+    name = f"{row['suite']} {row['layer']} batch {row['batch']} {row['algorithm']} {row['protocol']} {row['numerics']}"
+    if row["status"] != "ok":
+        return f"{name}: {row['status']}: {row['reason']}"
+    return (
+        f"{name}: {row['tflops']:.4g} TFLOPS, {row['time_ms']:.4g} ms "
+        f"({row['time_ms_low']:.4g} to {row['time_ms_high']:.4g}, {row['samples']} samples, {row['stop_reason']}), "
+        f"error_fro {row['error_fro']:.2g}"
+    )
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Measure the point and print the outcome."""
+    try:
+        point = resolve(config, known())
+        if point["device"]["kind"] == "cuda" and not find_gpus():
+            name = point["algorithm"]["name"]
+            raise GpuError(f"algorithm {name} needs an NVIDIA GPU, and none was found on this machine")
+    except RequestError as error:
+        sys.exit(f"error: {error}")
+    path = f"{point['suite']}/{point['numerics']['name']}/batch{point['batch']}/{point['layer']['name']}"
+    folder = FOLDER / path / point["algorithm"]["name"] / point["protocols"][0]["name"]
+    document = measure_point(point, folder / "result.json", folder / "log.txt")
+    print(f"{describe(document)}\n  {folder}/result.json")
+
+
+if __name__ == "__main__":
+    try:
+        known()
+    except RequestError as error:
+        sys.exit(f"error: {error}")
+    main()

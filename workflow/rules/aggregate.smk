@@ -1,0 +1,45 @@
+# From a result file for each point to one results table, and from there to an archive if asked for.
+
+
+rule aggregate:
+    input:
+        results=JOBS.point_results,
+        code=JOBS.code("workflow/aggregate.py"),
+    output:
+        expand(f"{RESULTS}/{{{{device}}}}/{{name}}", name=TABLE_FILES),
+    log:
+        f"{RESULTS}/{{device}}/logs/aggregate.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        # The program expands the selection again: a command line has no room for a file name for each of many points.
+        selection=JOBS.selection,
+        folder=subpath(output[0], parent=True),
+    message:
+        "Collecting the results of {wildcards.device}"
+    shell:
+        "python -m workflow.aggregate --selection {params.selection:q} --folder {params.folder:q} > {log:q} 2>&1"
+
+
+# Has no output, so that drawing from the archive never replaces it: `snakemake archive` always copies.
+rule archive:
+    input:
+        JOBS.own_table_files,
+    log:
+        f"{RESULTS}/logs/archive.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        folder=lambda wildcards, input: os.path.dirname(input[0]),
+    message:
+        "Copying the results table to analysis/archive"
+    shell:
+        "python -m workflow.archive --folder {params.folder:q} 2>&1 | tee {log:q}"

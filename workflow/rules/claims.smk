@@ -1,0 +1,35 @@
+# A verdict on each claim of the paper, for every results table and protocol.
+
+
+rule judge_claims:
+    input:
+        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        code=JOBS.code("analysis"),
+    output:
+        csv=report(
+            f"{RESULTS}/{{dataset}}/claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"device": "{dataset}"},
+        ),
+        markdown=f"{RESULTS}/{{dataset}}/claims.md",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/claims.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        folder=subpath(output.csv, parent=True),
+    message:
+        "Judging the claims on {wildcards.dataset}"
+    shell:
+        "python -m analysis.claims --table {params.table:q} --output-dir {params.folder:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        JOBS.of_datasets("claims.csv"),

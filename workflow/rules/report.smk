@@ -1,0 +1,54 @@
+# A readable report of every results table. It marks the numbers that are older than today's sources.
+
+
+rule sources:
+    output:
+        f"{RESULTS}/sources.json",
+    log:
+        f"{RESULTS}/logs/sources.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=5,
+    params:
+        hashes=JOBS.sources,
+    message:
+        "Writing the hashes of the sources"
+    shell:
+        "printf '%s\\n' {params.hashes:q} > {output:q} 2> {log:q}"
+
+
+rule write_report:
+    input:
+        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        figures=rules.draw_figures.output,
+        tables=rules.write_tables.output,
+        claims=rules.judge_claims.output.csv,
+        sources=f"{RESULTS}/sources.json",
+        code=JOBS.code("analysis"),
+    output:
+        f"{RESULTS}/{{dataset}}/report.md",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/report.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        figures=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/figures",
+        tables=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/tables",
+    message:
+        "Writing the report of {wildcards.dataset}"
+    shell:
+        "python -m analysis.report --table {params.table:q} --sources {input.sources:q} --figures {params.figures:q}"
+        " --tables {params.tables:q} --claims {input.claims:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        JOBS.of_datasets("report.md"),

@@ -1,0 +1,35 @@
+# The tables of every results table: speeds, memory, ablation, best cuDNN, layers, what was not ok.
+
+
+rule write_tables:
+    input:
+        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        code=JOBS.code("analysis"),
+    output:
+        csv=report(
+            expand(f"{RESULTS}/{{{{dataset}}}}/tables/{{name}}.csv", name=TABLES),
+            caption="../report/tables.rst",
+            category="Tables",
+            subcategory="{dataset}",
+        ),
+        markdown=expand(f"{RESULTS}/{{{{dataset}}}}/tables/{{name}}.md", name=TABLES),
+    log:
+        f"{RESULTS}/{{dataset}}/logs/tables.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        folder=subpath(output[0], parent=True),
+    message:
+        "Writing the tables of {wildcards.dataset}"
+    shell:
+        "python -m analysis.tables --table {params.table:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule tables:
+    input:
+        JOBS.of_datasets(*(f"tables/{name}.csv" for name in TABLES)),

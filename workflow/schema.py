@@ -1,0 +1,172 @@
+"""What may stand in the files of conf/: one dataclass for each group, registered with Hydra as `schema/<group>`.
+
+Hydra rejects a key that a dataclass lacks and a value that it cannot convert; `workflow.catalog` says so plainly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Backend(Enum):
+    """Where an algorithm runs, and what a device is."""
+
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Timed(Enum):
+    """The timed region: `run` has the layout transform inside, `compute` outside."""
+
+    run = "run"
+    compute = "compute"
+
+
+class Clock(Enum):
+    """`device` is the GPU's own time; `wall` is the host's, until the GPU is idle."""
+
+    device = "device"
+    wall = "wall"
+
+
+class Statistic(Enum):
+    """`authors` is the minimum for im2win and direct and the mean for libraries, as in the artifact."""
+
+    median = "median"
+    authors = "authors"
+
+
+@dataclass
+class Layer:
+    """One convolution layer; sizes in elements, no padding."""
+
+    name: str = MISSING
+    in_channels: int = MISSING
+    height: int = MISSING
+    width: int = MISSING
+    out_channels: int = MISSING
+    kernel_h: int = MISSING
+    kernel_w: int = MISSING
+    stride: int = MISSING
+
+
+@dataclass
+class Suite:
+    """A set of layers, and what it changes in some of them: layer -> size -> value."""
+
+    name: str = MISSING
+    layers: list[str] = MISSING
+    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Algorithm:
+    """A registered algorithm: its module, its CUDA programs and the classes of arithmetic that it offers."""
+
+    name: str = MISSING
+    module: str = MISSING
+    backend: Backend = MISSING
+    programs: list[str] = field(default_factory=list)
+    numerics: list[str] = MISSING
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Numerics:
+    """A class of arithmetic and the largest error that passes as correct, against float64."""
+
+    name: str = MISSING
+    tf32: bool = MISSING
+    max_error_fro: float = MISSING
+    max_error_max: float = MISSING
+
+
+@dataclass
+class Protocol:
+    """What is timed, by which clock, and when there are enough samples."""
+
+    name: str = MISSING
+    timed: Timed = MISSING
+    clock: Clock = MISSING
+    statistic: Statistic = MISSING
+    cold_l2: bool = MISSING
+    warmup_seconds: float = 0.1
+    min_samples: int = 10
+    max_samples: int = 400
+    max_seconds: float = 0.5
+    target_half_width: float = 0.005
+
+
+@dataclass
+class Sampling:
+    """An experiment's own values for the sampling of every protocol; null keeps the protocol's."""
+
+    warmup_seconds: float | None = None
+    min_samples: int | None = None
+    max_samples: int | None = None
+    max_seconds: float | None = None
+    target_half_width: float | None = None
+
+
+@dataclass
+class Device:
+    """A kind of device, and how long the measuring of one point may take there."""
+
+    kind: Backend = MISSING
+    time_limit_seconds: float = MISSING
+
+
+@dataclass
+class Experiment:
+    """The axes of a sweep. An empty `layer` means every layer of the suites."""
+
+    name: str = MISSING
+    device: str = MISSING
+    suite: list[str] = MISSING
+    layer: list[str] = field(default_factory=list)
+    batch: list[int] = MISSING
+    algorithm: list[str] = MISSING
+    protocol: list[str] = MISSING
+    numerics: list[str] = MISSING
+    sampling: Sampling = field(default_factory=Sampling)
+    #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand.
+    architectures: list[str] = field(default_factory=list)
+    #: Draw the figures of every archive too.
+    redraw_archives: bool = True
+
+
+#: Group of conf/ -> what one of its files holds.
+GROUPS: dict[str, type] = {
+    "suite": Suite,
+    "layer": Layer,
+    "algorithm": Algorithm,
+    "protocol": Protocol,
+    "numerics": Numerics,
+    "device": Device,
+    "experiment": Experiment,
+}
+
+
+@dataclass
+class PointConfig:
+    """The primary config: one point, measured by hand under one protocol on the device of its algorithm."""
+
+    suite: Suite = MISSING
+    layer: Layer = MISSING
+    algorithm: Algorithm = MISSING
+    protocol: Protocol = MISSING
+    numerics: Numerics = MISSING
+    batch: int = MISSING
+
+
+def register() -> None:
+    """Make the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    for group, node in GROUPS.items():
+        store.store(group="schema", name=group, node=node)
+    store.store(group="schema", name="point", node=PointConfig)
