@@ -131,7 +131,8 @@ def count_instructions(cubin: bytes) -> dict[str, dict[str, int]]:
         counter: Counter[str] = Counter()
         for instruction in function["sass-instructions"]:
             name, *modifiers = instruction["opcode"].split(".")
-            if name in COUNTED:
+            # Reads predicated with "never" (!PT) only mark a dependency after asynchronous copies.
+            if name in COUNTED and instruction.get("predicate") != "@!PT":
                 width = next((m for m in modifiers if m in ("64", "128")), None)
                 counter[f"{name}.{width}" if width else name] += 1
         counts[function["function-name"]] = dict(sorted(counter.items()))

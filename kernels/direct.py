@@ -10,6 +10,8 @@ from kernels.problem import ConvProblem
 
 
 class DirectPlan(Plan):
+    """Needs no workspace."""
+
     def __init__(self, problem: ConvProblem, kernels: KernelLibrary) -> None:
         self._kernels = kernels
         self._kernel = kernels.kernel("direct", "direct")

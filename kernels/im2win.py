@@ -45,13 +45,11 @@ class Im2winPlan(Plan):
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         self._kernels.launch(self._transform, self._transform_grid, THREADS, x, self.window, *self._sizes)
-        self._kernels.launch(
-            self._reorder, self._reorder_grid, THREADS, f, self._filter, self._padded_m, *self._sizes
-        )
+        self._kernels.launch(self._reorder, self._reorder_grid, THREADS, f, self._filter, self._padded_m, *self._sizes)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        arguments = (self.window, self._filter, y, self._padded_m, *self._sizes)
-        self._kernels.launch(self._convolve, self._grid, self._threads, *arguments)
+        sizes = (self._padded_m, *self._sizes)
+        self._kernels.launch(self._convolve, self._grid, self._threads, self.window, self._filter, y, *sizes)
 
 
 def _round_up(value: int, multiple: int) -> int:
@@ -79,9 +77,7 @@ class Im2win(Algorithm):
         tile = choose_tile(problem, torch.cuda.get_device_properties(device).multi_processor_count)
         expression = f"{self.name}<{tile.arguments}>"
         library = require_kernels(kernels)
-        return Im2winPlan(
-            problem, device, library, self.name, expression, (tile.blocks(problem),), tile.threads
-        )
+        return Im2winPlan(problem, device, library, self.name, expression, (tile.blocks(problem),), tile.threads)
 
 
 @register("im2win_without_micro_kernel")

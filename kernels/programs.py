@@ -14,6 +14,7 @@ def _tiled(kernel: str) -> tuple[str, ...]:
 
 
 def without_micro_kernel() -> str:
+    """Name expression of the kernel with one output per thread."""
     tile = TILE_WITHOUT_MICRO_KERNEL
     return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}>"
 

@@ -73,7 +73,7 @@ def check(document: Mapping[str, Any] | None, sweep: Sweep, point: Point, path: 
     if missing:
         raise ResultError(f"{path} is damaged: it lacks {', '.join(missing)}; {WAY_OUT}")
     measured = document["point"]
-    wanted = sweep.resolve(point, sweep.with_stored_protocols(measured))
+    wanted = sweep.resolve(point, measured)
     different = [key for key in wanted if measured.get(key) != wanted[key]]
     if different:
         raise ResultError(f"{path} was measured with another {', '.join(different)} than conf/ says now; {WAY_OUT}")

@@ -1,6 +1,6 @@
 """Compiles one CUDA program for one architecture; needs no GPU.
 
-    python -m workflow.compile --program im2win --architecture sm_90a --cubin im2win.cubin --report im2win.json
+python -m workflow.compile --program im2win --architecture sm_90a --cubin im2win.cubin --report im2win.json
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from analysis.files import write_atomically
 from kernels.compile import CompileError, compile_program
 from kernels.programs import PROGRAMS
-from analysis.files import write_atomically
 from workflow.files import write_json
 
 

@@ -87,17 +87,20 @@ def plan(
     config: Mapping[str, Any],
     gpus: Callable[[], Sequence[Gpu]] = find_gpus,
     archives: Path = ARCHIVES,
-    configuration: Path = conf.CONF,
+    known: Catalog | None = None,
 ) -> Plan:
-    """Resolve the keys of `--config`. Raises RequestError, whose message is for the user."""
+    """Resolve the keys of `--config`, with `known` in place of conf/ if it has been read.
+
+    Raises RequestError, whose message is for the user.
+    """
     for key in config:
         if key not in KEYS:
             raise UnknownKeyError(unknown("key", key, KEYS, " in --config"))
     values = {key: tokens(key, value) for key, value in config.items()}
-    results = _single(values, "results", "results")
+    results = os.path.normpath(_single(values, "results", "results"))
     if not set(results).isdisjoint("{}"):
         raise BadValueError(f"results is {results}; the name of that folder must not hold braces")
-    catalog = conf.read(configuration)
+    catalog = known or conf.read()
     if "archive" in values:
         others = [key for key in values if key not in ("archive", "results")]
         if others:

@@ -20,8 +20,16 @@ from workflow.results import next_attempt, read_result
 
 #: The files of one results table, as `analysis.table` writes them.
 TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
-FIGURES = ("tflops", "memory", "ablation")
-TABLES = ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome")
+#: What is drawn and written of each results table, below the dataset's folder.
+FIGURES = tuple(
+    f"figures/{name}.{suffix}" for name in ("tflops", "memory", "ablation") for suffix in ("pdf", "svg", "png")
+)
+TABLES = tuple(
+    f"tables/{name}.{suffix}"
+    for suffix in ("csv", "md")
+    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome")
+)
+CLAIMS = ("claims.csv", "claims.md")
 #: No more measuring processes than this wait for their turn on a GPU: each holds a Python with PyTorch in memory.
 WAITING = 16
 
@@ -98,7 +106,7 @@ class Jobs:
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets("report.md") + resources
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, "report.md") + resources
 
     @property
     def selection(self) -> str:
@@ -144,11 +152,10 @@ class Jobs:
             raise ResultError(f"{path} is not a point of this run; name it by --config suite=, layer=, algorithm=...")
         point = sweep.points[path]
         stored = read_result(Path(self.point_folder, path, "result.json"))
-        protocols = sweep.with_stored_protocols(stored.get("point", {})) if stored else None
         programs = self.plan.catalog.get("algorithm", point.algorithm)["programs"]
         return MeasureJob(
             [f"{self.kernel_folder}/{program}.cubin" for program in programs],
-            json.dumps(sweep.resolve(point, protocols), sort_keys=True, separators=(",", ":")),
+            json.dumps(sweep.resolve(point, (stored or {}).get("point")), sort_keys=True, separators=(",", ":")),
             self.source_hash(point.algorithm),
             next_attempt(stored),
         )

@@ -8,6 +8,7 @@ Exits 0 whenever the outcome is recorded; the outcome itself is in the result.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import signal
 import subprocess
@@ -44,11 +45,19 @@ def measure_point(
             stdout=log_file,
             stderr=subprocess.STDOUT,
             check=False,
+            preexec_fn=_die_with_parent,
         )
     if worker.returncode != 0 or not output.exists():
         _record_failure(job, _describe(worker.returncode, point, log))
     document: dict[str, Any] = json.loads(output.read_text())
     return document
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that a killed run leaves no measurement behind."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _record_failure(job: dict[str, Any], reason: str) -> None:

@@ -71,9 +71,8 @@ class Sweep:
         self._layers = self._resolve_layers()
         self.points = {point.path: point for point in self._expand()}
 
-    def resolve(self, point: Point, protocols: Iterable[str] | None = None) -> dict[str, Any]:
-        """The point as the measuring program takes it; `protocols` are those of the sweep if not given."""
-        names = self.protocols if protocols is None else protocols
+    def resolve(self, point: Point, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The point as the measuring program takes it, where `stored` is the point of a result that is there."""
         return {
             "experiment": self.experiment["name"],
             "suite": point.suite,
@@ -81,17 +80,19 @@ class Sweep:
             "layer": self._layers[point.suite, point.layer],
             "algorithm": self.catalog.get("algorithm", point.algorithm),
             "numerics": self.catalog.get("numerics", point.numerics),
-            "protocols": [self._protocol(name) for name in names],
+            "protocols": [self._protocol(name) for name in self._protocol_names(stored)],
             "device": self.device,
         }
 
-    def with_stored_protocols(self, stored: Mapping[str, Any]) -> list[str]:
-        """The names of the sweep's protocols and of those under which a stored point was measured as it would be now.
+    def _protocol_names(self, stored: Mapping[str, Any] | None) -> list[str]:
+        """The sweep's protocols, and those under which the stored point was measured as it would be now.
 
-        Asking for fewer protocols measures nothing again, and asking for one more loses none.
+        So asking for fewer protocols measures nothing again, and asking for one more loses none.
         """
-        kept = {entry["name"] for entry in stored.get("protocols", []) if self._is_current(entry)}
-        return [name for name in self.catalog.names("protocol") if name in kept or name in self.protocols]
+        kept = {entry["name"] for entry in (stored or {}).get("protocols", []) if self._is_current(entry)}
+        # Always in one order, that of the experiment: the order is part of the point.
+        names = dict.fromkeys([*self.experiment["protocol"], *self.catalog.names("protocol")])
+        return [name for name in names if name in kept or name in self.protocols]
 
     def _is_current(self, protocol: Mapping[str, Any]) -> bool:
         name = protocol.get("name")

@@ -61,4 +61,7 @@ def error(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int) -> Err
             reference_max = max(reference_max, sums[3])
     if math.isnan(difference_square):
         return Error(math.nan, math.nan)
+    if reference_square == 0.0:  # nothing to be relative to: exactly right, or infinitely wrong
+        wrong = math.inf if difference_square else 0.0
+        return Error(wrong, wrong)
     return Error(math.sqrt(difference_square / reference_square), difference_max / reference_max)

@@ -1,13 +1,12 @@
 """The measuring process: one algorithm on one problem, under each of its protocols.
 
-Started by workflow.measure, which reads the point from standard input of this process's and survives its crash. The
+Started by workflow.measure, which survives its crash; the point comes through standard input. The
 order matters: memory is read before anything but the algorithm has allocated any; correctness is checked before any
 time is taken, and again afterwards, each time on fresh inputs and a poisoned output.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
@@ -41,7 +40,6 @@ class IncorrectError(Exception):
 
 def main() -> int:
     """Read {"point", "kernels", "attempt", "output"} from standard input, measure, write the result."""
-    _die_with_parent()
     job = json.load(sys.stdin)
     point = job["point"]
     cuda = point["device"]["kind"] == "cuda"
@@ -58,13 +56,6 @@ def main() -> int:
         document["run"]["log"] = job["log"]
         write_json(Path(job["output"]), document)
     return 0
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that no killed run leaves a measurement behind."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def measure(point: dict[str, Any], kernels: Path | None, uuid: str | None) -> dict[str, Any]:

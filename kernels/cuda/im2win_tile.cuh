@@ -7,105 +7,104 @@
 
 constexpr int VECTOR = 4;  // floats in a 16-byte access
 
+// Blocks that share a multiprocessor, so that one multiplies while the other waits at its barrier. Two blocks of 256
+// threads leave 128 registers to a thread, a few less than the compiler needs without spilling for Blackwell.
+constexpr int BLOCKS_PER_MULTIPROCESSOR = __CUDA_ARCH__ < 1000 ? 2 : 1;
+
 // Blocks are numbered with the output channels running fastest: blocks that read the same pixels of the window
 // tensor run together and find them in the L2 cache.
+template <int TILE_M, int TILE_N>
 struct BlockTile {
   int first_channel, first_pixel;
-  __device__ BlockTile(const Problem& p, int tile_m, int tile_n) {
-    const int tiles_m = (p.out_channels + tile_m - 1) / tile_m;
-    first_channel = static_cast<int>(blockIdx.x) % tiles_m * tile_m;
-    first_pixel = static_cast<int>(blockIdx.x) / tiles_m * tile_n;
+  __device__ explicit BlockTile(const Problem& p) {
+    // A volatile read: a tile made again after the main loop is computed again, where keeping it through the loop
+    // would take registers from the micro-kernel.
+    int block;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+    const int tiles_m = (p.out_channels + TILE_M - 1) / TILE_M;
+    first_channel = block % tiles_m * TILE_M;
+    first_pixel = block / tiles_m * TILE_N;
   }
 };
 
-// Reads one pixel's column of the K x N window matrix, which is never formed: k selects a channel and a place in
-// the contiguous run of the pixel's window.
-class WindowColumn {
- public:
-  __device__ WindowColumn(const Problem& p, const float* window, int pixel)
-      : by_window_(p.window()),
-        channel_values_(p.out_height * p.window_row()),
-        reduction_(pixel < p.pixels() ? p.reduction() : 0) {
-    const Pixel at(p, pixel);
-    run_ = window + static_cast<long long>(at.image) * p.in_channels * channel_values_ + at.row * p.window_row() +
-           at.column * p.stride * p.kernel_h;
-  }
-  // Zero beyond K and for pixels beyond the last.
-  __device__ float load(int k) const {
-    if (k >= reduction_) return 0.0f;
-    const int channel = by_window_.quotient(k);
-    return __ldg(run_ + channel * (channel_values_ - static_cast<int>(by_window_.divisor)) + k);
-  }
+// Copies BYTES (4 or 16, aligned) from device to shared memory without passing through registers, in the background;
+// if not `valid` it writes zeros and reads nothing. PTX ISA, section cp.async (sm_80 and later).
+template <int BYTES>
+__device__ inline void copy_async(float* shared, const float* global, bool valid = true) {
+  static_assert(BYTES == 4 || BYTES == 16, "a copy is one float or one vector");
+  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global), "n"(BYTES),
+               "r"(valid ? BYTES : 0)
+               : "memory");
+}
+// Waits for all of this thread's copies; a barrier then makes them visible to the block.
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
- private:
-  FastDivision by_window_;
-  int channel_values_, reduction_;
-  const float* run_;
-};
-
-// Brings TILE_K x TILE_N values of the window matrix into shared memory: each thread keeps to one pixel and to
+// Brings TILE_K x TILE_N values of the window matrix into shared memory. The K x N matrix itself is never formed: k
+// selects a channel and a place in the contiguous run of the pixel's window. Each thread keeps to one pixel and to
 // neighbouring k, which are neighbours in the window tensor too.
 template <int TILE_N, int TILE_K, int THREADS>
 class WindowLoader {
  public:
   static_assert(THREADS % TILE_N == 0, "each thread keeps to one pixel of the window tile");
-  static_assert(TILE_K * TILE_N % THREADS == 0, "all threads read equally many values of the window tile");
+  static_assert(TILE_K * TILE_N % THREADS == 0, "all threads copy equally many values of the window tile");
   static constexpr int LOADS = TILE_K * TILE_N / THREADS;
 
   __device__ WindowLoader(const Problem& p, const float* window, int first_pixel)
-      : pixel_(threadIdx.x % TILE_N),
-        first_k_(threadIdx.x / TILE_N * LOADS),
-        column_(p, window, first_pixel + pixel_) {}
-  // Device memory to registers, from k on.
-  __device__ void fetch(int k) {
-#pragma unroll
-    for (int i = 0; i < LOADS; ++i) values_[i] = column_.load(k + first_k_ + i);
+      : by_window_(p.window()),
+        next_k_(threadIdx.x / TILE_N * LOADS),
+        in_bounds_(first_pixel + pixel() < p.pixels()) {
+    const Pixel at(p, first_pixel + pixel());
+    const int channel_values = p.out_height * p.window_row();
+    run_ = window + static_cast<long long>(at.image) * p.in_channels * channel_values + at.row * p.window_row() +
+           at.column * p.stride * p.kernel_h;
   }
-  // Registers to shared memory.
-  __device__ void stage(float (&tile)[TILE_K][TILE_N]) const {
+  // Starts copying the next TILE_K values of the reduction; zeros beyond its end and for pixels beyond the last.
+  __device__ void start(const Problem& p, float (&tile)[TILE_K][TILE_N]) {
 #pragma unroll
-    for (int i = 0; i < LOADS; ++i) tile[first_k_ + i][pixel_] = values_[i];
+    for (int i = 0; i < LOADS; ++i, ++next_k_) {
+      // From the end of a window's run in one channel to its run in the next.
+      const int channel_gap = p.out_height * p.window_row() - p.window();
+      const float* source = run_ + by_window_.quotient(next_k_) * channel_gap + next_k_;
+      copy_async<sizeof(float)>(&tile[threadIdx.x / TILE_N * LOADS + i][pixel()], source, in_bounds_ && next_k_ < p.reduction());
+    }
+    next_k_ += TILE_K - LOADS;
   }
 
  private:
-  int pixel_, first_k_;
-  WindowColumn column_;
-  float values_[LOADS];
+  __device__ static int pixel() { return threadIdx.x % TILE_N; }
+
+  FastDivision by_window_;
+  int next_k_;
+  bool in_bounds_;
+  const float* run_;
 };
 
-// Brings TILE_K x TILE_M values of the reordered filter F'[k][padded_channels] into shared memory, 16 bytes at a
+// Brings TILE_K x TILE_M values of the reordered filter F'[k][padded_channels] into shared memory, WIDTH floats at a
 // time. The filter is padded with zeros to whole tiles: no bounds to check.
-template <int TILE_M, int TILE_K, int THREADS>
+template <int TILE_M, int TILE_K, int THREADS, int WIDTH>
 class FilterLoader {
  public:
-  static constexpr int VECTORS = TILE_K * TILE_M / VECTOR;
-  static constexpr int LOADS = (VECTORS + THREADS - 1) / THREADS;
+  static constexpr int ROW = TILE_M / WIDTH;  // copies in a row of the tile
+  static constexpr int COPIES = TILE_K * ROW;
 
   __device__ FilterLoader(const float* filter, int padded_channels, int first_channel)
-      : source_(filter + first_channel), padded_channels_(padded_channels) {}
-  __device__ void fetch(int k) {
+      : filter_(filter), next_(first_channel), padded_channels_(padded_channels) {}
+  __device__ void start(float (&tile)[TILE_K][TILE_M]) {
 #pragma unroll
-    for (int i = 0; i < LOADS; ++i) {
-      if (!in_tile(i)) continue;
-      const float* row = source_ + static_cast<long long>(k + vector(i) / ROW) * padded_channels_;
-      values_[i] = __ldg(reinterpret_cast<const float4*>(row) + vector(i) % ROW);
+    for (int first = 0; first < COPIES; first += THREADS) {
+      const int copy = first + threadIdx.x;
+      if (COPIES % THREADS != 0 && copy >= COPIES) break;
+      const int row = copy / ROW, column = copy % ROW * WIDTH;
+      copy_async<WIDTH * sizeof(float)>(&tile[row][column], filter_ + next_ + row * padded_channels_ + column);
     }
-  }
-  __device__ void stage(float (&tile)[TILE_K][TILE_M]) const {
-#pragma unroll
-    for (int i = 0; i < LOADS; ++i) {
-      if (in_tile(i)) reinterpret_cast<float4*>(&tile[0][0])[vector(i)] = values_[i];
-    }
+    next_ += TILE_K * padded_channels_;
   }
 
  private:
-  static constexpr int ROW = TILE_M / VECTOR;  // vectors in a row of the tile
-  __device__ static int vector(int i) { return threadIdx.x + i * THREADS; }
-  __device__ static bool in_tile(int i) { return VECTORS % THREADS == 0 || vector(i) < VECTORS; }
-
-  const float* source_;
-  int padded_channels_;
-  float4 values_[LOADS];
+  // A kernel's parameter stays in constant memory as long as it is not changed: the pointer costs no registers.
+  const float* filter_;
+  int next_, padded_channels_;
 };
 
 // Writes one pixel's output values, one channel after the other.
@@ -161,7 +160,8 @@ class MicroKernel {
     }
   }
 
-  __device__ void store(const Problem& p, float* y, const BlockTile& tile) const {
+  __device__ void store(const Problem& p, float* y) const {
+    const BlockTile<TILE_M, TILE_N> tile(p);
     // Four pixels share an image and an aligned address when an image's pixels are a multiple of four.
     const bool vectorized = p.pixels_per_image() % VECTOR == 0;
 #pragma unroll

@@ -13,34 +13,26 @@ __global__ __launch_bounds__(TILE_M * TILE_N) void im2win_without_micro_kernel(
   __shared__ __align__(16) float window_tile[2][TILE_K][TILE_N];
 
   const Problem p = PROBLEM_ARGUMENTS;
-  const BlockTile tile(p, TILE_M, TILE_N);
+  const BlockTile<TILE_M, TILE_N> tile(p);
   WindowLoader<TILE_N, TILE_K, THREADS> window_loader(p, window, tile.first_pixel);
-  FilterLoader<TILE_M, TILE_K, THREADS> filter_loader(filter, padded_channels, tile.first_channel);
+  FilterLoader<TILE_M, TILE_K, THREADS, VECTOR> filter_loader(filter, padded_channels, tile.first_channel);
   const int row = threadIdx.x / TILE_N, column = threadIdx.x % TILE_N;
   float sum = 0.0f;
-  const int steps = (p.reduction() + TILE_K - 1) / TILE_K;
 
-  window_loader.fetch(0);
-  filter_loader.fetch(0);
-  window_loader.stage(window_tile[0]);
-  filter_loader.stage(filter_tile[0]);
-  __syncthreads();
-  for (int step = 0; step < steps; ++step) {
-    const int current = step & 1, next = current ^ 1;
-    const bool more = step + 1 < steps;
-    // Prefetch: the next tile's reads from device memory are under way while this tile is multiplied.
-    if (more) {
-      window_loader.fetch((step + 1) * TILE_K);
-      filter_loader.fetch((step + 1) * TILE_K);
+  window_loader.start(p, window_tile[0]);
+  filter_loader.start(filter_tile[0]);
+  for (int k = 0; k < p.reduction(); k += TILE_K) {
+    const int current = k / TILE_K & 1, next = current ^ 1;
+    // Double buffering: after this barrier the current tile is there and nobody reads the other any more.
+    wait_for_copies();
+    __syncthreads();
+    // Prefetch: the next tile is copied from device memory while this one is multiplied.
+    if (k + TILE_K < p.reduction()) {
+      window_loader.start(p, window_tile[next]);
+      filter_loader.start(filter_tile[next]);
     }
 #pragma unroll
-    for (int k = 0; k < TILE_K; ++k) sum = fmaf(filter_tile[current][k][row], window_tile[current][k][column], sum);
-    // Double buffering: nobody reads the other buffer any more, so one barrier a step is enough.
-    if (more) {
-      window_loader.stage(window_tile[next]);
-      filter_loader.stage(filter_tile[next]);
-    }
-    __syncthreads();
+    for (int i = 0; i < TILE_K; ++i) sum = fmaf(filter_tile[current][i][row], window_tile[current][i][column], sum);
   }
 
   OutputColumn(p, y, tile.first_pixel + column).store(tile.first_channel + row, sum);

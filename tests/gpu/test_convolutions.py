@@ -7,6 +7,8 @@ import torch
 
 from kernels import algorithm as algorithms
 from kernels.algorithm import UnsupportedError
+from kernels.cpu import im2win_transform
+from kernels.im2win import Im2winPlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from tests.problems import EDGES, random_problems
@@ -69,9 +71,8 @@ def test_layers(name: str, layer: str, library: KernelLibrary) -> None:
 @pytest.mark.parametrize("problem", EDGES, ids=str)
 def test_window_tensor_is_the_papers(problem: ConvProblem, library: KernelLibrary) -> None:
     """I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w], value for value."""
-    from kernels.cpu import im2win_transform
-
     x, f, _ = tensors(problem, integers=False)
     plan = algorithms.load("im2win", "kernels.im2win").plan(problem, x.device, library, tf32=False)
+    assert isinstance(plan, Im2winPlan)
     plan.prepare(x, f)
     assert torch.equal(plan.window, im2win_transform(x.cpu(), problem).cuda())

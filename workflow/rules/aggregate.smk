@@ -6,7 +6,7 @@ rule aggregate:
         results=JOBS.point_results,
         code=JOBS.code("workflow/aggregate.py"),
     output:
-        expand(f"{RESULTS}/{{{{device}}}}/{{name}}", name=TABLE_FILES),
+        [f"{RESULTS}/{{device}}/{name}" for name in TABLE_FILES],
     log:
         f"{RESULTS}/{{device}}/logs/aggregate.log",
     conda:

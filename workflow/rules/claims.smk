@@ -32,4 +32,4 @@ rule judge_claims:
 
 rule claims:
     input:
-        JOBS.of_datasets("claims.csv"),
+        JOBS.of_datasets(*CLAIMS),

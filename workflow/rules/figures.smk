@@ -6,7 +6,7 @@ rule draw_figures:
         table=lambda wildcards: JOBS.table_files(wildcards.dataset),
         code=JOBS.code("analysis"),
     output:
-        figures=expand(f"{RESULTS}/{{{{dataset}}}}/figures/{{name}}.{{format}}", name=FIGURES, format=["pdf", "png"]),
+        figures=[f"{RESULTS}/{{dataset}}/{name}" for name in FIGURES if not name.endswith(".svg")],
         tflops=report(
             f"{RESULTS}/{{dataset}}/figures/tflops.svg",
             caption="../report/tflops.rst",
@@ -47,4 +47,4 @@ rule draw_figures:
 
 rule figures:
     input:
-        JOBS.of_datasets(*(f"figures/{name}.svg" for name in FIGURES)),
+        JOBS.of_datasets(*FIGURES),

@@ -7,12 +7,12 @@ rule write_tables:
         code=JOBS.code("analysis"),
     output:
         csv=report(
-            expand(f"{RESULTS}/{{{{dataset}}}}/tables/{{name}}.csv", name=TABLES),
+            [f"{RESULTS}/{{dataset}}/{name}" for name in TABLES if name.endswith(".csv")],
             caption="../report/tables.rst",
             category="Tables",
             subcategory="{dataset}",
         ),
-        markdown=expand(f"{RESULTS}/{{{{dataset}}}}/tables/{{name}}.md", name=TABLES),
+        markdown=[f"{RESULTS}/{{dataset}}/{name}" for name in TABLES if name.endswith(".md")],
     log:
         f"{RESULTS}/{{dataset}}/logs/tables.log",
     conda:
@@ -32,4 +32,4 @@ rule write_tables:
 
 rule tables:
     input:
-        JOBS.of_datasets(*(f"tables/{name}.csv" for name in TABLES)),
+        JOBS.of_datasets(*TABLES),

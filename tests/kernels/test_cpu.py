@@ -1,0 +1,48 @@
+"""The CPU backend: the im2win transform by its definition, every algorithm against float64 and exactly on integers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernels import algorithm as algorithms
+from kernels.cpu import im2win_transform
+from kernels.problem import ConvProblem
+from tests.problems import EDGES, random_problems
+from workflow import verify
+
+NAMES = ["cpu_direct", "cpu_im2col", "cpu_im2win", "cpu_fft", "cpu_torch"]
+PROBLEMS = EDGES + random_problems(12, seed=2)
+
+
+@pytest.mark.parametrize("problem", EDGES, ids=str)
+def test_window_tensor_is_the_papers(problem: ConvProblem) -> None:
+    """I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w], value for value."""
+    x = torch.rand(problem.input_shape)
+    window = im2win_transform(x, problem)
+    assert window.shape == problem.window_tensor_shape
+    for ho in range(problem.out_height):
+        for u in range(problem.kernel_h):
+            assert torch.equal(window[:, :, ho, u :: problem.kernel_h], x[:, :, ho * problem.stride + u])
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_convolution(name: str, problem: ConvProblem) -> None:
+    plan = algorithms.load(name, "kernels.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
+    y = torch.empty(problem.output_shape)
+    x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
+    verify.poison(y)
+    plan.run(x, f, y)
+    assert verify.error(x, f, y, problem.stride).within(2e-6, 2e-6)
+    x, f = torch.randint(-8, 9, problem.input_shape).float(), torch.randint(-8, 9, problem.filter_shape).float()
+    verify.poison(y)
+    plan.run(x, f, y)
+    exact = verify.Error(0.0, 0.0)
+    error = verify.error(x, f, y, problem.stride)
+    assert error.within(2e-6, 2e-6) if name == "cpu_fft" else error == exact
+
+
+def test_unknown_algorithm_lists_those_there_are() -> None:
+    with pytest.raises(KeyError, match="cpu_im2win"):
+        algorithms.load("cpu_im2wim", "kernels.cpu")

@@ -1,0 +1,96 @@
+"""Source hashes change with the meaning of the code and with nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kernels.programs import CUDA_FOLDER, PROGRAMS
+from kernels.sources import normalized_cuda, normalized_python, program_files, source_hash
+
+CUDA = """
+#include "a.cuh"
+#define TWICE(x) \\
+  (2 * (x))
+// A comment.
+__global__ void kernel(const float* x) { /* another */
+  const unsigned int i = threadIdx.x + 1;
+}
+"""
+PYTHON = '''
+"""A docstring."""
+import os  # a comment
+
+
+def function(a: int, b=(1, 2)) -> str:
+    """Another."""
+    return f"{a:>{b[0]}}" + 'x'
+'''
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("// A comment.\n", "", True),
+        ("/* another */", "\n\n", True),
+        ("const unsigned int i", "const   unsigned\n int i", True),
+        ("threadIdx.x + 1", "threadIdx.x+1", True),
+        ("threadIdx.x + 1", "threadIdx.x + 2", False),
+        ("unsigned int", "unsignedint", False),
+        ('"a.cuh"', '"b.cuh"', False),
+        ("const float*", "float*", False),
+    ],
+)
+def test_normalized_cuda(before: str, after: str, same: bool) -> None:
+    assert before in CUDA
+    assert (normalized_cuda(CUDA.replace(before, after)) == normalized_cuda(CUDA)) == same
+
+
+def test_comment_marks_in_strings_are_no_comments() -> None:
+    assert normalized_cuda('asm("// a");') != normalized_cuda('asm("// b");')
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ('"""A docstring."""\n', "", True),
+        ('    """Another."""\n', "    # nothing\n", True),
+        ("  # a comment", "", True),
+        ("(a: int, b=(1, 2))", "(\n    a: int,\n    b=(1, 2),\n)", True),
+        ("'x'", '"x"', True),
+        ("'x'", "'y'", False),
+        ("(1, 2)", "(1, 3)", False),
+        ("b[0]", "b[1]", False),
+    ],
+)
+def test_normalized_python(before: str, after: str, same: bool) -> None:
+    assert before in PYTHON
+    assert (normalized_python(PYTHON.replace(before, after)) == normalized_python(PYTHON)) == same
+
+
+def test_hash_covers_programs_and_module() -> None:
+    hashes = [
+        source_hash("kernels.im2win", ["im2win_transform", "im2win"]),
+        source_hash("kernels.im2win", ["im2win_transform", "im2win_base"]),
+        source_hash("kernels.direct", ["direct"]),
+        source_hash("kernels.cpu", []),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert source_hash("kernels.cpu", []) == hashes[3]
+
+
+def test_program_files_follow_includes() -> None:
+    names = {path.name for path in program_files("im2win")}
+    assert names == {"im2win.cu", "im2win_tile.cuh", "convolution.cuh"}
+
+
+def test_every_cuda_file_belongs_to_a_program() -> None:
+    used = {path for program in PROGRAMS for path in program_files(program)}
+    assert used == {*CUDA_FOLDER.glob("*.cu"), *CUDA_FOLDER.glob("*.cuh")}
+
+
+def test_needs_neither_pytorch_nor_cuda() -> None:
+    code = "import sys, kernels.sources, kernels.problem; assert not {'torch', 'cuda'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

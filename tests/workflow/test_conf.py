@@ -1,0 +1,117 @@
+"""The files of conf/ agree with the schemas, the paper's data and the registered algorithms; wrong files are errors."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from kernels import algorithm as algorithms
+from kernels.sources import programs, source_hash
+from workflow import catalog
+from workflow.catalog import CONF, Catalog
+from workflow.errors import ConfigFileError, RequestError
+from workflow.points import Selection, Sweep, resolve_layer
+from workflow.schema import GROUPS
+
+ROOT = CONF.parent
+
+
+def test_layers_are_those_of_the_paper(conf: Catalog) -> None:
+    with (ROOT / "analysis/reference/benchmarks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert conf.get("suite", "paper_table")["layers"] == [row["layer"] for row in rows]
+    for row in rows:
+        layer = conf.get("layer", row["layer"])
+        assert {key: str(value) for key, value in layer.items() if key != "name"} == {
+            key: value for key, value in row.items() if key not in ("layer", "padding")
+        }
+
+
+def test_suites_differ_in_conv4_alone(conf: Catalog) -> None:
+    for name in conf.get("suite", "paper_table")["layers"]:
+        table, log = (resolve_layer(conf, suite, name) for suite in ("paper_table", "authors_log"))
+        assert log == (table | {"in_channels": 32} if name == "conv4" else table)
+
+
+def test_every_algorithm_is_registered(conf: Catalog) -> None:
+    for name, entry in conf.groups["algorithm"].items():
+        assert algorithms.load(name, entry["module"], entry["parameters"]).name == name
+        assert set(entry["programs"]) <= set(programs())
+        assert len(source_hash(entry["module"], entry["programs"])) == 16
+
+
+def test_paper_measures_every_cuda_algorithm(conf: Catalog) -> None:
+    of_cuda = {name for name, entry in conf.groups["algorithm"].items() if entry["backend"] == "cuda"}
+    assert set(conf.get("experiment", "paper")["algorithm"]) == of_cuda
+    assert len(Sweep(conf, Selection("paper", {})).points) == 12 * len(of_cuda)
+
+
+def test_tiny_sizes_are_odd_ones(conf: Catalog) -> None:
+    for name in conf.get("suite", "tiny")["layers"]:
+        assert any(size % 2 for key, size in conf.get("layer", name).items() if key != "name")
+
+
+@pytest.fixture
+def small_conf(tmp_path: Path) -> Path:
+    """One file of each group, so that finding the wrong one is quick."""
+    kept = {"suite": "tiny", "layer": "odd_window", "algorithm": "cpu_torch", "protocol": "end_to_end"}
+    kept |= {"numerics": "strict_fp32", "device": "cpu", "experiment": "tiny"}
+    for group, name in kept.items():
+        (tmp_path / group).mkdir()
+        text = (CONF / group / f"{name}.yaml").read_text()
+        text = text.replace(", odd_channels, point_filter", "").replace(", kernel_only", "")
+        text = text.replace("cpu_direct, cpu_im2col, cpu_im2win, cpu_fft, ", "")
+        (tmp_path / group / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def test_small_conf_is_right(small_conf: Path) -> None:
+    found = catalog.read(small_conf)
+    assert {group: len(found.names(group)) for group in GROUPS} == dict.fromkeys(GROUPS, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        (
+            "layer/odd_window",
+            "stride: 2",
+            "stride: 2\nstrid: 3",
+            ["unknown key 'strid'", "did you mean stride?", "kernel_h"],
+        ),
+        ("layer/odd_window", "stride: 2", "stride: two", ["stride", "'two'"]),
+        ("layer/odd_window", "stride: 2", "", ["stride", "Missing"]),
+        ("layer/odd_window", "name: odd_window", "name: window", ["its name is 'window'", "'odd_window'"]),
+        ("layer/odd_window", "stride: 2", "stride: [", ["not YAML"]),
+        ("algorithm/cpu_torch", "backend: cpu", "backend: gpu", ["backend", "'gpu'", "cuda", "cpu"]),
+        ("algorithm/cpu_torch", "[strict_fp32]", "[strict]", ["numeric class 'strict'", "strict_fp32"]),
+        ("experiment/tiny", "max_seconds", "max_second", ["unknown key 'max_second'", "did you mean max_seconds?"]),
+        ("experiment/tiny", "suite: [tiny]", "suite: tiny", ["suite", "must be a list"]),
+        ("experiment/tiny", "device: cpu", "device: cdua", ["unknown device 'cdua'"]),
+        ("suite/tiny", "layers: [odd_window]", "layers: [odd]", ["unknown layer 'odd'", "odd_window"]),
+        (
+            "suite/tiny",
+            "name: tiny",
+            "name: tiny\nchanges: {odd_window: {hight: 3}}",
+            ["'hight'", "did you mean height?"],
+        ),
+        ("suite/tiny", "name: tiny", "name: tiny\nchanges: {odd: {height: 3}}", ["unknown layer 'odd'"]),
+    ],
+)
+def test_wrong_file(small_conf: Path, file: str, old: str, new: str, named: list[str]) -> None:
+    path = small_conf / f"{file}.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(RequestError) as caught:
+        catalog.read(small_conf)
+    for text in [f"conf/{file}.yaml", *named]:
+        assert text in str(caught.value)
+
+
+def test_wrong_file_has_its_own_class(small_conf: Path) -> None:
+    with (small_conf / "layer/odd_window.yaml").open("a") as file:
+        file.write("padding: 0\n")
+    with pytest.raises(ConfigFileError):
+        catalog.read(small_conf)
