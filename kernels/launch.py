@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
+from kernels.algorithm import UnsupportedError
 from kernels.architectures import architecture_name
 from kernels.compile import compile_program
-from kernels.problem import ConvProblem
+from kernels.problem import FLOAT_BYTES, ConvProblem
 
 #: Threads of a block, for kernels that leave the choice open.
 THREADS = 256
@@ -89,7 +90,16 @@ def _stream(device: int, handle: int) -> Any:
 
 
 def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
-    """The sizes in the order of PROBLEM_PARAMETERS in cuda/convolution.cuh."""
+    """The sizes in the order of PROBLEM_PARAMETERS in cuda/convolution.cuh.
+
+    Raises UnsupportedError if a count that the kernels keep in 32 bits does not fit: pixels, rows of the window
+    tensor, its values in one image, or values of the filter.
+    """
+    m, n, k = problem.gemm_shape
+    rows = problem.batch * problem.in_channels * problem.out_height
+    image_values = problem.window_tensor_bytes // FLOAT_BYTES // problem.batch
+    if max(n, rows, image_values, problem.in_channels * problem.height * problem.width, 2 * m * k) >= 2**31:
+        raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
     return (
         problem.batch,
         problem.in_channels,

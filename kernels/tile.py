@@ -47,10 +47,6 @@ TILES = (
 #: Without a micro-kernel every output has a thread of its own: the largest block of 1024 threads, squared.
 TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, efficiency=1.0)
 
-#: The reordered filter is padded to these multiples, which suit every tile above.
-PADDED_REDUCTION = 32
-PADDED_CHANNELS = 384
-
 
 def choose_tile(problem: ConvProblem, multiprocessors: int) -> Tile:
     """The tile with the least estimated time on a device of that many multiprocessors.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,8 @@ def _git(*arguments: str) -> str:
 
 def software() -> dict[str, str | None]:
     """Versions of everything whose version may change a number."""
-    versions: dict[str, str | None] = {"python": platform.python_version(), "os": platform.platform()}
+    versions: dict[str, str | None] = {"python": platform.python_version(), "os": platform.system()}
+    versions["kernel"] = platform.release().split("-")[0]
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -80,6 +82,11 @@ def _cudnn_version(number: int | None) -> str | None:
     if number is None:
         return None
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}" if number >= 90000 else str(number)
+
+
+def host() -> str:
+    """A mark that tells hosts apart without naming them: archives are published."""
+    return digest([socket.gethostname()])[:8]
 
 
 def cpu_name() -> str:

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -62,7 +61,11 @@ def measure(point: dict[str, Any], kernels: Path | None, uuid: str | None) -> di
     """The result document of `point` (see workflow.outcome), whatever the outcome. `uuid` names the GPU, if any."""
     rows = empty_rows(point)
     samples: dict[str, list[float]] = {}
-    run: dict[str, Any] = {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "protocols": {}}
+    run: dict[str, Any] = {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "harness_hash": provenance.harness_hash(),
+        "protocols": {},
+    }
     status, reason = "ok", ""
     try:
         _measure_into(point, kernels, uuid, rows, samples, run)
@@ -211,8 +214,7 @@ def environment(uuid: str | None) -> dict[str, Any]:
         "device": facts | {"kind": "cuda" if uuid else "cpu", "cores": os.cpu_count()},
         "software": provenance.software(),
         "git": provenance.git_state(),
-        "harness_hash": provenance.harness_hash(),
-        "host": socket.gethostname(),
+        "host": provenance.host(),
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from kernels.problem import ConvProblem
-from kernels.tile import PADDED_CHANNELS, PADDED_REDUCTION, TILE_WITHOUT_MICRO_KERNEL, TILES, Tile, choose_tile
+from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, TILES, Tile, choose_tile
 
 
 @pytest.mark.parametrize("tile", [*TILES, TILE_WITHOUT_MICRO_KERNEL], ids=str)
-def test_padding_is_whole_tiles(tile: Tile) -> None:
-    """The kernels read the filter without bounds checks, so its padding must cover any tile."""
-    assert PADDED_CHANNELS % tile.m == 0
-    assert PADDED_REDUCTION % tile.k == 0
+def test_a_block_is_launchable(tile: Tile) -> None:
     assert tile.threads <= 1024
+    assert tile.threads % 32 == 0
+
+
+def test_blocks_cover_the_problem() -> None:
+    assert Tile(128, 128, 8, 8, 8, 1.0).blocks(ConvProblem(1, 1, 3, 43, 129, 1, 1, 1)) == 2 * 2
 
 
 def test_few_output_channels_get_a_narrow_tile() -> None:
