@@ -1,6 +1,7 @@
 ## make reproduce     build the environment (.venv) if need be, then run the main job: the paper's comparison
 ## make test          build the environment if need be, then lint, check types and run the tests
 ## make figures       redraw the figures, tables and claims of every archived measurement; needs no GPU
+## make readme        bring the README's numbers and figures up to date with the archive
 ## make environment   only build the environment
 ## make clean         remove the environment and the tools' caches; results/ stays
 ##
@@ -92,6 +93,10 @@ reproduce: $(READY)
 .PHONY: figures
 figures: $(READY)
 	$(PYTHON) -m snakemake --cores $(CORES) figures $(ARGS) --config archive=all
+
+.PHONY: readme
+readme: $(READY)
+	$(PYTHON) -m analysis.readme --table analysis/archive/nvidia-h100-80gb-hbm3 --readme README.md
 
 .PHONY: test
 test: lint types tests
