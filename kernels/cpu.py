@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from kernels.algorithm import Algorithm, Plan, register
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
 from kernels.problem import FLOAT_BYTES, ConvProblem
 
 if TYPE_CHECKING:
@@ -79,21 +79,40 @@ def im2win_transform(x: torch.Tensor, problem: ConvProblem) -> torch.Tensor:
 
 
 class FftPlan(CpuPlan):
-    """The product of the spectra of X and F, both padded to the input's size."""
+    """The product of the spectra of F and of overlapping tiles of X (overlap-save), no larger than TILE a side.
+
+    A tile's correlation with the filter is right where the filter stays inside the tile, so neighbouring tiles
+    overlap by a filter less one. The workspace is that of the three spectra.
+    """
+
+    TILE = 32
 
     def __init__(self, problem: ConvProblem) -> None:
         super().__init__(problem)
         p = problem
-        spectrum = p.height * (p.width // 2 + 1)
-        planes = p.batch * p.in_channels + p.out_channels * p.in_channels + p.batch * p.out_channels
-        self.workspace_bytes = 2 * FLOAT_BYTES * spectrum * planes
+        self.tile = (min(self.TILE, p.height), min(self.TILE, p.width))
+        self.step = (self.tile[0] - p.kernel_h + 1, self.tile[1] - p.kernel_w + 1)
+        if min(self.step) < 1:
+            raise UnsupportedError(f"the filter is larger than a tile of {self.TILE} x {self.TILE}")
+        # Tiles that cover every output of stride 1.
+        self.tiles = (-(-(p.height - p.kernel_h + 1) // self.step[0]), -(-(p.width - p.kernel_w + 1) // self.step[1]))
+        spectrum = self.tile[0] * (self.tile[1] // 2 + 1)
+        tiles = p.batch * self.tiles[0] * self.tiles[1]
+        spectra = tiles * (p.in_channels + p.out_channels) + p.out_channels * p.in_channels
+        self.workspace_bytes = 2 * FLOAT_BYTES * spectrum * spectra
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        p = self.problem
-        size = (p.height, p.width)
+        p, step = self.problem, self.step
+        covered = [(count - 1) * by + size for count, by, size in zip(self.tiles, step, self.tile, strict=True)]
+        padded = functional.pad(x, (0, covered[1] - p.width, 0, covered[0] - p.height))
+        tiles = padded.unfold(2, self.tile[0], step[0]).unfold(3, self.tile[1], step[1])  # [n][c][i][j][h][w]
         # Convolution layers correlate, so the filter's spectrum is conjugated.
-        spectrum = torch.einsum("nchw,ochw->nohw", torch.fft.rfft2(x), torch.fft.rfft2(f, s=size).conj())
-        full = torch.fft.irfft2(spectrum, s=size)
+        filters = torch.fft.rfft2(f, s=self.tile).conj()
+        spectra = torch.einsum("ncijhw,ochw->noijhw", torch.fft.rfft2(tiles), filters)
+        outputs = torch.fft.irfft2(spectra, s=self.tile)[..., : step[0], : step[1]]
+        full = outputs.transpose(3, 4).reshape(
+            p.batch, p.out_channels, self.tiles[0] * step[0], self.tiles[1] * step[1]
+        )
         rows, columns = (p.out_height - 1) * p.stride + 1, (p.out_width - 1) * p.stride + 1
         y.copy_(full[:, :, : rows : p.stride, : columns : p.stride])
 

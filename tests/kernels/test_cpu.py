@@ -6,13 +6,20 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
+from kernels.algorithm import UnsupportedError
 from kernels.cpu import im2win_transform
 from kernels.problem import ConvProblem
 from tests.problems import EDGES, random_problems
 from workflow import verify
 
 NAMES = ["cpu_direct", "cpu_im2col", "cpu_im2win", "cpu_fft", "cpu_torch"]
-PROBLEMS = EDGES + random_problems(12, seed=2)
+#: Larger than a tile of the FFT in one direction, in both, and by exactly one output.
+TILED = [
+    ConvProblem(2, 3, 70, 45, 5, 5, 3, 2),
+    ConvProblem(1, 2, 33, 20, 3, 2, 2, 1),
+    ConvProblem(1, 2, 20, 61, 3, 1, 3, 3),
+]
+PROBLEMS = EDGES + TILED + random_problems(12, seed=2)
 
 
 @pytest.mark.parametrize("problem", EDGES, ids=str)
@@ -46,3 +53,9 @@ def test_convolution(name: str, problem: ConvProblem) -> None:
 def test_unknown_algorithm_lists_those_there_are() -> None:
     with pytest.raises(KeyError, match="cpu_im2win"):
         algorithms.load("cpu_im2wim", "kernels.cpu")
+
+
+def test_a_filter_larger_than_a_tile_is_declined() -> None:
+    problem = ConvProblem(1, 1, 50, 50, 1, 40, 40, 1)
+    with pytest.raises(UnsupportedError, match="larger than a tile"):
+        algorithms.load("cpu_fft", "kernels.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
