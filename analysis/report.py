@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, tables
+from analysis import claims, tables, verdicts
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.findings import about_the_paper, findings
@@ -117,10 +117,9 @@ def read_claims(path: Path) -> pd.DataFrame:
         raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArchiveError(path, f"not CSV ({error})", way_out) from None
-    if list(judged.columns) != list(claims.COLUMNS):
-        raise ArchiveError(path, f"columns must be {', '.join(claims.COLUMNS)}", way_out)
-    numbers = ("batch", "published", "authors_logs", "measured", "layers", "layers_of")
-    texts = [column for column in claims.COLUMNS if column not in numbers]
+    if list(judged.columns) != list(verdicts.COLUMNS):
+        raise ArchiveError(path, f"columns must be {', '.join(verdicts.COLUMNS)}", way_out)
+    texts = [column for column in verdicts.COLUMNS if column not in verdicts.NUMBERS]
     return judged.astype({column: object for column in texts}).fillna({column: "" for column in texts})
 
 
