@@ -2,7 +2,7 @@
 # what is measured is in conf/, and workflow/config.py explains the keys of --config.
 from snakemake.utils import min_version
 
-from workflow.jobs import CLAIMS, FIGURES, TABLE_FILES, TABLES, start
+from workflow.jobs import CLAIMS, FIGURE_LABELS, FIGURES, TABLE_FILES, TABLES, start
 from workflow.lock import hold
 
 min_version("9.0")

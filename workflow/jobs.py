@@ -21,8 +21,24 @@ from workflow.results import next_attempt, read_result
 #: The files of one results table, as `analysis.table` writes them.
 TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
 #: What is drawn and written of each results table, below the dataset's folder.
-FIGURES = tuple(
-    f"figures/{name}.{suffix}" for name in ("tflops", "memory", "ablation") for suffix in ("pdf", "svg", "png")
+PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
+#: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
+FIGURE_LABELS = PAPER_FIGURES | {
+    "speedup": "speedup over the best cuDNN",
+    "time": "time with its interval",
+    "transform": "share of the transform",
+    "memory_speed": "memory against speed",
+    "accuracy": "accuracy against speed",
+    "roofline": "roofline",
+    "batch": "speed against batch",
+}
+FIGURES = (
+    *(
+        f"figures/{name}.{suffix}"
+        for name in (*FIGURE_LABELS, *(f"one_column/{one}" for one in PAPER_FIGURES))
+        for suffix in ("pdf", "svg", "png")
+    ),
+    "figures/captions.json",
 )
 TABLES = tuple(
     f"tables/{name}.{suffix}"

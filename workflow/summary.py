@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.claims import NOT_TESTABLE, VERDICTS, headline
-from analysis.frames import COMPARED, CPU_COMPARED
+from analysis.frames.common import COMPARED, CPU_COMPARED
 from analysis.report import read_claims
 from analysis.series import label, layer_order, pick, rows_of, speed_unit, with_best_cudnn
 from analysis.table import POINT_KEY, Archive, ArchiveError, read

@@ -116,7 +116,7 @@ def test_a_second_run_writes_the_same_tables(
         run_all(monkeypatch, folder, today(make_rows()))
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == 3 + 3 + 12 + 2 + 1 + 1  # table, figures, tables, claims, report, sources
+    assert len(written[0]) == 3 + 14 + 12 + 2 + 1 + 1  # table, figures with captions, tables, claims, report, sources
 
 
 @pytest.mark.parametrize(
