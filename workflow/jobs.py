@@ -42,10 +42,13 @@ FIGURES = (
 )
 TABLES = tuple(
     f"tables/{name}.{suffix}"
-    for suffix in ("csv", "md")
-    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome")
+    for suffix in ("csv", "md", "tex")
+    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome", "machine", "claims")
 )
 CLAIMS = ("claims.csv", "claims.md")
+#: Endings of the files that decide what a package's programs write.
+CODE = (".py", ".mplstyle", ".csv", ".j2", ".css", ".js")
+REPORTS = ("report.md", "report.html", "guide.md")
 #: No more measuring processes than this wait for their turn on a GPU: each holds a Python with PyTorch in memory.
 WAITING = 16
 
@@ -122,7 +125,7 @@ class Jobs:
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, "report.md") + resources
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + resources
 
     @property
     def selection(self) -> str:
@@ -152,7 +155,7 @@ class Jobs:
     @staticmethod
     def code(package: str) -> list[str]:
         """The files of a package that decide what its programs write."""
-        files = [path for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".mplstyle", ".csv")]
+        files = [path for path in (ROOT / package).rglob("*") if path.suffix in CODE]
         return sorted(os.path.relpath(path) for path in files if "archive" not in path.parts)
 
     def _source_hash(self, algorithm: str) -> str:

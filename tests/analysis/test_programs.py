@@ -32,8 +32,8 @@ def run_all(monkeypatch: pytest.MonkeyPatch, folder: Path, sources: dict[str, An
         main()
 
     call(figures.main, "--output", str(folder / "figures"), "--format", "svg")
-    call(tables.main, "--output", str(folder / "tables"))
     call(claims.main, "--output-dir", str(folder))
+    call(tables.main, "--claims", str(folder / "claims.csv"), "--output", str(folder / "tables"))
     links = ["--figures", str(folder / "figures"), "--tables", str(folder / "tables")]
     given = ["--sources", str(folder / "sources.json"), "--claims", str(folder / "claims.csv")]
     call(report.main, *given, *links, "--output", str(folder / "report.md"))
@@ -116,7 +116,7 @@ def test_a_second_run_writes_the_same_tables(
         run_all(monkeypatch, folder, today(make_rows()))
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == 3 + 14 + 12 + 2 + 1 + 1  # table, figures with captions, tables, claims, report, sources
+    assert len(written[0]) == 3 + 14 + 24 + 2 + 1 + 1  # table, figures with captions, tables, claims, report, sources
 
 
 @pytest.mark.parametrize(
