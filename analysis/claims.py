@@ -43,13 +43,13 @@ def summary(judged: pd.DataFrame, archive: Archive) -> str:
         row = rows.loc[protocols[0]]
         cells = [_verdict(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
         published = [_quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
-        lines.append([row["statement"], *published, *cells])
+        lines.append([row["statement"], *cells, *published])
         why = " ".join(text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text)
         if why:
             reasons.append(f"* **{_capital(row['statement'])}.** {why}\n")
     selected = Selection(*(first[name].iloc[0] for name in SELECTED))
     where = f"Suite {selected.suite}, batch {selected.batch}, {selected.numerics}, on {archive.device_name}:"
-    table = markdown_table(["claim", "published", "authors' logs", *protocols], lines, texts=range(len(protocols) + 3))
+    table = markdown_table(["claim", *protocols, "published", "authors' logs"], lines, texts=range(len(protocols) + 3))
     text = f"{where}\n\n{table}"
     return text + (f"\n### Why\n\n{''.join(reasons)}" if reasons else "")
 

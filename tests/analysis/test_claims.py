@@ -163,7 +163,7 @@ def test_the_summary_has_every_protocol_and_says_why(build: Build, make_rows: Ca
     archive = table.read(build(rows))
     judged = verdicts.judge(archive)
     text = claims.summary(judged, archive)
-    assert "| end_to_end | kernel_only |" in text
+    assert "| claim | end_to_end | kernel_only | published |" in text
     assert "**partly** 2.00x [2.000 to 2.000] | **partly** 2.50x [2.500 to 2.500] |" in text
     why = judged[judged["protocol"] == "end_to_end"].set_index("claim")["explanation"]
     assert "im2win is 0.800x as fast and is ahead on none of them" in why["speedup_cudnn"]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import claims, figures, report, staleness, table, tables
+from analysis import claims, figures, guide, report, staleness, table, tables
 from analysis.table import Archive, ArchiveError
 
 Rows = list[dict[str, Any]]
@@ -36,7 +36,8 @@ def run_all(monkeypatch: pytest.MonkeyPatch, folder: Path, sources: dict[str, An
     call(tables.main, "--claims", str(folder / "claims.csv"), "--output", str(folder / "tables"))
     links = ["--figures", str(folder / "figures"), "--tables", str(folder / "tables")]
     given = ["--sources", str(folder / "sources.json"), "--claims", str(folder / "claims.csv")]
-    call(report.main, *given, *links, "--output", str(folder / "report.md"))
+    call(report.main, *given, *links, "--output", str(folder / "report.md"), "--html", str(folder / "report.html"))
+    call(guide.main, "--output", str(folder / "guide.md"))
     return (folder / "report.md").read_text()
 
 
@@ -116,7 +117,8 @@ def test_a_second_run_writes_the_same_tables(
         run_all(monkeypatch, folder, today(make_rows()))
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == 3 + 14 + 24 + 2 + 1 + 1  # table, figures with captions, tables, claims, report, sources
+    # table, figures with captions, tables, claims, reports, guide, sources
+    assert len(written[0]) == 3 + 14 + 24 + 2 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a_damaged_table_ends_a_program_with_one_line(build: Build, make_rows: C
 
 
 def test_importing_analysis_stays_light() -> None:
-    code = "import sys, analysis.report, analysis.figures, analysis.claims, analysis.tables\n"
+    code = "import sys, analysis.report, analysis.guide, analysis.figures, analysis.claims, analysis.tables\n"
     code += "banned = {'torch', 'hydra', 'omegaconf', 'snakemake', 'cuda', 'kernels', 'workflow'}\n"
     code += "print(sorted(banned & set(sys.modules)))"
     done = python("-c", code)
