@@ -13,7 +13,7 @@ from typing import Any
 
 from kernels.sources import program_files, source_hash
 from kernels.sources import programs as all_programs
-from workflow.config import ROOT, Plan, plan
+from workflow.config import COMPARISON, ROOT, Plan, plan
 from workflow.errors import RequestError, ResultError
 from workflow.provenance import harness_hash
 from workflow.results import next_attempt, read_result
@@ -49,6 +49,12 @@ CLAIMS = ("claims.csv", "claims.md")
 #: Endings of the files that decide what a package's programs write.
 CODE = (".py", ".mplstyle", ".csv", ".j2", ".css", ".js")
 REPORTS = ("report.md", "report.html", "guide.md")
+#: What is written of several archives side by side, below their own folder.
+COMPARED = (
+    *(f"figures/{name}.{suffix}" for name in ("tflops", "speedup") for suffix in ("pdf", "svg", "png")),
+    "figures/captions.json",
+    *(f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")),
+)
 #: No more measuring processes than this wait for their turn on a GPU: each holds a Python with PyTorch in memory.
 WAITING = 16
 
@@ -104,6 +110,18 @@ class Jobs:
         return [f"{self.results}/{dataset}/{name}" for dataset in self.tables for name in names]
 
     @property
+    def comparison(self) -> str:
+        """The folder of what compares several archives."""
+        return f"{self.results}/archive/{COMPARISON}"
+
+    @property
+    def compared(self) -> list[str]:
+        """What compares the archives, in a run that only redraws archives and has more than one."""
+        if self.plan.sweep or len(self.plan.archives) < 2:
+            return []
+        return [f"{self.comparison}/{name}" for name in COMPARED]
+
+    @property
     def kernel_reports(self) -> list[str]:
         """The reports of the kernels that this run compiles."""
         folder = f"{self.results}/kernels"
@@ -125,7 +143,7 @@ class Jobs:
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + resources
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources
 
     @property
     def selection(self) -> str:

@@ -1,13 +1,25 @@
 """Bars over the layers: grouped (the paper's figures, devices side by side) and stacked (shares of a time)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.charts.style import NO_NUMBER, TWO_COLUMNS, Layout, handles_of, legend, look, new_figure, style
+from analysis.charts.style import (
+    NO_NUMBER,
+    TWO_COLUMNS,
+    Color,
+    Layout,
+    handles_of,
+    legend,
+    look,
+    new_figure,
+    series_color,
+    style,
+)
 from analysis.frames.common import Panel, Picture
 from analysis.series import label
 
@@ -15,6 +27,7 @@ GROUP_WIDTH = 0.84
 MARK_HEIGHT = 0.05
 #: Height of a panel and of everything around the panels, in inches.
 PANEL, AROUND = 1.85, 0.85
+DEVICE_PANEL = 1.35
 
 
 def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
@@ -24,15 +37,28 @@ def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
             draw_bars(axes, panel, layout)
-        handles = handles_of(figure.axes)
-        if any(panel.frame["value"].isna().any() for panel in picture.panels):
-            handles["no number"] = Patch(**NO_NUMBER)
-        legend(figure, handles, 5 if layout is TWO_COLUMNS else 2)
+        legend(figure, _handles(figure, picture), 5 if layout is TWO_COLUMNS else 2)
     return figure
 
 
-def draw_bars(axes: Axes, panel: Panel, layout: Layout = TWO_COLUMNS) -> None:
-    """Draw a group per layer and a bar per algorithm, in the frame's order."""
+def by_device(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Draw grouped bars whose series are devices; a line is at 1 where the values are speedups."""
+    with style(layout):
+        figure = new_figure(picture, layout, DEVICE_PANEL * len(picture.panels) + AROUND)
+        grid = figure.subplots(len(picture.panels), 1, squeeze=False)
+        for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
+            devices = dict.fromkeys(panel.frame["algorithm"])
+            draw_bars(axes, panel, layout, {name: series_color(index) for index, name in enumerate(devices)})
+            if panel.axis == "speedup":
+                axes.axhline(1, color="0.3", linewidth=0.7)
+        legend(figure, _handles(figure, picture), 3 if layout is TWO_COLUMNS else 1)
+    return figure
+
+
+def draw_bars(
+    axes: Axes, panel: Panel, layout: Layout = TWO_COLUMNS, colors: Mapping[str, Color] | None = None
+) -> None:
+    """Draw a group per layer and a bar per algorithm (or device, in `colors`), in the frame's order."""
     algorithms = list(dict.fromkeys(panel.frame["algorithm"]))
     place = _prepare(axes, panel, layout)
     width = GROUP_WIDTH / len(algorithms)
@@ -40,7 +66,7 @@ def draw_bars(axes: Axes, panel: Panel, layout: Layout = TWO_COLUMNS) -> None:
         rows = panel.frame[panel.frame["algorithm"] == algorithm]
         x = rows["layer"].map(place).to_numpy(float) + (index - (len(algorithms) - 1) / 2) * width
         there = rows["value"].notna().to_numpy()
-        color = look(algorithm)[0]
+        color = colors[algorithm] if colors else look(algorithm)[0]
         axes.bar(x[there], rows["value"][there], width, color=color, edgecolor="black", label=label(algorithm))
         _mark_missing(axes, x[~there], width, rows[~there], algorithm, layout)
     axes.set_ylim(bottom=0)
@@ -65,11 +91,13 @@ def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
                 axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")
             _mark_missing(axes, x[~there], GROUP_WIDTH, kernel[~there], "kernel", layout)
             axes.set_ylim(0, 112)
-        handles = handles_of(figure.axes)
-        if any(panel.frame["value"].isna().any() for panel in picture.panels):
-            handles["no number"] = Patch(**NO_NUMBER)
-        legend(figure, handles, 3)
+        legend(figure, _handles(figure, picture), 3)
     return figure
+
+
+def _handles(figure: Figure, picture: Picture) -> dict[str, Artist]:
+    absent = any(panel.frame["value"].isna().any() for panel in picture.panels)
+    return handles_of(figure.axes) | ({"no number": Patch(**NO_NUMBER)} if absent else {})
 
 
 def _prepare(axes: Axes, panel: Panel, layout: Layout) -> dict[str, int]:

@@ -27,6 +27,7 @@ METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
 }
 HATCH = "//////"
+Color = tuple[float, float, float]
 NO_NUMBER: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.35", "hatch": HATCH}
 
 
@@ -86,12 +87,23 @@ LOOKS = {
 }
 
 
-def look(algorithm: str) -> tuple[tuple[float, float, float], str]:
+# Of series that are not algorithms, such as devices, in their order.
+SERIES: tuple[int | str, ...] = (0, 8, 9, "0.2", 4)
+
+
+def look(algorithm: str) -> tuple[Color, str]:
     """Give an algorithm's colour and marker; one that is not known is drawn as a grey plus."""
     found = LOOKS.get(algorithm, Look("0.5", "+"))
-    palette = sns.color_palette("colorblind")
-    color = palette[found.color] if isinstance(found.color, int) else mpl.colors.to_rgb(found.color)
-    return color, found.marker
+    return _color(found.color), found.marker
+
+
+def series_color(index: int) -> Color:
+    """Give the colour of a series that is not an algorithm; after some they come again."""
+    return _color(SERIES[index % len(SERIES)])
+
+
+def _color(color: int | str) -> Color:
+    return sns.color_palette("colorblind")[color] if isinstance(color, int) else mpl.colors.to_rgb(color)
 
 
 @contextmanager

@@ -40,3 +40,4 @@ rule draw_figures:
 rule figures:
     input:
         JOBS.of_datasets(*FIGURES),
+        JOBS.compared,
