@@ -176,9 +176,13 @@ def _when(compared: list[Window], group: Selection) -> str:
         uses = "-" if math.isnan(one.uses) else "never" if math.isinf(one.uses) else f"{one.uses:.0f}"
         lines.append([one.layer, pays, rival, *ratios, number(one.whole), number(one.kernel), *costs, uses])
     header = ["layer", "pays", "fastest other", "speed over it, end to end", "speed over it, kernel only"]
-    header += ["end to end, ms", "kernel only, ms", "workspace, MiB", "transform, ms", "transform, % of end to end"]
-    header += ["pays from how many uses of one window tensor"]
-    return f"{title}{_told(compared)}\n{markdown_table(header, lines, texts=(0, 1, 2))}"
+    header += ["end to end, ms", "kernel only, ms", "workspace, MiB", "transform, ms", "transform, %"]
+    header += ["pays from this many uses"]
+    closing = (
+        "*Transform, %* is its part of the end-to-end time. *Pays from this many uses* counts the convolutions that share "
+        "one window tensor, each with the kernel's time, until im2win is the fastest.\n"
+    )
+    return f"{title}{_told(compared)}\n{markdown_table(header, lines, texts=(0, 1, 2))}\n{closing}"
 
 
 def _ratio(other: Choice | None, ours: float) -> str:

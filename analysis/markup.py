@@ -12,7 +12,9 @@ from itertools import groupby
 Image = Callable[[str, str], str]  # alternative text, path -> HTML
 Link = Callable[[str, str], str]  # text, target -> HTML
 
-MAX_KEY = 26
+MAX_NAME = 36
+# A column of texts with a longer cell than this many characters has its lines broken.
+SHORT_CELL = 20
 CELL = re.compile(r"(?<!\\)\|")
 STRONG = re.compile(r"\*\*(\S.*?)\*\*")
 EMPHASIS = re.compile(r"(?<![\w*])\*([^\s*][^*]*?)\*(?![\w*])")
@@ -98,24 +100,25 @@ def _strong(text: str, classes: Mapping[str, str]) -> str:
 def _table(lines: list[str], link: Link, classes: Mapping[str, str]) -> str:
     rows = [[cell.strip() for cell in CELL.split(line.strip()[1:-1])] for line in lines]
     header, rule, body = rows[0], rows[1], rows[2:]
-    numeric = [cell.endswith(":") for cell in rule]
+    kinds = []
+    for column, alignment in enumerate(rule):
+        longest = max((len(row[column]) for row in body), default=0)
+        kinds.append("num" if alignment.endswith(":") else "wide" if longest > SHORT_CELL else "")
 
-    def cells(row: list[str], open_tag: Callable[[bool], str], close: str) -> str:
-        shown = zip(row, numeric, strict=True)
-        return "".join(f"{open_tag(right)}{inline(cell, link, classes)}{close}" for cell, right in shown)
+    def attribute(kind: str) -> str:
+        return f' class="{kind}"' if kind else ""
 
-    def head(right: bool) -> str:
-        numbers = ' class="num"' if right else ""
-        return f'<th scope="col"{numbers}><button type="button">'
-
-    def data(right: bool) -> str:
-        return '<td class="num">' if right else "<td>"
-
-    top = f"<tr>{cells(header, head, '</button></th>')}</tr>"
-    # Short names in the first column stay in sight when a table is scrolled sideways.
-    keys = ' class="keys"' if all(len(row[0]) <= MAX_KEY for row in body) else ""
-    rest = "\n".join(f"<tr>{cells(row, data, '</td>')}</tr>" for row in body)
+    heads = "".join(
+        f'<th scope="col"{attribute(kind)}><button type="button">{inline(cell, link, classes)}</button></th>'
+        for cell, kind in zip(header, kinds, strict=True)
+    )
+    cells = "\n".join(
+        f"<tr>{''.join(f'<td{attribute(kind)}>{inline(cell, link, classes)}</td>' for cell, kind in pairs)}</tr>"
+        for pairs in (list(zip(row, kinds, strict=True)) for row in body)
+    )
+    # Names in the first column stay in sight when a table is scrolled sideways; sentences would fill a phone.
+    kind = "keys" if all(len(row[0]) <= MAX_NAME for row in body) else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{keys}>\n'
-        f"<thead>{top}</thead>\n<tbody>\n{rest}\n</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{attribute(kind)}>\n'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{cells}\n</tbody></table></div>"
     )
