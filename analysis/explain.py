@@ -84,7 +84,8 @@ def _decomposition(measured: Mapping[str, float]) -> str:
 
 
 def _change(value: float, reference: float) -> str:
-    return f"{number(abs(100 * (1 - value / reference)))} % {'less' if value <= reference else 'more'}"
+    change = abs(100 * (1 - value / reference))
+    return f"{number(change) if change >= 0.001 else '0'} % {'less' if value <= reference else 'more'}"
 
 
 def _against_log(rows: pd.DataFrame, baseline: str) -> str:
@@ -103,7 +104,7 @@ def _against_log(rows: pd.DataFrame, baseline: str) -> str:
 
 def _outside_cublas(rows: pd.DataFrame) -> str:
     share = 100 * ratio(rows, CEILING, "im2col_cublas", "time_ms")
-    if share.empty:
+    if share.empty or share.max() >= 100:
         return ""
     return (
         f"One cuBLAS product of ready-made matrices takes {number(share.min())} % ({share.idxmin()}) to "

@@ -179,8 +179,8 @@ def _when(compared: list[Window], group: Selection) -> str:
     header += ["end to end, ms", "kernel only, ms", "workspace, MiB", "transform, ms", "transform, %"]
     header += ["pays from this many uses"]
     closing = (
-        "*Transform, %* is its part of the end-to-end time. *Pays from this many uses* counts the convolutions that share "
-        "one window tensor, each with the kernel's time, until im2win is the fastest.\n"
+        "*Transform, %* is its part of the end-to-end time. *Pays from this many uses* counts the convolutions that "
+        "share one window tensor, each with the kernel's time, until im2win is the fastest.\n"
     )
     return f"{title}{_told(compared)}\n{markdown_table(header, lines, texts=(0, 1, 2))}\n{closing}"
 

@@ -53,10 +53,11 @@ def compose(
         # An ablation without ablated variants would only say that there is nothing to draw.
         if name != "ablation" or archive.measurements["algorithm"].isin(ABLATED).any()
     ]
+    which = guide.body(archive)
     return [
         Section("findings", "Findings", _list(findings(archive, judged) + _stale_sentences(staleness))),
         Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
-        Section("guide", guide.TITLE, guide.body(archive)),
+        Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
         Section("figures", "Figures", "\n".join(drawn)),
         Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),
         Section("tables", "Tables", "\n".join(parts), folded=True),
@@ -100,7 +101,7 @@ def _stale_sentences(staleness: Staleness) -> list[str]:
         whose = names(label(name) for name in staleness.older_kernels)
         said.append(
             f"**Stale:** the sources of {whose} have changed since they were measured; their numbers are marked "
-            f"{tables.DAGGER} in the tables below, and figures and claims rest on them."
+            f"{tables.DAGGER} under Tables, and figures, claims and the choice of an algorithm rest on them."
         )
     if staleness.older_harness:
         said.append(

@@ -108,6 +108,15 @@ def test_findings_come_first_and_marks_are_shown(page: Path) -> None:
     assert "prefers-color-scheme: dark" in text
 
 
+def test_the_parts_of_a_folded_section_are_shown_on_demand(tmp_path: Path) -> None:
+    body = "Above.\n\n### A\n\n#### B\n\n### A\n\n#### B\n"
+    text = render("T", [Section("one", "One", body, folded=True), Section("two", "Two", body)], tmp_path)
+    assert text.count("<details open>") == text.count("<details>") == 1
+    assert text.count("<p>Above.</p>") == 2
+    found = Page(text)
+    assert len(found.ids) == len(set(found.ids)) == 2 + 2 + 4
+
+
 def test_a_missing_figure_and_a_missing_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("a\n1\n")
     body = "![x](figures/none.svg)\n\n([CSV](there.csv)) ([PDF](gone.pdf))\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,3 +173,31 @@ def test_importing_analysis_stays_light() -> None:
 def test_reading_a_table_needs_no_plotting() -> None:
     done = python("-c", "import sys, analysis.table; print('matplotlib' in sys.modules)")
     assert done.stdout.strip() == "False"
+
+
+def test_captions_are_those_of_the_figures_that_were_drawn(tmp_path: Path) -> None:
+    assert report.captions(tmp_path) == {}
+    for name in ("memory", "tflops", "time", "batch"):
+        (tmp_path / f"{name}.svg").write_text("<svg/>")
+    assert list(report.captions(tmp_path)) == ["tflops", "memory"]  # without captions, the paper's
+    told = {"time": "Time.", "tflops": "Speed.", "batch": "Not drawn: one batch.", "roofline": "Not there."}
+    (tmp_path / "captions.json").write_text(json.dumps(told))
+    assert list(report.captions(tmp_path).items()) == [("time", "Time."), ("tflops", "Speed.")]
+    (tmp_path / "captions.json").write_text("[")
+    with pytest.raises(ArchiveError, match="captions.json: does not hold"):
+        report.captions(tmp_path)
+
+
+def test_several_numeric_classes_and_batches_in_one_report(
+    build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf32 = make_rows(["im2win_tensor_core", "cudnn_gemm"], numerics="tf32")
+    folder = build([*make_rows(), *make_rows(batch=1), *tf32])
+    text = run_all(monkeypatch, folder, today(make_rows()))
+    assert "### On suite paper_table, batch 64, tf32 (experiment paper)" in text
+    assert "(im2win, the paper's kernel, was not measured in tf32)" in text
+    assert "Today's sources do not have im2win, tensor cores" in text
+    page = (folder / "report.html").read_text()
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert "<summary>On suite paper_table, batch 1, strict_fp32 (experiment paper)</summary>" in page

@@ -31,7 +31,12 @@ rule write_report:
         code=JOBS.code("analysis"),
     output:
         markdown=f"{RESULTS}/{{dataset}}/report.md",
-        html=f"{RESULTS}/{{dataset}}/report.html",
+        html=report(
+            f"{RESULTS}/{{dataset}}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"device": "{dataset}"},
+        ),
     log:
         f"{RESULTS}/{{dataset}}/logs/report.log",
     conda:
