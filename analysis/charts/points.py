@@ -100,11 +100,9 @@ def roofline(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         figure = new_figure(picture, layout, 3.9)
         axes = figure.subplots()
         _scatter(axes, points, layout)
-        x = np.array(axes.get_xlim())
-        for index, ceiling in enumerate(ceilings.frame.itertuples()):
-            y = np.full(2, ceiling.value) if ceiling.kind == "flops" else ceiling.value * x
-            axes.plot(x, y, color="0.25", linestyle=("-", "--")[index % 2], linewidth=0.9, label=ceiling.name, zorder=1)
-        axes.set_xlim(*x)
+        for index, (name, rows) in enumerate(ceilings.frame.groupby("name", sort=False)):
+            dashes = ("-", "--")[index % 2]
+            axes.plot(rows["x"], rows["y"], color="0.25", linestyle=dashes, linewidth=0.9, label=str(name), zorder=1)
         _name_layers(axes, points.frame, layout)
         legend(figure, handles_of([axes]), 3 if layout is TWO_COLUMNS else 2)
     return figure
@@ -144,8 +142,10 @@ def lines(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
             axes.set_ylim(bottom=0)
         for axes in grid.flat[len(picture.panels) :]:
             axes.set_axis_off()
-        figure.supylabel(picture.panels[0].axis, fontsize=layout.font)
-        figure.supxlabel(picture.panels[0].x_axis, fontsize=layout.font)
+        for axes in grid[:, 0]:
+            axes.set_ylabel(picture.panels[0].axis)
+        for axes in grid[-1, :]:
+            axes.set_xlabel(picture.panels[0].x_axis)
         legend(figure, handles_of(grid.flat[: len(picture.panels)]), 6 if layout is TWO_COLUMNS else 3)
     return figure
 

@@ -21,6 +21,8 @@ from analysis.text import names, number, plural
 CEILING = "cublas_gemm_ceiling"
 #: What would only hide others: a mark twice, no convolution, and variants that take and err as im2win does.
 LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ABLATED)
+#: How far the lines of a roofline go beyond the layers, as a factor.
+MARGIN = 1.25
 POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
 
 
@@ -91,8 +93,7 @@ def accuracy(archive: Archive) -> Picture:
 def roofline(archive: Archive) -> Picture:
     """Arithmetic intensity (FLOPs over the bytes of the tensors) against speed, beside the machine's ceilings.
 
-    The first panel holds points; the second, which is not drawn as one, the ceilings: `kind` is flops (`value` in the
-    points' unit), or bytes (`value` in that unit per FLOP/byte).
+    The first panel holds points; the second, which is not drawn as one, the ends of the ceilings' lines.
     """
     selection, rows = headline(archive)
     unit, factor = speed_unit(archive.device_kind)
@@ -107,41 +108,55 @@ def roofline(archive: Archive) -> Picture:
     if not found:
         return Picture(title, note="no row that is ok has both a speed and its tensors' bytes")
     frame = pd.DataFrame(found, columns=list(POINT_COLUMNS))
-    lines, said = _ceilings(archive, rows, unit, factor)
+    flat, slope, said = _ceilings(archive, rows, unit, factor)
     span = frame.drop_duplicates("layer").set_index("layer")["x"]
     caption = f"Speed against arithmetic intensity ({selection}): the FLOPs of the direct convolution over the bytes "
     caption += f"of input, filter and output, {number(span.min())} ({span.idxmin()}) to {number(span.max())} FLOP/byte "
     caption += f"({span.idxmax()}). {said} An algorithm that computes less (FFT, Winograd) may lie above a ceiling."
-    ceilings = pd.DataFrame(lines, columns=["kind", "value", "name"])
-    top = ceilings.loc[ceilings["kind"] == "flops", "value"]
     mine = frame[frame["algorithm"] == ours(archive)].set_index("layer")["y"]
-    if not mine.empty and not top.empty:
-        reached = 100 * mine / top.iloc[0]
+    if not mine.empty and flat:
+        reached = 100 * mine / flat[1]
         caption += (
             f" {label(ours(archive))} reaches {number(reached.min())} to {number(reached.max())} % of the flat line."
         )
+    ceilings = _roof(flat, slope, float(span.min()) / MARGIN, float(span.max()) * MARGIN)
     points = Panel(str(selection), unit, frame, x_axis="arithmetic intensity, FLOP/byte")
     return Picture(title, (points, Panel("", "", ceilings)), caption)
 
 
+Ceiling = tuple[str, float]
+
+
 def _ceilings(
     archive: Archive, rows: pd.DataFrame, unit: str, factor: float
-) -> tuple[list[tuple[str, float, str]], str]:
+) -> tuple[Ceiling | None, Ceiling | None, str]:
+    """Name the ceilings: of arithmetic (`unit`), of memory (`unit` per FLOP/byte), and what the caption says of them."""
     measured = archive.provenance.get("ceilings") or {}
-    lines: list[tuple[str, float, str]] = []
+    flat = slope = None
     if "fp32_flops" in measured:
         peak = float(measured["fp32_flops"]) / 1e12 * factor
-        lines.append(("flops", peak, f"measured FP32 peak, {number(peak)} {unit}"))
+        flat = (f"measured FP32 peak, {number(peak)} {unit}", peak)
     if "copy_bytes_per_s" in measured:
-        rate = float(measured["copy_bytes_per_s"])
-        lines.append(("bytes", rate / 1e12 * factor, f"measured copies, {number(rate / 1e12)} TB/s"))
-    if lines:
-        return lines, f"The ceilings were measured on this machine: {names(name for _, _, name in lines)}."
+        rate = float(measured["copy_bytes_per_s"]) / 1e12
+        slope = (f"measured copies, {number(rate)} TB/s", rate * factor)
+    if flat or slope:
+        return flat, slope, f"The ceilings of this machine: {names(one[0] for one in (flat, slope) if one)}."
     gemm = values(rows, CEILING, "tflops") * factor
     if gemm.empty:
-        return [], "No ceiling of this machine was measured."
+        return None, None, "No ceiling of this machine was measured."
     best = f"best cuBLAS GEMM of these shapes, {number(gemm.max())} {unit} ({gemm.idxmax()})"
-    return [("flops", float(gemm.max()), best)], (
+    said = (
         f"The line is the {best}, of {plural(len(gemm), 'layer')}: no ceiling of the machine itself was measured, so "
-        "there is no line for its memory."
     )
+    return (best, float(gemm.max())), None, said + "there is no line for its memory."
+
+
+def _roof(flat: Ceiling | None, slope: Ceiling | None, low: float, high: float) -> pd.DataFrame:
+    """Lay out the ends of the ceilings' lines between two intensities; where both are there, they end at the ridge."""
+    ridge = min(max(flat[1] / slope[1], low), high) if flat and slope else None
+    ends = []
+    if flat:
+        ends += [(flat[0], x, flat[1]) for x in (ridge or low, high)]
+    if slope:
+        ends += [(slope[0], x, slope[1] * x) for x in (low, ridge or high)]
+    return pd.DataFrame(ends, columns=["name", "x", "y"])

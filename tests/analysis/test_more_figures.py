@@ -23,7 +23,7 @@ Make = Callable[..., dict[str, Any]]
 Build = Callable[..., Path]
 
 
-def data(line: Line2D) -> tuple[list[float], list[float]]:
+def data(line: Line2D) -> tuple[Any, Any]:
     return np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()
 
 
@@ -153,21 +153,30 @@ def test_roofline_falls_back_to_cublas(archive: Archive) -> None:
     picture = cost.roofline(archive)
     intensity = 1e9 / (100 * 2**20)  # 1 GFLOP over the tensors
     assert picture.panels[0].frame["x"].tolist() == pytest.approx([intensity] * 48)
-    assert picture.panels[1].frame[["kind", "value"]].to_numpy().tolist() == [["flops", pytest.approx(6.3)]]
+    assert picture.panels[1].frame["y"].tolist() == pytest.approx([6.3, 6.3])
     assert "no line for its memory" in picture.caption
     labels = [line.get_label() for line in points.roofline(picture).axes[0].lines]
     assert "best cuBLAS GEMM of these shapes, 6.30 TFLOPS (conv12)" in labels
 
 
 def test_roofline_with_measured_ceilings(archive: Archive) -> None:
-    archive.provenance["ceilings"] = {"copy_bytes_per_s": 3e12, "fp32_flops": 60e12}
+    intensity = 1e9 / (100 * 2**20)
+    archive.provenance["ceilings"] = {"copy_bytes_per_s": 3e12, "fp32_flops": 30e12}
     picture = cost.roofline(archive)
-    assert picture.panels[1].frame[["kind", "value"]].to_numpy().tolist() == [["flops", 60.0], ["bytes", 3.0]]
+    flat, slope = "measured FP32 peak, 30.0 TFLOPS", "measured copies, 3.00 TB/s"
     lines = {str(line.get_label()): line for line in points.roofline(picture).axes[0].lines}
-    flat, slope = lines["measured FP32 peak, 60.0 TFLOPS"], lines["measured copies, 3.00 TB/s"]
-    assert data(flat)[1] == [60.0, 60.0]
-    x, y = data(slope)
-    assert y == pytest.approx([3 * one for one in x])
+    assert data(lines[flat]) == (pytest.approx([10, 1.25 * intensity]), [30.0, 30.0])  # from the ridge on
+    assert data(lines[slope]) == (pytest.approx([intensity / 1.25, 10]), pytest.approx([3 * intensity / 1.25, 30]))
+    archive.provenance["ceilings"] = {"copy_bytes_per_s": 1e12}
+    assert cost.roofline(archive).panels[1].frame["y"].tolist() == pytest.approx([intensity / 1.25, intensity * 1.25])
+    del archive.provenance["ceilings"]
+    archive.measurements.drop(
+        archive.measurements.index[archive.measurements["algorithm"] == cost.CEILING], inplace=True
+    )
+    picture = cost.roofline(archive)
+    assert "No ceiling of this machine was measured." in picture.caption
+    assert picture.panels[1].frame.empty
+    assert points.roofline(picture).axes
 
 
 def test_batches(build: Build, make_rows: Callable[..., Rows], archive: Archive) -> None:
