@@ -82,10 +82,18 @@ def _scatter(axes: Axes, panel: Panel, layout: Layout) -> None:
     axes.set(xscale="log", yscale="log", xlabel=panel.x_axis, ylabel=panel.axis)
     axes.set_title(layout.wrap(panel.title))
     axes.grid(True, axis="both")
+    _widen(axes)
     for name in ("x", "y"):
         _plain(axes, name)
     if means:
         axes.axhline(1, color="0.4", linewidth=0.7, zorder=0)
+
+
+def _widen(axes: Axes) -> None:
+    """Have each log axis span a factor of 4 at least, so that a single point is in the middle of readable ticks."""
+    for limits, put in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
+        middle = float(np.sqrt(limits[0] * limits[1]))
+        put(min(limits[0], middle / 2), max(limits[1], middle * 2))
 
 
 def _edge(marker: str, color: tuple[float, float, float]) -> object:
@@ -103,6 +111,8 @@ def roofline(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         for index, (name, rows) in enumerate(ceilings.frame.groupby("name", sort=False)):
             dashes = ("-", "--")[index % 2]
             axes.plot(rows["x"], rows["y"], color="0.25", linestyle=dashes, linewidth=0.9, label=str(name), zorder=1)
+        axes.autoscale()
+        _widen(axes)
         _name_layers(axes, points.frame, layout)
         legend(figure, handles_of([axes]), 3 if layout is TWO_COLUMNS else 2)
     return figure

@@ -130,7 +130,7 @@ Ceiling = tuple[str, float]
 def _ceilings(
     archive: Archive, rows: pd.DataFrame, unit: str, factor: float
 ) -> tuple[Ceiling | None, Ceiling | None, str]:
-    """Name the ceilings: of arithmetic (`unit`), of memory (`unit` per FLOP/byte), and what the caption says of them."""
+    """Name the ceilings of arithmetic (`unit`) and memory (`unit` per FLOP/byte), with what a caption says of them."""
     measured = archive.provenance.get("ceilings") or {}
     flat = slope = None
     if "fp32_flops" in measured:

@@ -164,7 +164,9 @@ def test_roofline_with_measured_ceilings(archive: Archive) -> None:
     archive.provenance["ceilings"] = {"copy_bytes_per_s": 3e12, "fp32_flops": 30e12}
     picture = cost.roofline(archive)
     flat, slope = "measured FP32 peak, 30.0 TFLOPS", "measured copies, 3.00 TB/s"
-    lines = {str(line.get_label()): line for line in points.roofline(picture).axes[0].lines}
+    (axes,) = points.roofline(picture).axes
+    assert axes.get_ylim()[0] < 3 < 30 < axes.get_ylim()[1]  # the ceiling is above all points, and seen
+    lines = {str(line.get_label()): line for line in axes.lines}
     assert data(lines[flat]) == (pytest.approx([10, 1.25 * intensity]), [30.0, 30.0])  # from the ridge on
     assert data(lines[slope]) == (pytest.approx([intensity / 1.25, 10]), pytest.approx([3 * intensity / 1.25, 30]))
     archive.provenance["ceilings"] = {"copy_bytes_per_s": 1e12}
