@@ -2,7 +2,7 @@
 # what is measured is in conf/, and workflow/config.py explains the keys of --config.
 from snakemake.utils import min_version
 
-from workflow.jobs import CLAIMS, FIGURES, TABLE_FILES, TABLES, start
+from workflow.jobs import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
 from workflow.lock import hold
 
 min_version("9.0")
@@ -29,6 +29,7 @@ include: "workflow/rules/compile.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"

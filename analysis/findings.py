@@ -3,7 +3,6 @@
 import pandas as pd
 
 from analysis import reference
-from analysis.claims import VERDICTS, headline
 from analysis.series import (
     ABLATED,
     BEST_CUDNN,
@@ -18,6 +17,7 @@ from analysis.series import (
 )
 from analysis.table import POINT_KEY, Archive
 from analysis.text import names, number, plural
+from analysis.verdicts import VERDICTS, headline
 
 
 def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:

@@ -1,29 +1,31 @@
-"""Write the report of one results table: findings, claims, figures, tables, what was not ok, machine and software.
+"""Write the report of one results table, findings first, as Markdown and as one self-contained HTML file.
 
     python -m analysis.report --table FOLDER --sources results/sources.json --figures FOLDER --tables FOLDER \\
-        --claims FOLDER/claims.csv --output FOLDER/report.md
+        --claims FOLDER/claims.csv --output FOLDER/report.md [--html FOLDER/report.html]
 
 `--sources` holds the hashes of today's sources: numbers that are older get a dagger. Figures and tables are linked by
 paths relative to the report.
 """
 
 import argparse
+import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from analysis import claims, tables
+from analysis import claims, guide, html_report, method, tables, verdicts
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.findings import about_the_paper, findings
+from analysis.markup import Section
 from analysis.series import ABLATED, label
 from analysis.staleness import Staleness, compare, read_sources
 from analysis.table import Archive, ArchiveError, read
-from analysis.text import markdown_table, names, plural
+from analysis.text import names, plural
 
+CAPTIONS = "captions.json"
+NOT_DRAWN = "Not drawn"
 FIGURES = {
     "tflops": "Speed per layer, counting the FLOPs of the direct convolution for every algorithm.",
     "memory": "Memory per layer.",
@@ -31,32 +33,62 @@ FIGURES = {
 }
 
 
-def write_report(
+def compose(
     archive: Archive, staleness: Staleness, judged: pd.DataFrame, figures: Path, table_folder: Path, output: Path
-) -> str:
-    """Compose the report as Markdown; `figures` and `table_folder` are linked relative to `output`."""
+) -> list[Section]:
+    """Compose the report, the findings first; `figures` and `table_folder` are linked relative to `output`."""
 
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
 
-    parts = [f"# im2win on {archive.device_name}\n", "## Findings\n"]
-    parts.append(_list(findings(archive, judged) + _stale_sentences(staleness)))
-    parts += ["## Claims of the paper\n", claims.rule(), claims.to_markdown(judged)]
-    parts.append("## Figures\n")
-    for name, caption in FIGURES.items():
-        if name == "ablation" and not archive.measurements["algorithm"].isin(ABLATED).any():
-            continue  # such a figure only says that there is nothing to draw
-        pdf = link(figures / f"{name}.pdf")
-        parts.append(f"![{caption}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({pdf}))\n")
-    parts.append("## Tables\n")
     built = tables.build(archive, staleness.keys)
-    for name, table in built.items():
-        if name != "outcome":
-            parts.append(f"### {table.title}\n\n([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}")
-    parts += ["## What was not ok\n", built["outcome"].markdown]
-    parts += ["## About the paper's own data\n", _list(about_the_paper())]
-    parts += ["## Machine and software\n", _machine(archive)]
-    return "\n".join(parts)
+    outcome = built.pop("outcome").markdown
+    parts = [
+        f"### {table.title}\n\n([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}"
+        for name, table in built.items()
+    ]
+    drawn = [
+        f"![{name}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({link(figures / f'{name}.pdf')}))\n"
+        for name, caption in captions(figures).items()
+        # An ablation without ablated variants would only say that there is nothing to draw.
+        if name != "ablation" or archive.measurements["algorithm"].isin(ABLATED).any()
+    ]
+    which = guide.body(archive)
+    return [
+        Section("findings", "Findings", _list(findings(archive, judged) + _stale_sentences(staleness))),
+        Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
+        Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
+        Section("figures", "Figures", "\n".join(drawn)),
+        Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),
+        Section("tables", "Tables", "\n".join(parts), folded=True),
+        Section("not-ok", "What was not ok", outcome),
+        Section("method", "Method", method.method(archive)),
+        Section("paper", "About the paper's own data", _list(about_the_paper())),
+        Section("machine", "Machine and software", method.machine(archive)),
+        Section("provenance", "Provenance", method.provenance(archive, staleness)),
+    ]
+
+
+def captions(figures: Path) -> dict[str, str]:
+    """Give the caption of every figure that was drawn, in the order of its captions.json (`analysis.figures`).
+
+    In a folder without that file, the paper's figures that are there. Raises ArchiveError for a damaged file.
+    """
+    path = figures / CAPTIONS
+    found: dict[str, str] = FIGURES
+    if path.is_file():
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8")).items()
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+            wrong = f"does not hold the figures' captions ({error})"
+            raise ArchiveError(path, wrong, "delete it and run snakemake, which draws again") from None
+        found = {name: str(caption) for name, caption in entries if not str(caption).startswith(NOT_DRAWN)}
+    return {name: caption for name, caption in found.items() if (figures / f"{name}.svg").is_file()}
+
+
+def write_report(title: str, sections: list[Section]) -> str:
+    """Write the sections as one Markdown file."""
+    return "\n".join([f"# {title}\n", *(f"## {one.title}\n\n{one.markdown}" for one in sections)])
 
 
 def _list(sentences: list[str]) -> str:
@@ -69,7 +101,7 @@ def _stale_sentences(staleness: Staleness) -> list[str]:
         whose = names(label(name) for name in staleness.older_kernels)
         said.append(
             f"**Stale:** the sources of {whose} have changed since they were measured; their numbers are marked "
-            f"{tables.DAGGER} in the tables below, and figures and claims rest on them."
+            f"{tables.DAGGER} under Tables, and figures, claims and the choice of an algorithm rest on them."
         )
     if staleness.older_harness:
         said.append(
@@ -82,32 +114,6 @@ def _stale_sentences(staleness: Staleness) -> list[str]:
     return said
 
 
-def _machine(archive: Archive) -> str:
-    """Tell every environment that the table was measured in; the second and later ones only where they differ."""
-    parts: list[str] = []
-    first: dict[str, str] = {}
-    for index, environment in enumerate(archive.provenance["environments"]):
-        flat = _flatten(environment)
-        count = sum(point["environment"] == index for point in archive.provenance["points"])
-        differing = {key: value for key, value in flat.items() if first.get(key) != value}
-        difference = "; what differs from the first" if index else ""
-        heading = f"Environment {index + 1}, {plural(count, 'point')}{difference}"
-        parts.append(f"{heading}:\n\n{markdown_table(['what', 'value'], differing.items(), texts=(0, 1))}")
-        first = first or flat
-    return "\n".join(parts) or "The provenance holds no environment.\n"
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            listed = isinstance(value, list)
-            flat[f"{prefix}{key}"] = ", ".join(str(item) for item in value) if listed else str(value)
-    return flat
-
-
 def read_claims(path: Path) -> pd.DataFrame:
     """Read a claims.csv that `analysis.claims` wrote. Raises ArchiveError."""
     way_out = "delete it and run snakemake, which judges the claims again"
@@ -117,10 +123,9 @@ def read_claims(path: Path) -> pd.DataFrame:
         raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArchiveError(path, f"not CSV ({error})", way_out) from None
-    if list(judged.columns) != list(claims.COLUMNS):
-        raise ArchiveError(path, f"columns must be {', '.join(claims.COLUMNS)}", way_out)
-    numbers = ("batch", "published", "authors_logs", "measured", "layers", "layers_of")
-    texts = [column for column in claims.COLUMNS if column not in numbers]
+    if list(judged.columns) != list(verdicts.COLUMNS):
+        raise ArchiveError(path, f"columns must be {', '.join(verdicts.COLUMNS)}", way_out)
+    texts = [column for column in verdicts.COLUMNS if column not in verdicts.NUMBERS]
     return judged.astype({column: object for column in texts}).fillna({column: "" for column in texts})
 
 
@@ -133,12 +138,17 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--claims", type=Path, required=True, help="claims.csv of this table")
     parser.add_argument("--output", type=Path, required=True, help="the report, a Markdown file")
+    parser.add_argument("--html", type=Path, help="the report as one self-contained HTML file; none if not given")
     arguments = parser.parse_args()
     archive = read(arguments.table)
     staleness = compare(archive, read_sources(arguments.sources))
     judged = read_claims(arguments.claims)
-    report = write_report(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output)
-    write_atomically(arguments.output, report)
+    sections = compose(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output)
+    title = f"im2win on {archive.device_name}"
+    write_atomically(arguments.output, write_report(title, sections))
+    if arguments.html:
+        content = html_report.render(title, sections, arguments.output.parent)
+        write_atomically(arguments.html, content)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers and the outcome of what is not ok.
+"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers, what is not ok, machine, claims.
 
-    python -m analysis.tables --table FOLDER --output FOLDER      writes NAME.csv and NAME.md for each
+    python -m analysis.tables --table FOLDER --claims FOLDER/claims.csv --output FOLDER
 
-A CSV holds every selection of the table (suite, batch, protocol, numeric class) with empty cells where there is no
-number; its Markdown has a section for each, with the status in such cells.
+writes NAME.csv, NAME.md and NAME.tex for each. A CSV holds every selection of the table (suite, batch, protocol,
+numeric class) with empty cells where there is no number; its Markdown and LaTeX have a part for each, with the status
+in such cells.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import reference
+from analysis import inventory
+from analysis.blocks import DAGGER, Block, Table
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.series import (
@@ -32,22 +34,12 @@ from analysis.series import (
     values,
     with_best_cudnn,
 )
-from analysis.table import KEY, POINT_KEY, Archive, read
-from analysis.text import SHORT, SHORT_EXPLAINED, markdown_table, number
+from analysis.table import KEY, Archive, read
+from analysis.text import SHORT, SHORT_EXPLAINED, number
 
-DAGGER = "†"
 # The keys of rows whose numbers are marked, as older than today's sources.
 Stale = frozenset[tuple[object, ...]]
 FRESH: Stale = frozenset()
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """One table: the frame behind its CSV, and its Markdown without a title."""
-
-    title: str
-    frame: pd.DataFrame
-    markdown: str
 
 
 def build(archive: Archive, stale: Stale = FRESH) -> dict[str, Table]:
@@ -59,8 +51,8 @@ def build(archive: Archive, stale: Stale = FRESH) -> dict[str, Table]:
     }
     tables = {name: _grid(archive, title, lines, stale) for name, (title, lines) in grids.items()}
     tables["best_cudnn"] = _best_cudnn(archive)
-    tables["layers"] = _layers(archive)
-    tables["outcome"] = _outcome(archive)
+    tables["layers"] = inventory.layers(archive)
+    tables["outcome"] = inventory.outcome(archive)
     return tables
 
 
@@ -105,7 +97,7 @@ def _ablation_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
 
 def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], list[_Line]], stale: Stale) -> Table:
     """Lay lines (algorithms, ratios) over layers, for every selection; the last column is the mean over the layers."""
-    frames, parts = [], []
+    frames, blocks = [], []
     for selection in selections(archive.measurements):
         rows = with_best_cudnn(rows_of(archive.measurements, selection))
         layers = layer_order(rows["layer"])
@@ -119,16 +111,17 @@ def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], 
             mean = f"{number(float(numbers.mean()))} ({numbers.count()})"
             shown.append([name, line.unit, *cells, mean if line.baseline else ""])
         if shown:
-            metric = f"{memory_metric(rows).label}\n\n" if title == "Memory" else ""
+            metric = memory_metric(rows).label if title == "Memory" else ""
             header = ["algorithm", "unit", *layers, "mean (layers)"]
-            table = markdown_table(header, shown, texts=(0, 1))
-            parts.append(f"#### {selection} (experiment {selection.experiment})\n\n{metric}{table}")
+            heading = f"{selection} (experiment {selection.experiment})"
+            blocks.append(Block(header, shown, (0, 1), heading, metric))
     if not frames:
-        return Table(title, pd.DataFrame(columns=[*KEY, "unit"]), "This table holds none of these algorithms.\n")
+        empty = pd.DataFrame(columns=[*KEY, "unit"])
+        return Table(title, empty, closing="This table holds none of these algorithms.")
     frame = pd.concat(frames, ignore_index=True)
     heads = ["experiment", "suite", "batch", "protocol", "numerics", "algorithm", "over", "unit"]
     frame = frame[heads + layer_order(column for column in frame.columns if column not in heads)]
-    return Table(title, frame, "\n".join(parts) + f"\n{SHORT_EXPLAINED}.\n")
+    return Table(title, frame, tuple(blocks), f"{SHORT_EXPLAINED}.")
 
 
 def _numbers(rows: pd.DataFrame, line: _Line) -> pd.Series:
@@ -148,7 +141,7 @@ def _cell(rows: pd.DataFrame, line: _Line, layer: str, value: float, stale: Stal
 
 
 def _best_cudnn(archive: Archive) -> Table:
-    frames, parts = [], []
+    frames, blocks = [], []
     for selection in selections(archive.measurements):
         rows = with_best_cudnn(rows_of(archive.measurements, selection))
         best = rows[rows["algorithm"] == BEST_CUDNN].set_index("layer")
@@ -162,78 +155,28 @@ def _best_cudnn(archive: Archive) -> Table:
             [row["layer"], label(row["chosen"]) if row["chosen"] else row["reason"], number(row["tflops"])]
             for _, row in best.iterrows()
         ]
-        table = markdown_table(["layer", "fastest cuDNN algorithm", "TFLOPS"], lines, texts=(0, 1))
-        parts.append(f"#### {selection} (experiment {selection.experiment})\n\n{table}")
+        header = ["layer", "fastest cuDNN algorithm", "TFLOPS"]
+        blocks.append(Block(header, lines, (0, 1), f"{selection} (experiment {selection.experiment})"))
+    title = "Best cuDNN per layer"
     if not frames:
-        return Table("Best cuDNN per layer", pd.DataFrame(columns=["layer"]), "This table holds no cuDNN rows.\n")
-    return Table("Best cuDNN per layer", pd.concat(frames, ignore_index=True), "\n".join(parts))
-
-
-def _layers(archive: Archive) -> Table:
-    """Tell the layers as they were measured; from the paper's table where the provenance does not hold them."""
-    paper = reference.layers()
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for point in archive.provenance["points"]:
-        config = point.get("config") or {}
-        layer = config.get("layer", config)
-        if isinstance(layer, dict) and all(column in layer for column in paper.columns if column != "padding"):
-            found[point["suite"], point["layer"]] = {c: int(layer[c]) for c in paper.columns if c != "padding"}
-    lines = []
-    suites = archive.measurements[["suite", "layer"]].drop_duplicates().to_numpy().tolist()
-    for suite in sorted({suite for suite, _ in suites}):
-        for name in layer_order(layer for where, layer in suites if where == suite):
-            sizes = found.get((suite, name))
-            if sizes is None and suite == "paper_table" and name in paper.index:
-                sizes = {c: int(paper.at[name, c]) for c in paper.columns if c != "padding"}
-            line = {"suite": suite, "layer": name} | (sizes or {})
-            if sizes:
-                high = (sizes["height"] - sizes["kernel_h"]) // sizes["stride"] + 1
-                wide = (sizes["width"] - sizes["kernel_w"]) // sizes["stride"] + 1
-                work = 2 * sizes["out_channels"] * high * wide * sizes["in_channels"]
-                line |= {"out_height": high, "out_width": wide}
-                line["flop_per_image"] = work * sizes["kernel_h"] * sizes["kernel_w"]
-            lines.append(line)
-    kept = [c for c in paper.columns if c != "padding"]
-    frame = pd.DataFrame(lines, columns=["suite", "layer", *kept, "out_height", "out_width", "flop_per_image"])
-    frame = frame.astype({column: "Int64" for column in frame.columns[2:]})
-    shown = [["-" if pd.isna(cell) else cell for cell in line] for line in frame.astype(object).to_numpy().tolist()]
-    header = [column.replace("_", " ") for column in frame.columns]
-    return Table("Layers (no padding)", frame, markdown_table(header, shown, texts=(0, 1)))
-
-
-def _outcome(archive: Archive) -> Table:
-    """List every row that is not ok, with its reason and its log."""
-    bad = archive.measurements[archive.measurements["status"] != "ok"]
-    frame = bad[[*KEY, "status", "reason"]].copy()
-    points = archive.points()
-    runs = [points.get(tuple(key), {}).get("run") or {} for key in bad[list(POINT_KEY)].to_numpy().tolist()]
-    frame["log"] = [str(one.get("log", "")) for one in runs]
-    if frame.empty:
-        return Table("What is not ok", frame, "Every row is ok.\n")
-    # People get one line for what is alike: the layers of an algorithm with the same reason, whatever the protocol.
-    alike = ["algorithm", "status", "reason", "suite", "batch", "numerics"]
-    lines = []
-    for key, group in frame.groupby(alike, sort=False):
-        algorithm, status, reason, *where = key
-        layers = " ".join(layer_order(group["layer"]))
-        log = group["log"].iloc[0] or "-"
-        lines.append([algorithm, status, reason or "no reason was recorded", layers, log, *where])
-    header = ["algorithm", "status", "reason", "layers", "log (of the first)", "suite", "batch", "numerics"]
-    return Table("What is not ok", frame, markdown_table(header, lines, texts=range(len(header))))
+        return Table(title, pd.DataFrame(columns=["layer"]), closing="This table holds no cuDNN rows.")
+    return Table(title, pd.concat(frames, ignore_index=True), tuple(blocks))
 
 
 def main() -> None:
     """Write the tables of one results table."""
     parser = argparse.ArgumentParser(prog="python -m analysis.tables", description="Write the tables.")
     parser.add_argument("--table", type=Path, required=True, help="folder with measurements.csv")
+    parser.add_argument("--claims", type=Path, required=True, help="claims.csv of this table")
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
     arguments = parser.parse_args()
     archive = read(arguments.table)
-    for name, table in build(archive).items():
-        content = table.frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-        write_atomically(arguments.output / f"{name}.csv", content)
+    every = build(archive) | {"machine": inventory.machine(archive), "claims": inventory.claims(arguments.claims)}
+    for name, table in every.items():
+        write_atomically(arguments.output / f"{name}.csv", table.csv())
         title = f"# {table.title}: measured on {archive.device_name}\n\n"
         write_atomically(arguments.output / f"{name}.md", title + table.markdown)
+        write_atomically(arguments.output / f"{name}.tex", table.latex(name, archive.device_name))
 
 
 if __name__ == "__main__":

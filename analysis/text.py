@@ -15,13 +15,13 @@ SHORT = {
 SHORT_EXPLAINED = "unsup. = unsupported, OOM = out of memory, wrong = incorrect result, - = not measured"
 
 
-def number(value: float) -> str:
-    """Write three significant digits without an exponent, whole numbers from 100 on."""
+def number(value: float, significant: int = 3) -> str:
+    """Write three (or more) significant digits without an exponent, and never fewer than the whole number."""
     if not math.isfinite(value):
         return "-"
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    digits = max(0, significant - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f}"
 
 

@@ -29,6 +29,8 @@ from workflow.points import AXES, Selection, Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = ROOT / "analysis" / "archive"
+#: The folder below `results/archive/` that compares archives; no archive can have this name.
+COMPARISON = "comparison"
 KEYS = ("experiment", *AXES, "gpu", "results", "archive")
 
 NO_GPU = "No NVIDIA GPU was found"
@@ -198,7 +200,7 @@ def find_archives(wanted: Sequence[str], archives: Path = ARCHIVES, with_samples
         elif name in there:
             found[name] = archives / name
         elif Path(name).is_dir():
-            found[Path(name).resolve().name] = Path(name)
+            _add_folder(found, Path(name))
         else:
             names = unknown("archive", name, ["all", *there])
             raise BadArchiveError(f"{names}\nor the path of a folder with measurements.csv")
@@ -207,6 +209,15 @@ def find_archives(wanted: Sequence[str], archives: Path = ARCHIVES, with_samples
     for path in found.values():
         _check_archive(path, with_samples)
     return {name: os.path.relpath(path) for name, path in found.items()}
+
+
+def _add_folder(found: dict[str, Path], folder: Path) -> None:
+    name = folder.resolve().name
+    if name == COMPARISON:
+        raise BadArchiveError(f"{folder} has the name of the folder that compares archives; rename it")
+    if name in found and found[name].resolve() != folder.resolve():
+        raise BadArchiveError(f"{found[name]} and {folder} would be drawn into one folder, {name}; rename one of them")
+    found[name] = folder
 
 
 def _check_archive(path: Path, with_samples: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kernels.sources import program_files, source_hash
 from kernels.sources import programs as all_programs
-from workflow.config import ROOT, Plan, plan
+from workflow.config import COMPARISON, ROOT, Plan, plan
 from workflow.errors import RequestError, ResultError
 from workflow.provenance import harness_hash
 from workflow.results import next_attempt, read_result
@@ -21,15 +21,40 @@ from workflow.results import next_attempt, read_result
 #: The files of one results table, as `analysis.table` writes them.
 TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
 #: What is drawn and written of each results table, below the dataset's folder.
-FIGURES = tuple(
-    f"figures/{name}.{suffix}" for name in ("tflops", "memory", "ablation") for suffix in ("pdf", "svg", "png")
+PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
+#: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
+FIGURE_LABELS = PAPER_FIGURES | {
+    "speedup": "speedup over the best cuDNN",
+    "time": "time with its interval",
+    "transform": "share of the transform",
+    "memory_speed": "memory against speed",
+    "accuracy": "accuracy against speed",
+    "roofline": "roofline",
+    "batch": "speed against batch",
+}
+FIGURES = (
+    *(
+        f"figures/{name}.{suffix}"
+        for name in (*FIGURE_LABELS, *(f"one_column/{one}" for one in PAPER_FIGURES))
+        for suffix in ("pdf", "svg", "png")
+    ),
+    "figures/captions.json",
 )
 TABLES = tuple(
     f"tables/{name}.{suffix}"
-    for suffix in ("csv", "md")
-    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome")
+    for suffix in ("csv", "md", "tex")
+    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome", "machine", "claims")
 )
 CLAIMS = ("claims.csv", "claims.md")
+#: Endings of the files that decide what a package's programs write.
+CODE = (".py", ".mplstyle", ".csv", ".j2", ".css", ".js")
+REPORTS = ("report.md", "report.html", "guide.md")
+#: What is written of several archives side by side, below their own folder.
+COMPARED = (
+    *(f"figures/{name}.{suffix}" for name in ("tflops", "speedup") for suffix in ("pdf", "svg", "png")),
+    "figures/captions.json",
+    *(f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")),
+)
 #: No more measuring processes than this wait for their turn on a GPU: each holds a Python with PyTorch in memory.
 WAITING = 16
 
@@ -85,6 +110,18 @@ class Jobs:
         return [f"{self.results}/{dataset}/{name}" for dataset in self.tables for name in names]
 
     @property
+    def comparison(self) -> str:
+        """The folder of what compares several archives."""
+        return f"{self.results}/archive/{COMPARISON}"
+
+    @property
+    def compared(self) -> list[str]:
+        """What compares the archives, in a run that only redraws archives and has more than one."""
+        if self.plan.sweep or len(self.plan.archives) < 2:
+            return []
+        return [f"{self.comparison}/{name}" for name in COMPARED]
+
+    @property
     def kernel_reports(self) -> list[str]:
         """The reports of the kernels that this run compiles."""
         folder = f"{self.results}/kernels"
@@ -106,7 +143,7 @@ class Jobs:
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, "report.md") + resources
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources
 
     @property
     def selection(self) -> str:
@@ -136,7 +173,7 @@ class Jobs:
     @staticmethod
     def code(package: str) -> list[str]:
         """The files of a package that decide what its programs write."""
-        files = [path for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".mplstyle", ".csv")]
+        files = [path for path in (ROOT / package).rglob("*") if path.suffix in CODE]
         return sorted(os.path.relpath(path) for path in files if "archive" not in path.parts)
 
     def _source_hash(self, algorithm: str) -> str:

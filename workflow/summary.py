@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.claims import NOT_TESTABLE, VERDICTS, headline
-from analysis.frames import COMPARED, CPU_COMPARED
+from analysis.frames.common import COMPARED, CPU_COMPARED
 from analysis.report import read_claims
 from analysis.series import label, layer_order, pick, rows_of, speed_unit, with_best_cudnn
 from analysis.table import POINT_KEY, Archive, ArchiveError, read
 from analysis.text import SHORT, number, plural
+from analysis.verdicts import NOT_TESTABLE, VERDICTS, headline
 
 #: Outcomes that someone should look at; `unsupported` is an answer.
 TO_LOOK_AT = ("failed", "incorrect", "out_of_memory")
@@ -37,7 +37,7 @@ def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[s
     yield from verdicts(headline(judged, archive))
     yield ""
     yield from outcomes(archive)
-    yield f"report: {folder}/report.md   figures: {folder}/figures/"
+    yield f"report: {folder}/report.html   figures: {folder}/figures/"
 
 
 def verdicts(claims: pd.DataFrame) -> Iterator[str]:
@@ -91,7 +91,7 @@ def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:
     counts = headline(judged, archive)["verdict"].value_counts()
     each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
     claims = plural(int(counts.sum()), "claim")
-    return f"{archive.device_name}, archived: {claims}, {each}; report: {folder}/report.md"
+    return f"{archive.device_name}, archived: {claims}, {each}; report: {folder}/report.html"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -100,7 +100,7 @@ def fixture_make_row() -> Callable[..., dict[str, Any]]:
     return make_row
 
 
-@pytest.fixture(name="make_rows")
+@pytest.fixture(name="make_rows", scope="session")
 def fixture_make_rows() -> Callable[..., list[dict[str, Any]]]:
     """Make rows over the twelve layers."""
     return make_rows
@@ -112,14 +112,24 @@ def cpu_rows() -> list[dict[str, Any]]:
     return make_rows(CPU_ALGORITHMS, batch=1, experiment="cpu")
 
 
+def write_table(folder: Path, rows: list[dict[str, Any]], kind: str = "cuda") -> Path:
+    """Write rows as a results folder and return it."""
+    table.write(folder, rows, make_samples(rows), make_provenance(rows, kind))
+    return folder
+
+
+@pytest.fixture(name="write_table", scope="session")
+def fixture_write_table() -> Callable[..., Path]:
+    """Write rows as a results folder."""
+    return write_table
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Path]:
-    """Write rows as a results folder and return it."""
+    """Write rows as a results folder of the test and return it."""
 
     def write(rows: list[dict[str, Any]], kind: str = "cuda", name: str = "test-gpu") -> Path:
-        folder = tmp_path / name
-        table.write(folder, rows, make_samples(rows), make_provenance(rows, kind))
-        return folder
+        return write_table(tmp_path / name, rows, kind)
 
     return write
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import claims, figures, report, staleness, table, tables
+from analysis import claims, figures, guide, report, staleness, table, tables
 from analysis.table import Archive, ArchiveError
 
 Rows = list[dict[str, Any]]
@@ -32,11 +33,12 @@ def run_all(monkeypatch: pytest.MonkeyPatch, folder: Path, sources: dict[str, An
         main()
 
     call(figures.main, "--output", str(folder / "figures"), "--format", "svg")
-    call(tables.main, "--output", str(folder / "tables"))
     call(claims.main, "--output-dir", str(folder))
+    call(tables.main, "--claims", str(folder / "claims.csv"), "--output", str(folder / "tables"))
     links = ["--figures", str(folder / "figures"), "--tables", str(folder / "tables")]
     given = ["--sources", str(folder / "sources.json"), "--claims", str(folder / "claims.csv")]
-    call(report.main, *given, *links, "--output", str(folder / "report.md"))
+    call(report.main, *given, *links, "--output", str(folder / "report.md"), "--html", str(folder / "report.html"))
+    call(guide.main, "--output", str(folder / "guide.md"))
     return (folder / "report.md").read_text()
 
 
@@ -116,7 +118,8 @@ def test_a_second_run_writes_the_same_tables(
         run_all(monkeypatch, folder, today(make_rows()))
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == 3 + 3 + 12 + 2 + 1 + 1  # table, figures, tables, claims, report, sources
+    # table, figures with captions, tables, claims, reports, guide, sources
+    assert len(written[0]) == 3 + 14 + 24 + 2 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_a_damaged_table_ends_a_program_with_one_line(build: Build, make_rows: C
 
 
 def test_importing_analysis_stays_light() -> None:
-    code = "import sys, analysis.report, analysis.figures, analysis.claims, analysis.tables\n"
+    code = "import sys, analysis.report, analysis.guide, analysis.figures, analysis.claims, analysis.tables\n"
     code += "banned = {'torch', 'hydra', 'omegaconf', 'snakemake', 'cuda', 'kernels', 'workflow'}\n"
     code += "print(sorted(banned & set(sys.modules)))"
     done = python("-c", code)
@@ -170,3 +173,31 @@ def test_importing_analysis_stays_light() -> None:
 def test_reading_a_table_needs_no_plotting() -> None:
     done = python("-c", "import sys, analysis.table; print('matplotlib' in sys.modules)")
     assert done.stdout.strip() == "False"
+
+
+def test_captions_are_those_of_the_figures_that_were_drawn(tmp_path: Path) -> None:
+    assert report.captions(tmp_path) == {}
+    for name in ("memory", "tflops", "time", "batch"):
+        (tmp_path / f"{name}.svg").write_text("<svg/>")
+    assert list(report.captions(tmp_path)) == ["tflops", "memory"]  # without captions, the paper's
+    told = {"time": "Time.", "tflops": "Speed.", "batch": "Not drawn: one batch.", "roofline": "Not there."}
+    (tmp_path / "captions.json").write_text(json.dumps(told))
+    assert list(report.captions(tmp_path).items()) == [("time", "Time."), ("tflops", "Speed.")]
+    (tmp_path / "captions.json").write_text("[")
+    with pytest.raises(ArchiveError, match="captions.json: does not hold"):
+        report.captions(tmp_path)
+
+
+def test_several_numeric_classes_and_batches_in_one_report(
+    build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf32 = make_rows(["im2win_tensor_core", "cudnn_gemm"], numerics="tf32")
+    folder = build([*make_rows(), *make_rows(batch=1), *tf32])
+    text = run_all(monkeypatch, folder, today(make_rows()))
+    assert "### On suite paper_table, batch 64, tf32 (experiment paper)" in text
+    assert "(im2win, the paper's kernel, was not measured in tf32)" in text
+    assert "Today's sources do not have im2win, tensor cores" in text
+    page = (folder / "report.html").read_text()
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert "<summary>On suite paper_table, batch 1, strict_fp32 (experiment paper)</summary>" in page

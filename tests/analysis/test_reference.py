@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis import claims, reference
+from analysis import reference, verdicts
 from analysis.series import divide, layer_order
 
 
@@ -22,7 +22,7 @@ def test_the_logs_give_the_headline_memory() -> None:
 
 
 def test_the_claims_recompute_from_the_logs() -> None:
-    found = {claim["id"]: claims.from_logs(claim) for _, claim in reference.claims().iterrows()}
+    found = {claim["id"]: verdicts.from_logs(claim) for _, claim in reference.claims().iterrows()}
     assert found == {
         "speedup_cublas": pytest.approx(3.44, abs=0.005),
         "speedup_cudnn": pytest.approx(1.80, abs=0.005),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from workflow import catalog
 from workflow.config import ROOT, Plan, plan
 from workflow.devices import Gpu
 from workflow.errors import BadArchiveError, BadValueError, GpuError, RequestError, UnknownKeyError, UnknownNameError
+from workflow.jobs import Jobs
 
 H100 = "NVIDIA H100 80GB HBM3"
 CONF = catalog.read()
@@ -78,6 +80,20 @@ def test_archives_alone_measure_nothing(archives: Path) -> None:
     assert made.sweep is None
     assert (made.experiment, made.device, made.architectures, made.programs) == ("", "", [], [])
     assert list(make([], archives, archive=f"{archives}/h100").archives) == ["h100"]
+
+
+def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path: Path) -> None:
+    both = f"{archives}/h100,{shutil.copytree(archives / 'h100', tmp_path / 'another')}"
+    assert Jobs(make([], archives, archive="h100")).compared == []
+    made = Jobs(make([], archives, archive=both, results="drawn"))
+    assert "drawn/archive/comparison/figures/tflops.svg" in made.compared
+    assert set(made.compared) <= set(made.everything)
+    assert Jobs(make(GPUS, archives)).compared == []
+    same = shutil.copytree(archives / "h100", tmp_path / "elsewhere" / "h100")
+    with pytest.raises(BadArchiveError, match="into one folder, h100"):
+        make([], archives, archive=f"h100,{same}")
+    with pytest.raises(BadArchiveError, match="rename it"):
+        make([], archives, archive=shutil.copytree(same, tmp_path / "comparison"))
 
 
 @pytest.mark.parametrize(

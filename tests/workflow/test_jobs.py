@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from analysis.charts.style import FORMATS
+from analysis.compare import FIGURES as SIDE_BY_SIDE
 from analysis.figures import FIGURES as DRAWN
-from analysis.figures import FORMATS
 from workflow import catalog
-from workflow.config import plan
-from workflow.jobs import FIGURES, Jobs, MeasureJob
+from workflow.config import ROOT, plan
+from workflow.jobs import COMPARED, FIGURE_LABELS, FIGURES, Jobs, MeasureJob
 from workflow.results import next_attempt, read_result
 
 CONF = catalog.read()
@@ -95,4 +96,15 @@ def test_results_are_where_their_point_says(tmp_path: Path) -> None:
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:
-    assert sorted(FIGURES) == sorted(f"figures/{name}.{suffix}" for name in DRAWN for suffix in FORMATS)
+    names = [*DRAWN, *(f"one_column/{name}" for name, drawing in DRAWN.items() if drawing.one_column)]
+    drawn = [f"figures/{name}.{suffix}" for name in names for suffix in FORMATS]
+    assert sorted(FIGURES) == sorted([*drawn, "figures/captions.json"])
+    assert list(FIGURE_LABELS) == list(DRAWN)
+    for name in FIGURE_LABELS:
+        assert (ROOT / f"workflow/report/{name}.rst").is_file()
+
+
+def test_the_comparison_is_what_is_written() -> None:
+    figures = [f"figures/{name}.{suffix}" for name in SIDE_BY_SIDE for suffix in FORMATS]
+    tables = [f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")]
+    assert sorted(COMPARED) == sorted([*figures, "figures/captions.json", *tables])

@@ -23,10 +23,11 @@ def test_tiny_experiment(real_checkout: Checkout) -> None:
         assert row["status"] == "ok", row["reason"]
         assert float(row["error_fro"]) < 1e-5
         assert float(row["time_ms"]) > 0
-    made = ["figures/tflops.svg", "figures/memory.png", "tables/tflops.csv", "claims.csv", "report.md"]
+    made = ["figures/tflops.svg", "figures/memory.png", "tables/tflops.csv", "claims.csv"]
+    made += ["report.md", "report.html", "guide.md"]
     for name in made:
         assert (device / name).stat().st_size > 0
-    for text in ("odd_window", "im2win (CPU)", "points: 2 ok", "results/cpu/report.md"):
+    for text in ("odd_window", "im2win (CPU)", "points: 2 ok", "results/cpu/report.html"):
         assert text in output
     assert (checkout.folder / "results/summary.txt").read_text().strip() in output
 

@@ -78,9 +78,9 @@ def test_a_run_and_an_archive(results: Path, capsys: pytest.CaptureFixture[str])
     assert lines[where + 1] == "    log: points/conv1/im2win/log.txt"
     assert "  incorrect: paper_table/strict_fp32/batch64/conv2/im2win: error_fro 0.3 (allowed 1e-05)" in lines
     assert "  failed points are measured again by the next run" in lines
-    assert f"report: {results}/a-gpu/report.md   figures: {results}/a-gpu/figures/" in lines
+    assert f"report: {results}/a-gpu/report.html   figures: {results}/a-gpu/figures/" in lines
     assert lines[-1].startswith("A device, archived: 6 claims, ")
-    assert lines[-1].endswith(f"report: {results}/archive/another/report.md")
+    assert lines[-1].endswith(f"report: {results}/archive/another/report.html")
 
 
 def test_an_archive_alone_is_told_in_full(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,33 +1,25 @@
 # The figures of every results table: this run's and each archive's.
 
 
+UNREPORTED = [name for name in FIGURES if name not in [f"figures/{one}.svg" for one in FIGURE_LABELS]]
+
+
 rule draw_figures:
     input:
         table=lambda wildcards: JOBS.table_files(wildcards.dataset),
         code=JOBS.code("analysis"),
     output:
-        figures=[f"{RESULTS}/{{dataset}}/{name}" for name in FIGURES if not name.endswith(".svg")],
-        tflops=report(
-            f"{RESULTS}/{{dataset}}/figures/tflops.svg",
-            caption="../report/tflops.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "speed per layer"},
-        ),
-        memory=report(
-            f"{RESULTS}/{{dataset}}/figures/memory.svg",
-            caption="../report/memory.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "memory per layer"},
-        ),
-        ablation=report(
-            f"{RESULTS}/{{dataset}}/figures/ablation.svg",
-            caption="../report/ablation.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "ablation"},
-        ),
+        [f"{RESULTS}/{{dataset}}/{name}" for name in UNREPORTED],
+        **{
+            name: report(
+                f"{RESULTS}/{{dataset}}/figures/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Figures",
+                subcategory="{dataset}",
+                labels={"figure": what},
+            )
+            for name, what in FIGURE_LABELS.items()
+        },
     log:
         f"{RESULTS}/{{dataset}}/logs/figures.log",
     conda:
@@ -48,3 +40,4 @@ rule draw_figures:
 rule figures:
     input:
         JOBS.of_datasets(*FIGURES),
+        JOBS.compared,

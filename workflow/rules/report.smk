@@ -1,4 +1,5 @@
-# A readable report of every results table. It marks the numbers that are older than today's sources.
+# A readable report of every results table, as Markdown and as one self-contained HTML file that marks the numbers older
+# than today's sources; and a page on which algorithm to use.
 
 
 rule sources:
@@ -29,7 +30,13 @@ rule write_report:
         sources=f"{RESULTS}/sources.json",
         code=JOBS.code("analysis"),
     output:
-        f"{RESULTS}/{{dataset}}/report.md",
+        markdown=f"{RESULTS}/{{dataset}}/report.md",
+        html=report(
+            f"{RESULTS}/{{dataset}}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"device": "{dataset}"},
+        ),
     log:
         f"{RESULTS}/{{dataset}}/logs/report.log",
     conda:
@@ -46,9 +53,31 @@ rule write_report:
         "Writing the report of {wildcards.dataset}"
     shell:
         "python -m analysis.report --table {params.table:q} --sources {input.sources:q} --figures {params.figures:q}"
-        " --tables {params.tables:q} --claims {input.claims:q} --output {output:q} > {log:q} 2>&1"
+        " --tables {params.tables:q} --claims {input.claims:q} --output {output.markdown:q} --html {output.html:q} > {log:q} 2>&1"
+
+
+rule write_guide:
+    input:
+        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        code=JOBS.code("analysis"),
+    output:
+        f"{RESULTS}/{{dataset}}/guide.md",
+    log:
+        f"{RESULTS}/{{dataset}}/logs/guide.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+    message:
+        "Writing which algorithm to use, from {wildcards.dataset}"
+    shell:
+        "python -m analysis.guide --table {params.table:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
-        JOBS.of_datasets("report.md"),
+        JOBS.of_datasets(*REPORTS),

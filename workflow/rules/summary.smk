@@ -3,7 +3,7 @@
 
 rule summary:
     input:
-        reports=JOBS.of_datasets("report.md"),
+        reports=JOBS.of_datasets("report.md", "report.html"),
         claims=JOBS.of_datasets("claims.csv"),
         tables=[file for dataset in JOBS.tables for file in JOBS.table_files(dataset)],
         code=JOBS.code("workflow/summary.py"),

@@ -1,9 +1,10 @@
-# The tables of every results table: speeds, memory, ablation, best cuDNN, layers, what was not ok.
+# The tables of every results table: speeds, memory, ablation, best cuDNN, layers, what was not ok, machine, claims.
 
 
 rule write_tables:
     input:
         table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        claims=f"{RESULTS}/{{dataset}}/claims.csv",
         code=JOBS.code("analysis"),
     output:
         csv=report(
@@ -12,7 +13,7 @@ rule write_tables:
             category="Tables",
             subcategory="{dataset}",
         ),
-        markdown=[f"{RESULTS}/{{dataset}}/{name}" for name in TABLES if name.endswith(".md")],
+        texts=[f"{RESULTS}/{{dataset}}/{name}" for name in TABLES if not name.endswith(".csv")],
     log:
         f"{RESULTS}/{{dataset}}/logs/tables.log",
     conda:
@@ -27,7 +28,8 @@ rule write_tables:
     message:
         "Writing the tables of {wildcards.dataset}"
     shell:
-        "python -m analysis.tables --table {params.table:q} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m analysis.tables --table {params.table:q} --claims {input.claims:q} --output {params.folder:q}"
+        " > {log:q} 2>&1"
 
 
 rule tables:

@@ -1,0 +1,1 @@
+"""How frames become figures: every module here draws one kind of chart and computes nothing."""

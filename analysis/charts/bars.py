@@ -1,0 +1,122 @@
+"""Bars over the layers: grouped (the paper's figures, devices side by side) and stacked (shares of a time)."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from analysis.charts.style import (
+    NO_NUMBER,
+    TWO_COLUMNS,
+    Color,
+    Layout,
+    handles_of,
+    legend,
+    look,
+    new_figure,
+    series_color,
+    style,
+)
+from analysis.frames.common import Panel, Picture
+from analysis.series import label
+
+GROUP_WIDTH = 0.84
+MARK_HEIGHT = 0.05
+#: Height of a panel and of everything around the panels, in inches.
+PANEL, AROUND = 1.85, 0.85
+DEVICE_PANEL = 1.35
+
+
+def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Draw a panel above the other, in each a group per layer."""
+    with style(layout):
+        figure = new_figure(picture, layout, PANEL * len(picture.panels) + AROUND)
+        grid = figure.subplots(len(picture.panels), 1, squeeze=False)
+        for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
+            draw_bars(axes, panel, layout)
+        legend(figure, _handles(figure, picture), 5 if layout is TWO_COLUMNS else 2)
+    return figure
+
+
+def by_device(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Draw grouped bars whose series are devices; a line is at 1 where the values are speedups."""
+    with style(layout):
+        figure = new_figure(picture, layout, DEVICE_PANEL * len(picture.panels) + AROUND)
+        grid = figure.subplots(len(picture.panels), 1, squeeze=False)
+        for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
+            devices = dict.fromkeys(panel.frame["algorithm"])
+            draw_bars(axes, panel, layout, {name: series_color(index) for index, name in enumerate(devices)})
+            if panel.axis == "speedup":
+                axes.axhline(1, color="0.3", linewidth=0.7)
+        legend(figure, _handles(figure, picture), 3 if layout is TWO_COLUMNS else 1)
+    return figure
+
+
+def draw_bars(
+    axes: Axes, panel: Panel, layout: Layout = TWO_COLUMNS, colors: Mapping[str, Color] | None = None
+) -> None:
+    """Draw a group per layer and a bar per algorithm (or device, in `colors`), in the frame's order."""
+    algorithms = list(dict.fromkeys(panel.frame["algorithm"]))
+    place = _prepare(axes, panel, layout)
+    width = GROUP_WIDTH / len(algorithms)
+    for index, algorithm in enumerate(algorithms):
+        rows = panel.frame[panel.frame["algorithm"] == algorithm]
+        x = rows["layer"].map(place).to_numpy(float) + (index - (len(algorithms) - 1) / 2) * width
+        there = rows["value"].notna().to_numpy()
+        color = colors[algorithm] if colors else look(algorithm)[0]
+        axes.bar(x[there], rows["value"][there], width, color=color, edgecolor="black", label=label(algorithm))
+        _mark_missing(axes, x[~there], width, rows[~there], algorithm, layout)
+    axes.set_ylim(bottom=0)
+
+
+def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Stack the kernel's share of the time and the transform's; the number above is the difference, in %."""
+    with style(layout):
+        figure = new_figure(picture, layout, PANEL * len(picture.panels) + AROUND)
+        grid = figure.subplots(len(picture.panels), 1, squeeze=False)
+        for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
+            place = _prepare(axes, panel, layout)
+            kernel, moved = (panel.frame[panel.frame["algorithm"] == part] for part in ("kernel", "transform"))
+            x = kernel["layer"].map(place).to_numpy(float)
+            there = kernel["value"].notna().to_numpy()
+            bottom = kernel["value"][there].to_numpy()
+            edge = {"edgecolor": "black"}
+            axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], label="kernel", **edge)
+            light = {"color": look("cudnn_best")[0], "hatch": "....", **edge}
+            axes.bar(x[there], moved["value"][there].to_numpy(), GROUP_WIDTH, bottom, label="transform", **light)
+            for at, difference in zip(x[there], kernel["difference"][there.tolist()], strict=True):
+                axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")
+            _mark_missing(axes, x[~there], GROUP_WIDTH, kernel[~there], "kernel", layout)
+            axes.set_ylim(0, 112)
+        legend(figure, _handles(figure, picture), 3)
+    return figure
+
+
+def _handles(figure: Figure, picture: Picture) -> dict[str, Artist]:
+    absent = any(panel.frame["value"].isna().any() for panel in picture.panels)
+    return handles_of(figure.axes) | ({"no number": Patch(**NO_NUMBER)} if absent else {})
+
+
+def _prepare(axes: Axes, panel: Panel, layout: Layout) -> dict[str, int]:
+    layers = list(dict.fromkeys(panel.frame["layer"]))
+    axes.set_title(layout.wrap(panel.title))
+    axes.set_ylabel(panel.axis)
+    axes.set_xticks(range(len(layers)), layers, rotation=layout.rotation)
+    axes.set_xlim(-0.6, len(layers) - 0.4)
+    return {layer: index for index, layer in enumerate(layers)}
+
+
+def _mark_missing(
+    axes: Axes, x: Iterable[float], width: float, rows: pd.DataFrame, series: str, layout: Layout
+) -> None:
+    """Put a hatched mark of fixed height on the axis (in parts of it, not in data units) and the status above."""
+    transform = axes.get_xaxis_transform()
+    marks = axes.bar(list(x), MARK_HEIGHT, width, transform=transform, **NO_NUMBER)
+    marks.set_label(f"_missing {series}")
+    for place, status in zip(x, rows["status"], strict=True):
+        text = f"n/a: {str(status).replace('_', ' ')}"
+        written = axes.text(place, MARK_HEIGHT + 0.015, text, transform=transform, ha="center", va="bottom")
+        written.set(rotation=90, fontsize=layout.small, color="0.25")

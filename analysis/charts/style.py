@@ -1,0 +1,161 @@
+"""How everything looks: the two layouts, a colour, hatch and marker for each algorithm, and files without dates."""
+
+import io
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.style
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.files import write_atomically
+from analysis.frames.common import Picture
+
+FORMATS = ("pdf", "svg", "png")
+STYLE = Path(__file__).parents[1] / "paper.mplstyle"
+# No dates and no version numbers in the files: the same table gives the same bytes.
+METADATA: dict[str, dict[str, str | None]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+HATCH = "//////"
+Color = tuple[float, float, float]
+NO_NUMBER: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.35", "hatch": HATCH}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A width for a page, and what changes with it."""
+
+    width: float
+    font: float
+    small: float
+    rotation: int
+    title_width: int
+
+    def wrap(self, text: str) -> str:
+        """Break a title's lines so that they fit."""
+        return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, self.title_width))
+
+
+TWO_COLUMNS = Layout(width=7.16, font=7, small=4.5, rotation=0, title_width=125)
+ONE_COLUMN = Layout(width=3.5, font=6, small=3.5, rotation=45, title_width=66)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an algorithm is drawn. `color` is a place in seaborn's colour-blind palette, or a grey."""
+
+    color: int | str
+    marker: str = "o"
+
+
+# Bars that stand side by side differ in luminance too, so that they can be told in grey. im2win is blue everywhere.
+LOOKS = {
+    "im2col_cublas": Look(9, "^"),
+    "cudnn_best": Look(8, "s"),
+    "im2win": Look(0, "o"),
+    "im2win_fused": Look(4, "D"),
+    "im2win_tensor_core": Look(6, "*"),
+    "direct": Look("0.2", "d"),
+    "im2win_base": Look(0, "1"),
+    "im2win_without_prefetch": Look(5, "<"),
+    "im2win_without_vectorized_load": Look(6, ">"),
+    "im2win_without_micro_kernel": Look("0.2", "v"),
+    "cudnn_implicit_gemm": Look(1, "s"),
+    "cudnn_implicit_precomp_gemm": Look(1, "D"),
+    "cudnn_gemm": Look(1, "P"),
+    "cudnn_fft": Look(2, "X"),
+    "cudnn_fft_tiling": Look(2, "*"),
+    "cudnn_winograd": Look(3, "h"),
+    "cudnn_winograd_nonfused": Look(3, "p"),
+    "cudnn_autotuned": Look(8, "s"),
+    "cublas_gemm_ceiling": Look("0.5", "_"),
+    "cpu_im2col": Look(9, "^"),
+    "cpu_torch": Look(8, "s"),
+    "cpu_im2win": Look(0, "o"),
+    "cpu_direct": Look("0.2", "d"),
+    "cpu_fft": Look("0.96", "X"),
+}
+
+
+# Of series that are not algorithms, such as devices, in their order.
+SERIES: tuple[int | str, ...] = (0, 8, 9, "0.2", 4)
+
+
+def look(algorithm: str) -> tuple[Color, str]:
+    """Give an algorithm's colour and marker; one that is not known is drawn as a grey plus."""
+    found = LOOKS.get(algorithm, Look("0.5", "+"))
+    return _color(found.color), found.marker
+
+
+def series_color(index: int) -> Color:
+    """Give the colour of a series that is not an algorithm; after some they come again."""
+    return _color(SERIES[index % len(SERIES)])
+
+
+def _color(color: int | str) -> Color:
+    return sns.color_palette("colorblind")[color] if isinstance(color, int) else mpl.colors.to_rgb(color)
+
+
+@contextmanager
+def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
+    """Draw in the style of every figure, with the sizes of a layout."""
+    sizes = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    changes = dict.fromkeys(sizes, layout.font) | {"figure.titlesize": layout.font + 2}
+    with mpl.style.context([STYLE, changes]):
+        yield
+
+
+def new_figure(picture: Picture, layout: Layout, height: float) -> Figure:
+    """Make an empty figure (height in inches) with its title; not pyplot's: no backend, no state."""
+    figure = Figure(figsize=(layout.width, height))
+    figure.suptitle(layout.wrap(picture.title), fontweight="bold")
+    return figure
+
+
+def draw_note(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Say why there is nothing to see."""
+    with style(layout):
+        figure = new_figure(picture, layout, 1.2)
+        axes = figure.subplots()
+        axes.set_axis_off()
+        note = "\n".join(textwrap.wrap(picture.text, layout.title_width * 3 // 4))
+        axes.text(0.5, 0.5, note, ha="center", va="center", transform=axes.transAxes)
+    return figure
+
+
+def legend(figure: Figure, handles: Mapping[str, Artist], columns: int) -> None:
+    """Put one legend under all axes."""
+    if handles:
+        columns = min(columns, len(handles))
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+
+
+def handles_of(axes: Iterable[Axes]) -> dict[str, Artist]:
+    """Collect the labelled artists of several axes, each label once."""
+    handles: dict[str, Artist] = {}
+    for one in axes:
+        found, labels = one.get_legend_handles_labels()
+        handles |= {name: handle for name, handle in zip(labels, found, strict=True) if name not in handles}
+    return handles
+
+
+def save(figure: Figure, folder: Path, name: str, formats: Iterable[str] = FORMATS) -> list[Path]:
+    """Write one figure in each format, atomically and without dates; return the files."""
+    paths = []
+    with style():
+        for suffix in formats:
+            content = io.BytesIO()
+            figure.savefig(content, format=suffix, metadata=METADATA[suffix])
+            paths.append(folder / f"{name}.{suffix}")
+            write_atomically(paths[-1], content.getvalue())
+    return paths

@@ -1,0 +1,162 @@
+"""The frames that set speed against what it costs or what bounds it: memory, accuracy, the roofline."""
+
+import pandas as pd
+
+from analysis.frames.common import Panel, Picture, geometric_mean, headline, ours, shown
+from analysis.series import (
+    ABLATED,
+    BEST_CUDNN,
+    COUNTED,
+    Selection,
+    algorithm_order,
+    label,
+    layer_order,
+    rows_of,
+    speed_unit,
+    values,
+)
+from analysis.table import Archive
+from analysis.text import names, number, plural
+
+CEILING = "cublas_gemm_ceiling"
+#: What would only hide others: a mark twice, no convolution, and variants that take and err as im2win does.
+LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ABLATED)
+#: How far the lines of a roofline go beyond the layers, as a factor.
+MARGIN = 1.25
+POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
+
+
+def memory_speed(archive: Archive) -> Picture:
+    """Memory beyond the tensors against speed over the best cuDNN; each algorithm's mean has no layer."""
+    selection, rows = headline(archive)
+    baseline = "cpu_torch" if archive.device_kind == "cpu" else BEST_CUDNN
+    title = f"Memory against speed on {archive.device_name}"
+    best = values(rows, baseline, "tflops")
+    found: list[tuple[str, str, float, float, str]] = []
+    for algorithm in algorithm_order(rows["algorithm"]):
+        if algorithm in LEFT_OUT:
+            continue
+        memory = values(rows, algorithm, COUNTED.column) / values(rows, algorithm, "tensor_bytes")
+        pair = pd.DataFrame({"x": memory, "y": values(rows, algorithm, "tflops") / best}).dropna()
+        if pair.empty:
+            continue
+        name = f"{label(algorithm)} ({len(pair)})"
+        ordered = pair.reindex(layer_order(pair.index))
+        found += [(algorithm, layer, x, y, name) for layer, x, y in ordered.itertuples()]
+        found.append((algorithm, "", geometric_mean(pair["x"]), geometric_mean(pair["y"]), name))
+    if not found:
+        return Picture(title, note="no algorithm has both a counted memory and a speed beside the baseline's")
+    frame = pd.DataFrame(found, columns=list(POINT_COLUMNS))
+    means = frame[frame["layer"] == ""].set_index("algorithm")
+    caption = f"Tensors and workspace as a multiple of the tensors alone, against the speed over {label(baseline)} "
+    caption += f"({selection}). Large marks are geometric means over the layers, small ones the layers."
+    if ours(archive) in means.index:
+        mine = means.loc[ours(archive)]
+        caption += f" {label(ours(archive))} takes {number(mine['x'])}x the tensors at {number(mine['y'])}x the speed."
+    panel = Panel(str(selection), f"speed / {label(baseline)}", frame, x_axis="(tensors + workspace) / tensors")
+    return Picture(title, (panel,), caption)
+
+
+def accuracy(archive: Archive) -> Picture:
+    """Error against speed, a panel for each numeric class that the table has."""
+    selection, _ = headline(archive)
+    unit, factor = speed_unit(archive.device_kind)
+    title = f"Accuracy against speed on {archive.device_name}"
+    panels, said = [], []
+    table = archive.measurements
+    for numerics in sorted(table["numerics"].unique(), key=lambda one: (one != selection.numerics, one)):
+        one = Selection(selection.experiment, selection.suite, selection.batch, selection.protocol, numerics)
+        rows = rows_of(table, one)
+        good = rows[(rows["status"] == "ok") & (rows["error_fro"] > 0) & ~rows["algorithm"].isin(LEFT_OUT)]
+        if good.empty:
+            continue
+        parts = []
+        for algorithm in algorithm_order(good["algorithm"]):
+            points = good[good["algorithm"] == algorithm].set_index("layer")
+            points = points.reindex(layer_order(points.index)).reset_index()
+            part = {"algorithm": algorithm, "layer": points["layer"], "x": points["error_fro"]}
+            parts.append(pd.DataFrame(part | {"y": points["tflops"] * factor, "name": label(algorithm)}))
+        frame = pd.concat(parts, ignore_index=True)
+        low, high = frame.loc[frame["x"].idxmin()], frame.loc[frame["x"].idxmax()]
+        said.append(
+            f"in {numerics} from {low['x']:.1e} ({low['name']}, {low['layer']}) to {high['x']:.1e} "
+            f"({high['name']}, {high['layer']})"
+        )
+        panels.append(Panel(numerics, unit, frame, x_axis="relative error (Frobenius) against float64"))
+    if not panels:
+        return Picture(title, note="no row that is ok has an error above zero")
+    where = f"{selection.suite}, batch {selection.batch}, {selection.protocol}"
+    caption = f"Relative error against float64 and speed, a point per layer ({where}). The error is {names(said)}."
+    return Picture(title, tuple(panels), caption)
+
+
+def roofline(archive: Archive) -> Picture:
+    """Arithmetic intensity (FLOPs over the bytes of the tensors) against speed, beside the machine's ceilings.
+
+    The first panel holds points; the second, which is not drawn as one, the ends of the ceilings' lines.
+    """
+    selection, rows = headline(archive)
+    unit, factor = speed_unit(archive.device_kind)
+    title = f"Roofline on {archive.device_name}"
+    found = []
+    for algorithm in shown(archive, rows):
+        speed, time = values(rows, algorithm, "tflops"), values(rows, algorithm, "time_ms")
+        intensity = speed * time * 1e9 / values(rows, algorithm, "tensor_bytes")
+        pair = pd.DataFrame({"x": intensity, "y": speed * factor}).dropna()
+        ordered = pair.reindex(layer_order(pair.index))
+        found += [(algorithm, layer, x, y, label(algorithm)) for layer, x, y in ordered.itertuples()]
+    if not found:
+        return Picture(title, note="no row that is ok has both a speed and its tensors' bytes")
+    frame = pd.DataFrame(found, columns=list(POINT_COLUMNS))
+    flat, slope, said = _ceilings(archive, rows, unit, factor)
+    span = frame.drop_duplicates("layer").set_index("layer")["x"]
+    caption = f"Speed against arithmetic intensity ({selection}): the FLOPs of the direct convolution over the bytes "
+    caption += f"of input, filter and output, {number(span.min())} ({span.idxmin()}) to {number(span.max())} FLOP/byte "
+    caption += f"({span.idxmax()}). {said} An algorithm that computes less (FFT, Winograd) may lie above a ceiling."
+    mine = frame[frame["algorithm"] == ours(archive)].set_index("layer")["y"]
+    if not mine.empty and flat:
+        reached = 100 * mine / flat[1]
+        caption += (
+            f" {label(ours(archive))} reaches {number(reached.min())} to {number(reached.max())} % of the flat line."
+        )
+    ceilings = _roof(flat, slope, float(span.min()) / MARGIN, float(span.max()) * MARGIN)
+    points = Panel(str(selection), unit, frame, x_axis="arithmetic intensity, FLOP/byte")
+    return Picture(title, (points, Panel("", "", ceilings)), caption)
+
+
+Ceiling = tuple[str, float]
+
+
+def _ceilings(
+    archive: Archive, rows: pd.DataFrame, unit: str, factor: float
+) -> tuple[Ceiling | None, Ceiling | None, str]:
+    """Name the ceilings of arithmetic (`unit`) and memory (`unit` per FLOP/byte), with what a caption says of them."""
+    measured = archive.provenance.get("ceilings") or {}
+    flat = slope = None
+    if "fp32_flops" in measured:
+        peak = float(measured["fp32_flops"]) / 1e12 * factor
+        flat = (f"measured FP32 peak, {number(peak)} {unit}", peak)
+    if "copy_bytes_per_s" in measured:
+        rate = float(measured["copy_bytes_per_s"]) / 1e12
+        slope = (f"measured copies, {number(rate)} TB/s", rate * factor)
+    if flat or slope:
+        return flat, slope, f"The ceilings of this machine: {names(one[0] for one in (flat, slope) if one)}."
+    gemm = values(rows, CEILING, "tflops") * factor
+    if gemm.empty:
+        return None, None, "No ceiling of this machine was measured."
+    best = f"best cuBLAS GEMM of these shapes, {number(gemm.max())} {unit} ({gemm.idxmax()})"
+    said = (
+        f"The line is the {best}, of {plural(len(gemm), 'layer')}: no ceiling of the machine itself was measured, so "
+    )
+    return (best, float(gemm.max())), None, said + "there is no line for its memory."
+
+
+def _roof(flat: Ceiling | None, slope: Ceiling | None, low: float, high: float) -> pd.DataFrame:
+    """Lay out the ends of the ceilings' lines between two intensities; where both are there, they end at the ridge."""
+    ridge = min(max(flat[1] / slope[1], low), high) if flat and slope else None
+    ends = []
+    if flat:
+        ends += [(flat[0], x, flat[1]) for x in (ridge or low, high)]
+    if slope:
+        ends += [(slope[0], x, slope[1] * x) for x in (low, ridge or high)]
+    return pd.DataFrame(ends, columns=["name", "x", "y"])

@@ -1,0 +1,128 @@
+"""The tables that are not grids of numbers: the layers, what was not ok, the machine, the judged claims."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import reference
+from analysis.blocks import Block, Table
+from analysis.series import Selection, layer_order
+from analysis.table import KEY, POINT_KEY, Archive, ArchiveError
+from analysis.text import number
+
+SELECTED = ("experiment", "suite", "batch", "protocol", "numerics")
+VALUES = ("published", "measured")
+CLAIM_COLUMNS = ("claim", "statement", *SELECTED, *VALUES, "unit", "layers", "layers_of", "verdict")
+
+
+def layers(archive: Archive) -> Table:
+    """Tell the layers as they were measured; from the paper's table where the provenance does not hold them."""
+    paper = reference.layers()
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for point in archive.provenance["points"]:
+        config = point.get("config") or {}
+        layer = config.get("layer", config)
+        if isinstance(layer, dict) and all(column in layer for column in paper.columns if column != "padding"):
+            found[point["suite"], point["layer"]] = {c: int(layer[c]) for c in paper.columns if c != "padding"}
+    lines = []
+    suites = archive.measurements[["suite", "layer"]].drop_duplicates().to_numpy().tolist()
+    for suite in sorted({suite for suite, _ in suites}):
+        for name in layer_order(layer for where, layer in suites if where == suite):
+            sizes = found.get((suite, name))
+            if sizes is None and suite == "paper_table" and name in paper.index:
+                sizes = {c: int(paper.at[name, c]) for c in paper.columns if c != "padding"}
+            line = {"suite": suite, "layer": name} | (sizes or {})
+            if sizes:
+                high = (sizes["height"] - sizes["kernel_h"]) // sizes["stride"] + 1
+                wide = (sizes["width"] - sizes["kernel_w"]) // sizes["stride"] + 1
+                work = 2 * sizes["out_channels"] * high * wide * sizes["in_channels"]
+                line |= {"out_height": high, "out_width": wide}
+                line["flop_per_image"] = work * sizes["kernel_h"] * sizes["kernel_w"]
+            lines.append(line)
+    kept = [c for c in paper.columns if c != "padding"]
+    frame = pd.DataFrame(lines, columns=["suite", "layer", *kept, "out_height", "out_width", "flop_per_image"])
+    frame = frame.astype({column: "Int64" for column in frame.columns[2:]})
+    shown = [["-" if pd.isna(cell) else cell for cell in line] for line in frame.astype(object).to_numpy().tolist()]
+    header = [column.replace("_", " ") for column in frame.columns]
+    return Table("Layers (no padding)", frame, (Block(header, shown, texts=(0, 1)),))
+
+
+def outcome(archive: Archive) -> Table:
+    """List every row that is not ok, with its reason and its log."""
+    bad = archive.measurements[archive.measurements["status"] != "ok"]
+    frame = bad[[*KEY, "status", "reason"]].copy()
+    points = archive.points()
+    runs = [points.get(tuple(key), {}).get("run") or {} for key in bad[list(POINT_KEY)].to_numpy().tolist()]
+    frame["log"] = [str(one.get("log", "")) for one in runs]
+    title = "What is not ok"
+    if frame.empty:
+        return Table(title, frame, closing="Every row is ok.")
+    # People get one line for what is alike: the layers of an algorithm with the same reason, whatever the protocol.
+    alike = ["algorithm", "status", "reason", "suite", "batch", "numerics"]
+    lines = []
+    for key, group in frame.groupby(alike, sort=False):
+        algorithm, status, reason, *where = key
+        names = " ".join(layer_order(group["layer"]))
+        log = group["log"].iloc[0] or "-"
+        lines.append([algorithm, status, reason or "no reason was recorded", names, log, *where])
+    header = ["algorithm", "status", "reason", "layers", "log (of the first)", "suite", "batch", "numerics"]
+    return Table(title, frame, (Block(header, lines, texts=range(len(header))),))
+
+
+def machine(archive: Archive) -> Table:
+    """Tell every environment of the provenance, and the machine's ceilings where they were measured."""
+    lines: list[tuple[object, str, str]] = []
+    for index, environment in enumerate(archive.provenance["environments"], start=1):
+        lines += [(index, what, value) for what, value in _flatten(environment)]
+    ceilings = archive.provenance.get("ceilings") or {}
+    lines += [("", f"ceilings.{what}", value) for what, value in _flatten(ceilings)]
+    frame = pd.DataFrame(lines, columns=["environment", "what", "value"])
+    if frame.empty:
+        return Table("Machine and software", frame, closing="The provenance holds no environment.")
+    header = list(frame.columns)
+    return Table("Machine and software", frame, (Block(header, frame.to_numpy().tolist(), texts=(0, 1, 2)),))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    flat: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat += _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            flat.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
+        else:
+            flat.append((f"{prefix}{key}", "not recorded" if value is None else str(value)))
+    return flat
+
+
+def claims(path: Path) -> Table:
+    """Lay out a claims.csv that `analysis.claims` wrote, a block per selection. Raises ArchiveError."""
+    way_out = "delete it and run snakemake, which judges the claims again"
+    try:
+        judged = pd.read_csv(path, keep_default_na=True)
+    except FileNotFoundError:
+        raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ArchiveError(path, f"not CSV ({error})", way_out) from None
+    missing = [column for column in CLAIM_COLUMNS if column not in judged.columns]
+    if missing:
+        raise ArchiveError(path, f"missing columns: {', '.join(missing)}", way_out)
+    blocks = []
+    for key, group in judged.groupby(list(SELECTED), sort=False):
+        rows = []
+        for row in group.to_dict("records"):
+            low, high = row.get("measured_low", float("nan")), row.get("measured_high", float("nan"))
+            between = f"{_quantity(low, row['unit'])} to {_quantity(high, row['unit'])}" if low == low else "-"
+            shown = [_quantity(row[name], row["unit"]) for name in VALUES]
+            rows.append([row["statement"], *shown, between, f"{row['layers']} of {row['layers_of']}", row["verdict"]])
+        header = ["claim", "published", "measured", "95 % interval", "layers", "verdict"]
+        blocks.append(Block(header, rows, texts=(0, 5), heading=f"{Selection(*key)} (experiment {key[0]})"))
+    return Table("Claims of the paper", judged, tuple(blocks))
+
+
+def _quantity(value: float, unit: str) -> str:
+    if value != value:
+        return "-"
+    return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'' if unit == 'x' else ' '}{unit}"

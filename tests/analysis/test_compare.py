@@ -1,0 +1,111 @@
+"""Several tables side by side: what they share, the frames, the bars and the files."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import compare, table
+from analysis.charts import bars
+from analysis.frames import devices
+from analysis.table import Archive
+from tests.analysis.test_figures import heights, marks
+
+Rows = list[dict[str, Any]]
+Build = Callable[..., Path]
+SOME = ["im2win", "cudnn_gemm", "direct"]
+
+
+@pytest.fixture
+def pair(build: Build, make_rows: Callable[..., Rows], make_row: Callable[..., dict[str, Any]]) -> list[Archive]:
+    """Two tables of one device: in the second, im2win is half as fast, not measured on conv2 and failed on conv3."""
+    first = [*make_rows(SOME), *make_rows(SOME, protocol="kernel_only")]
+    second = make_rows(["cudnn_gemm", "direct"], experiment="later")
+    for row in make_rows(["im2win"], experiment="later"):
+        if row["layer"] == "conv3":
+            row = make_row("im2win", "conv3", experiment="later", status="failed", reason="crashed")
+        elif row["layer"] != "conv2":
+            row = make_row("im2win", row["layer"], row["tflops"] / 2, experiment="later")
+        else:
+            continue
+        second.append(row)
+    return [table.read(build(rows, name=name)) for name, rows in (("one", first), ("two", second))]
+
+
+def test_devices_of_one_name_are_told_apart(pair: list[Archive], archive: Archive) -> None:
+    assert devices.device_names(pair) == ["Test GPU 9000 (one)", "Test GPU 9000 (two)"]
+    assert devices.device_names([archive]) == ["Test GPU 9000"]
+
+
+def test_what_is_in_common(pair: list[Archive], build: Build, cpu_rows: Rows) -> None:
+    where, rows = devices.in_common(pair)
+    assert where == "suite paper_table, batch 64, end_to_end, strict_fp32"  # whatever the experiment is called
+    assert {name: set(one["experiment"]) for name, one in rows.items()} == {
+        "Test GPU 9000 (one)": {"paper"},
+        "Test GPU 9000 (two)": {"later"},
+    }
+    cpu = table.read(build(cpu_rows, "cpu", name="cpu"))
+    assert devices.in_common([pair[0], cpu]) == ("", {})
+    for picture in (devices.tflops([pair[0], cpu]), devices.speedup([pair[0], cpu])):
+        assert picture.text.startswith("Not drawn: the tables have no suite")
+    assert devices.comparison([pair[0], cpu]).markdown.startswith("Not drawn: ")
+
+
+def test_speed_on_two_devices(pair: list[Archive]) -> None:
+    picture = devices.tflops(pair)
+    assert "im2win is 0.500x as fast on Test GPU 9000 (two)" in picture.caption
+    assert "geometric mean of 10 layers" in picture.caption
+    assert "No number: 1 failed and 1 not measured." in picture.caption
+    figure = bars.by_device(picture)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["best cuDNN", "im2win", "direct"]  # none has cuBLAS
+    found = heights(figure.axes[1])
+    assert [len(one) for one in found.values()] == [12, 10]
+    assert (found["Test GPU 9000 (one)"][0], found["Test GPU 9000 (two)"][0]) == (8.0, 4.0)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["n/a: not measured", "n/a: failed"]
+    assert set(marks(figure.axes[1])) == {"_missing Test GPU 9000 (two)"}
+    colors = [one[0].get_facecolor() for one in figure.axes[0].containers if len(one)]
+    assert len(set(colors)) == 2
+
+
+def test_speedup_on_two_devices(pair: list[Archive]) -> None:
+    picture = devices.speedup(pair)
+    assert [panel.title for panel in picture.panels] == ["im2win / best cuDNN", "im2win / direct"]
+    frame = picture.panels[0].frame.set_index(["algorithm", "layer"])
+    assert frame.at[("Test GPU 9000 (one)", "conv1"), "value"] == pytest.approx(8 / 3)
+    assert frame.at[("Test GPU 9000 (two)", "conv1"), "value"] == pytest.approx(4 / 3)
+    assert frame.at[("Test GPU 9000 (two)", "conv3"), "status"] == "failed"
+    assert "on Test GPU 9000 (two) it is ahead of best cuDNN on 10 of 10 layers" in picture.caption
+    axes = bars.by_device(picture).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [1, 1]  # type: ignore[arg-type]
+
+
+def test_the_table_compares_with_the_first(pair: list[Archive]) -> None:
+    frame = devices.comparison(pair).frame.set_index(["algorithm", "device"])
+    assert frame.loc[("im2win", "Test GPU 9000 (two)"), ["over_first", "layers_compared"]].tolist() == [0.5, 10]
+    assert frame.loc[("direct", "Test GPU 9000 (one)"), "over_first"] == 1
+    assert list(frame.index.get_level_values(0).unique()) == ["cudnn_best", "im2win", "direct", "cudnn_gemm"]
+
+
+def test_the_program_writes_the_same_files_twice(
+    pair: list[Archive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = [f"--table={one.folder}" for one in pair]
+    written = []
+    for output in (tmp_path / "first", tmp_path / "second"):
+        monkeypatch.setattr(sys, "argv", ["compare", *tables, "--output", str(output), "--format", "svg"])
+        compare.main()
+        written.append({path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
+    assert sorted(str(path) for path in written[0]) == [
+        *("figures/captions.json", "figures/speedup.svg", "figures/tflops.svg"),
+        *("tables/comparison.csv", "tables/comparison.md", "tables/comparison.tex"),
+    ]
+
+
+def test_one_table_is_not_enough(pair: list[Archive], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare", "--table", str(pair[0].folder), "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit):
+        compare.main()
