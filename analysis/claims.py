@@ -13,12 +13,14 @@ from analysis.bootstrap import LEVEL, TIMES
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.series import PROTOCOLS, Selection
-from analysis.table import Archive, read
-from analysis.text import markdown_table, number
+from analysis.table import Archive, ArchiveError, read
+from analysis.text import markdown_table, number, quantity
 from analysis.verdicts import (
+    COLUMNS,
     ENOUGH,
     NOT_REPRODUCED,
     NOT_TESTABLE,
+    NUMBERS,
     PARTLY,
     REPRODUCED,
     SELECTED,
@@ -27,8 +29,8 @@ from analysis.verdicts import (
 )
 
 
-def summary(judged: pd.DataFrame, archive: Archive) -> str:
-    """Write the headline's claims as Markdown: a table with a column for each protocol, then why."""
+def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str:
+    """Write the headline's claims as Markdown: a table with a column for each protocol, then the reasons."""
     first = headline(judged, archive)
     if first.empty:
         return ""
@@ -37,21 +39,21 @@ def summary(judged: pd.DataFrame, archive: Archive) -> str:
         same &= (judged[name] == first[name].iloc[0]) | (name == "protocol")
     alike = judged[same]
     protocols = sorted(alike["protocol"].unique(), key=lambda one: (*PROTOCOLS, one).index(one))
-    lines, reasons = [], []
+    lines, why = [], []
     for _, group in alike.groupby("claim", sort=False):
         rows = group.set_index("protocol")
         row = rows.loc[protocols[0]]
         cells = [_verdict(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
-        published = [_quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
+        published = [quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
         lines.append([row["statement"], *cells, *published])
-        why = " ".join(text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text)
-        if why:
-            reasons.append(f"* **{_capital(row['statement'])}.** {why}\n")
+        texts = [text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text]
+        if texts:
+            why.append(f"* **{_capital(row['statement'])}.** {' '.join(texts)}\n")
     selected = Selection(*(first[name].iloc[0] for name in SELECTED))
     where = f"Suite {selected.suite}, batch {selected.batch}, {selected.numerics}, on {archive.device_name}:"
     table = markdown_table(["claim", *protocols, "published", "authors' logs"], lines, texts=range(len(protocols) + 3))
     text = f"{where}\n\n{table}"
-    return text + (f"\n### Why\n\n{''.join(reasons)}" if reasons else "")
+    return text + (f"\n### Why\n\n{''.join(why)}" if reasons and why else "")
 
 
 def to_markdown(judged: pd.DataFrame) -> str:
@@ -63,7 +65,7 @@ def to_markdown(judged: pd.DataFrame) -> str:
         header += ["carried by", "contradicted by"]
         lines = []
         for _, row in group.iterrows():
-            shown = {name: _quantity(row[name], row["unit"]) for name in ("published", "authors_logs", "measured")}
+            shown = {name: quantity(row[name], row["unit"]) for name in ("published", "authors_logs", "measured")}
             verdict = f"**{row['verdict']}**" + (f" ({row['reason']})" if row["reason"] else "")
             layers = [f"{row['layers']} of {row['layers_of']}", _cell(row["carried_by"]), _cell(row["contradicted_by"])]
             lines.append([row["statement"], verdict, *shown.values(), _interval(row), *layers])
@@ -88,12 +90,27 @@ def rule() -> str:
     )
 
 
+def read_claims(path: Path) -> pd.DataFrame:
+    """Read a claims.csv that `analysis.claims` wrote. Raises ArchiveError."""
+    way_out = "delete it and run snakemake, which judges the claims again"
+    try:
+        judged = pd.read_csv(path, keep_default_na=True)
+    except FileNotFoundError:
+        raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ArchiveError(path, f"not CSV ({error})", way_out) from None
+    if list(judged.columns) != list(COLUMNS):
+        raise ArchiveError(path, f"columns must be {', '.join(COLUMNS)}", way_out)
+    texts = [column for column in COLUMNS if column not in NUMBERS]
+    return judged.astype({column: object for column in texts}).fillna({column: "" for column in texts})
+
+
 def _verdict(row: pd.Series) -> str:
     if pd.isna(row["measured"]):
         return f"**{row['verdict']}** ({row['reason']})"
     between = f" [{_interval(row)}]" if pd.notna(row["measured_low"]) and row["unit"] != "rank" else ""
     mark = ", ambiguous" if "ambiguous" in str(row["reason"]) else ""
-    return f"**{row['verdict']}**{mark} {_quantity(row['measured'], row['unit'])}{between}"
+    return f"**{row['verdict']}**{mark} {quantity(row['measured'], row['unit'])}{between}"
 
 
 def _interval(row: pd.Series) -> str:
@@ -101,12 +118,6 @@ def _interval(row: pd.Series) -> str:
     if pd.isna(low):
         return row["interval"] if isinstance(row["interval"], str) and row["interval"] else "-"
     return f"{low:.0f} to {high:.0f}" if row["unit"] == "rank" else f"{number(low, 4)} to {number(high, 4)}"
-
-
-def _quantity(value: float, unit: str) -> str:
-    if pd.isna(value):
-        return "-"
-    return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'x' if unit == 'x' else ' ' + unit}"
 
 
 def _cell(names: object) -> str:

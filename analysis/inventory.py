@@ -8,24 +8,20 @@ import pandas as pd
 
 from analysis import reference
 from analysis.blocks import Block, Table
+from analysis.claims import read_claims
+from analysis.explain import layer_sizes
 from analysis.series import Selection, layer_order
-from analysis.table import KEY, POINT_KEY, Archive, ArchiveError
-from analysis.text import number
+from analysis.table import KEY, POINT_KEY, Archive
+from analysis.text import quantity
+from analysis.verdicts import SELECTED
 
-SELECTED = ("experiment", "suite", "batch", "protocol", "numerics")
 VALUES = ("published", "measured")
-CLAIM_COLUMNS = ("claim", "statement", *SELECTED, *VALUES, "unit", "layers", "layers_of", "verdict")
 
 
 def layers(archive: Archive) -> Table:
     """Tell the layers as they were measured; from the paper's table where the provenance does not hold them."""
     paper = reference.layers()
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for point in archive.provenance["points"]:
-        config = point.get("config") or {}
-        layer = config.get("layer", config)
-        if isinstance(layer, dict) and all(column in layer for column in paper.columns if column != "padding"):
-            found[point["suite"], point["layer"]] = {c: int(layer[c]) for c in paper.columns if c != "padding"}
+    found = layer_sizes(archive)
     lines = []
     suites = archive.measurements[["suite", "layer"]].drop_duplicates().to_numpy().tolist()
     for suite in sorted({suite for suite, _ in suites}):
@@ -99,30 +95,15 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 
 def claims(path: Path) -> Table:
     """Lay out a claims.csv that `analysis.claims` wrote, a block per selection. Raises ArchiveError."""
-    way_out = "delete it and run snakemake, which judges the claims again"
-    try:
-        judged = pd.read_csv(path, keep_default_na=True)
-    except FileNotFoundError:
-        raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArchiveError(path, f"not CSV ({error})", way_out) from None
-    missing = [column for column in CLAIM_COLUMNS if column not in judged.columns]
-    if missing:
-        raise ArchiveError(path, f"missing columns: {', '.join(missing)}", way_out)
+    judged = read_claims(path)
     blocks = []
     for key, group in judged.groupby(list(SELECTED), sort=False):
         rows = []
         for row in group.to_dict("records"):
             low, high = row.get("measured_low", float("nan")), row.get("measured_high", float("nan"))
-            between = f"{_quantity(low, row['unit'])} to {_quantity(high, row['unit'])}" if low == low else "-"
-            shown = [_quantity(row[name], row["unit"]) for name in VALUES]
+            between = f"{quantity(low, row['unit'])} to {quantity(high, row['unit'])}" if low == low else "-"
+            shown = [quantity(row[name], row["unit"]) for name in VALUES]
             rows.append([row["statement"], *shown, between, f"{row['layers']} of {row['layers_of']}", row["verdict"]])
         header = ["claim", "published", "measured", "95 % interval", "layers", "verdict"]
         blocks.append(Block(header, rows, texts=(0, 5), heading=f"{Selection(*key)} (experiment {key[0]})"))
     return Table("Claims of the paper", judged, tuple(blocks))
-
-
-def _quantity(value: float, unit: str) -> str:
-    if value != value:
-        return "-"
-    return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'' if unit == 'x' else ' '}{unit}"

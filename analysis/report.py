@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import claims, guide, html_report, method, tables, verdicts
+from analysis import claims, guide, html_report, method, tables
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.findings import about_the_paper, findings
@@ -114,21 +114,6 @@ def _stale_sentences(staleness: Staleness) -> list[str]:
     return said
 
 
-def read_claims(path: Path) -> pd.DataFrame:
-    """Read a claims.csv that `analysis.claims` wrote. Raises ArchiveError."""
-    way_out = "delete it and run snakemake, which judges the claims again"
-    try:
-        judged = pd.read_csv(path, keep_default_na=True)
-    except FileNotFoundError:
-        raise ArchiveError(path, "the file of the judged claims is missing", "run snakemake, which writes it") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArchiveError(path, f"not CSV ({error})", way_out) from None
-    if list(judged.columns) != list(verdicts.COLUMNS):
-        raise ArchiveError(path, f"columns must be {', '.join(verdicts.COLUMNS)}", way_out)
-    texts = [column for column in verdicts.COLUMNS if column not in verdicts.NUMBERS]
-    return judged.astype({column: object for column in texts}).fillna({column: "" for column in texts})
-
-
 def main() -> None:
     """Write the report of one table."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write the report of one table.")
@@ -142,7 +127,7 @@ def main() -> None:
     arguments = parser.parse_args()
     archive = read(arguments.table)
     staleness = compare(archive, read_sources(arguments.sources))
-    judged = read_claims(arguments.claims)
+    judged = claims.read_claims(arguments.claims)
     sections = compose(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output)
     title = f"im2win on {archive.device_name}"
     write_atomically(arguments.output, write_report(title, sections))

@@ -25,6 +25,13 @@ def number(value: float, significant: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def quantity(value: float, unit: str) -> str:
+    """Write a claim's value in its unit: 3.10x, 23.1 %, rank 1; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'' if unit == 'x' else ' '}{unit}"
+
+
 def names(items: Iterable[str], none: str = "none") -> str:
     """List names for a sentence: a, b and c."""
     items = list(items)

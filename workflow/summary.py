@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.claims import read_claims
 from analysis.frames.common import COMPARED, CPU_COMPARED
-from analysis.report import read_claims
 from analysis.series import label, layer_order, pick, rows_of, speed_unit, with_best_cudnn
 from analysis.table import POINT_KEY, Archive, ArchiveError, read
-from analysis.text import SHORT, number, plural
+from analysis.text import SHORT, number, plural, quantity
 from analysis.verdicts import NOT_TESTABLE, VERDICTS, headline
 
 #: Outcomes that someone should look at; `unsupported` is an answer.
@@ -49,11 +49,6 @@ def verdicts(claims: pd.DataFrame) -> Iterator[str]:
     for _, claim in claims.iterrows():
         measured = "" if pd.isna(claim["measured"]) else f": {quantity(claim['measured'], claim['unit'])}"
         yield f"  {claim['verdict']:<{width}}  {claim['statement']}{measured}"
-
-
-def quantity(value: float, unit: str) -> str:
-    """A measured value in the unit of its claim."""
-    return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'x' if unit == 'x' else ' ' + unit}"
 
 
 def speed_table(rows: pd.DataFrame, algorithms: Sequence[str], factor: float) -> Iterator[str]:

@@ -140,7 +140,7 @@ def test_damaged_claims(tmp_path: Path, content: str | None, message: str) -> No
     if content is not None:
         path.write_text(content)
     with pytest.raises(ArchiveError, match=f"claims.csv: .*{message}"):
-        report.read_claims(path)
+        claims.read_claims(path)
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
