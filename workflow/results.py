@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+#: The other name of result.json until it is in the results table: see workflow.measure.
+RECORD = "recorded.json"
+
 
 def read_result(path: Path) -> dict[str, Any] | None:
     """A stored result; None where there is none, empty where it is damaged."""

@@ -140,6 +140,30 @@ class Experiment:
     redraw_archives: bool = True
 
 
+@dataclass
+class ClusterGpu:
+    """A model of GPU of a cluster: how NVML names it, what kernels are compiled for, and Slurm's name of it, the key."""
+
+    device: str = MISSING
+    architecture: str = MISSING
+
+
+@dataclass
+class Cluster:
+    """What a run needs to know of a Slurm cluster whose GPUs are not at hand where it is planned."""
+
+    name: str = MISSING
+    #: Empty: the cluster's default.
+    partition: str = ""
+    account: str = ""
+    #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
+    gpus: dict[str, ClusterGpu] = MISSING
+    #: Asked for each point. A job of several points asks for the sum of what runs one after the other (minutes) or
+    #: at once (memory).
+    minutes_per_point: int = 2
+    memory_mb_per_point: int = 8000
+
+
 #: Group of conf/ -> what one of its files holds.
 GROUPS: dict[str, type] = {
     "suite": Suite,
@@ -149,6 +173,7 @@ GROUPS: dict[str, type] = {
     "numerics": Numerics,
     "device": Device,
     "experiment": Experiment,
+    "cluster": Cluster,
 }
 
 
