@@ -120,8 +120,12 @@ class Jobs:
         return json.dumps(hashes, indent=1, sort_keys=True)
 
     def measure_threads(self, cores: int | None) -> int:
-        """A measurement on the CPU has all cores; on a GPU it needs one, and takes turns with the others."""
-        return max(1, cores or 1) if self.plan.backend == "cpu" else max(1, (cores or 1) // WAITING)
+        """A measurement on the CPU has all cores; on a GPU it needs one, and takes turns with the others.
+
+        In a job of a cluster points are measured one after the other, so each has the cores of the job.
+        """
+        alone = self.plan.backend == "cpu" or self.plan.cluster
+        return max(1, cores or 1) if alone else max(1, (cores or 1) // WAITING)
 
     @property
     def measure_resources(self) -> dict[str, int | str]:

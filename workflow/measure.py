@@ -1,9 +1,10 @@
 """Measures one point in a process of its own, and records what came of it, a crash included.
 
-    python -m workflow.measure --point JSON --output result.json --log log.txt [--kernels DIR] [--attempt N] [--device SLUG]
+    python -m workflow.measure --point JSON --output result.json --log log.txt
+        [--kernels DIR] [--attempt N] [--device SLUG]
 
-Exits 0 whenever the outcome is recorded; the outcome itself is in the result. It is recorded in `recorded.json` first, of
-which the result is another name: Snakemake deletes the results of a job that had no orderly end, and a point with a
+Exits 0 whenever the outcome is recorded; the outcome itself is in the result. It is recorded in `recorded.json` first,
+of which the result is another name: Snakemake deletes the results of a job that had no orderly end, and a point with a
 record is not measured again. workflow.aggregate removes the records once it has every result.
 """
 

@@ -142,7 +142,7 @@ class Experiment:
 
 @dataclass
 class ClusterGpu:
-    """A model of GPU of a cluster: how NVML names it, what kernels are compiled for, and Slurm's name of it, the key."""
+    """A model of GPU of a cluster: how NVML names it, and what its kernels are compiled for."""
 
     device: str = MISSING
     architecture: str = MISSING
@@ -158,9 +158,8 @@ class Cluster:
     account: str = ""
     #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
     gpus: dict[str, ClusterGpu] = MISSING
-    #: Asked for each point. A job of several points asks for the sum of what runs one after the other (minutes) or
-    #: at once (memory).
-    minutes_per_point: int = 2
+    #: A job of several points, which are measured one after the other, asks for their minutes together.
+    minutes_per_point: int = 1
     memory_mb_per_point: int = 8000
 
 

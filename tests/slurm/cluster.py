@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -111,8 +112,9 @@ class Cluster:
 
     def stop(self) -> None:
         if self._controller and self._controller.poll() is None:
-            self.ask("scancel", "--state=RUNNING", "--partition=gpu")
             self.ask("scancel", "--partition=gpu")
+            with contextlib.suppress(AssertionError):
+                self.wait(lambda: not self.jobs(), "end of all jobs", 20)
         for process in (self._slurmd, self._controller, self._munged):
             _end(process)
 

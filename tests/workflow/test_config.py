@@ -65,6 +65,22 @@ def test_a_machine_without() -> None:
     assert len(made.programs) == 7
 
 
+def test_a_cluster_is_planned_for_without_its_gpu() -> None:
+    made = make([], cluster="example")
+    assert (made.experiment, made.backend, made.device, made.gpu_model) == ("paper", "cuda", GPUS[0].slug, "h100")
+    assert made.architectures == ["sm_90a"]
+    # The GPU at hand does not matter.
+    assert make(GPUS[2:], cluster="example").device == made.device
+    other = make([], cluster="example", gpu_model="a100")
+    assert (other.device, other.architectures) == ("nvidia-a100-sxm4-80gb", ["sm_80"])
+
+
+def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
+    made = make([], cluster="example", experiment="tiny")
+    assert (made.backend, made.device, made.gpus, made.gpu_model) == ("cpu", "cpu", (), "")
+    assert make([], cluster="example", experiment="tiny", gpu_model="a100").gpu_model == "a100"
+
+
 def test_values_come_as_snakemake_reads_them() -> None:
     made = make(GPUS, gpu=2, batch="1,64", layer=["conv1", "conv2"], algorithm="direct, direct", results="elsewhere")
     assert made.device == "nvidia-a100"
@@ -91,6 +107,10 @@ def test_archives_alone_measure_nothing(archives: Path) -> None:
         ({"layer": "conv1,"}, [], BadValueError, ["layer has an empty value"]),
         ({"results": "a{b}"}, [], BadValueError, ["results is a{b}"]),
         ({"experiment": "paper"}, [], GpuError, ["experiment paper", "none was found", "paper_cpu"]),
+        ({"cluster": "exmple"}, [], UnknownNameError, ["cluster 'exmple'", "did you mean example?"]),
+        ({"cluster": "example", "gpu_model": "h10"}, [], GpuError, ["gpu_model 'h10'", "did you mean h100?", "a100"]),
+        ({"cluster": "example", "gpu": 0}, GPUS, GpuError, ["gpu=", "gpu_model="]),
+        ({"gpu_model": "h100"}, GPUS, GpuError, ["cluster="]),
         ({"gpu": 7}, GPUS, GpuError, ["no GPU 7", f"0 ({H100})", "2 (NVIDIA A100)"]),
         ({"gpu": 0}, [], GpuError, ["no GPU 0", "none"]),
         ({"gpu": "first"}, GPUS, GpuError, ["gpu is first", "0 ("]),
