@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 from workflow.jobs import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
 from workflow.lock import hold
+from workflow.slurm import take_over
 
 min_version("9.0")
 
@@ -23,6 +24,7 @@ wildcard_constraints:
 # Snakemake's own lock outlives a run that is killed, so the profile switches it off; this one does not.
 onstart:
     hold(RESULTS)
+    take_over(RESULTS, log)
 
 
 include: "workflow/rules/compile.smk"
@@ -34,6 +36,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/local.smk"
 
 
 rule all:

@@ -34,7 +34,8 @@ def project() -> dict:
 
 
 def project_pins() -> dict[str, str]:
-    return pins(project()["dependencies"] + project()["optional-dependencies"]["dev"])
+    extras = project()["optional-dependencies"]
+    return pins(project()["dependencies"] + extras["dev"] + extras["slurm"])
 
 
 def lock_pins() -> dict[str, str]:

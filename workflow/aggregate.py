@@ -18,7 +18,7 @@ from analysis import table
 from workflow import catalog
 from workflow.errors import RequestError, ResultError
 from workflow.points import Point, Selection, Sweep
-from workflow.results import read_result
+from workflow.results import RECORD, read_result
 
 UNKNOWN_ENVIRONMENT = {"unknown": "the measuring process ended before it told"}
 WAY_OUT = "delete it and run snakemake again, which measures the point again"
@@ -101,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sweep = Sweep(catalog.read(), options.selection)
         table.write(options.folder, *collect(sweep, options.folder))
+        for point in sweep.points.values():
+            (options.folder / "points" / sweep.experiment["name"] / point.path / RECORD).unlink(missing_ok=True)
     except (RequestError, table.ArchiveError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

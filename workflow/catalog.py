@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from workflow.errors import ConfigFileError, UnknownNameError, unknown
-from workflow.schema import GROUPS, Sampling, register
+from workflow.schema import GROUPS, ClusterGpu, Sampling, register
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _REJECTED = (HydraException, OmegaConfBaseException, YAMLError)
@@ -85,7 +85,7 @@ def _explain(group: str, error: Exception) -> str:
     message = said[0] if said else type(error).__name__
     found = re.search(r"Key '([^']+)' not in '(\w+)'", str(error))
     if found:
-        schemas = {node.__name__: node for node in (*GROUPS.values(), Sampling)}
+        schemas = {node.__name__: node for node in (*GROUPS.values(), Sampling, ClusterGpu)}
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"
@@ -113,6 +113,9 @@ def _check_names(catalog: Catalog) -> None:
                 sizes = [key for key in catalog.get("layer", layer) if key != "name"]
                 if size not in sizes:
                     raise ConfigFileError(f"conf/suite/{name}.yaml: " + unknown("size", size, sizes, f" of {layer}"))
+    for name, cluster in catalog.groups["cluster"].items():
+        if not cluster["gpus"]:
+            raise ConfigFileError(f"conf/cluster/{name}.yaml: gpus is empty; it must name a model at least")
     for name, algorithm in catalog.groups["algorithm"].items():
         for numerics in algorithm["numerics"]:
             catalog.get("numerics", numerics, f" in conf/algorithm/{name}.yaml")

@@ -6,6 +6,7 @@ Imports neither PyTorch nor CUDA.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +32,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = ROOT / "analysis" / "archive"
 #: The folder below `results/archive/` that compares archives; no archive can have this name.
 COMPARISON = "comparison"
-KEYS = ("experiment", *AXES, "gpu", "results", "archive")
+KEYS = ("experiment", *AXES, "gpu", "cluster", "gpu_model", "results", "archive")
 
+#: cp.async came with it.
+OLDEST_ARCHITECTURE = 80
 NO_GPU = "No NVIDIA GPU was found"
 
 
@@ -44,6 +47,9 @@ class Plan:
     catalog: Catalog
     sweep: Sweep | None = None
     gpus: tuple[Gpu, ...] = ()
+    #: The cluster that measures, an entry of conf/cluster, and Slurm's name of the GPU to ask it for; else nothing.
+    cluster: Mapping[str, Any] | None = None
+    gpu_model: str = ""
     #: Name below `results/archive/` -> folder of the archive.
     archives: dict[str, str] = field(default_factory=dict)
     #: A line for the user, or nothing.
@@ -112,7 +118,8 @@ def plan(
         return Plan(results, catalog, archives=find_archives(values["archive"], archives, with_samples=True))
     name = _single(values, "experiment", "auto")
     note = ""
-    fallback = name == "auto" and not gpus()
+    cluster, gpu_model = _cluster(values, catalog)
+    fallback = name == "auto" and not cluster and not gpus()
     if name == "auto":
         name = "paper_cpu" if fallback else "paper"
     elif name not in catalog.groups["experiment"]:
@@ -125,14 +132,48 @@ def plan(
         batches = ", ".join(str(batch) for batch in sorted({point.batch for point in sweep.points.values()}))
         note = f"{NO_GPU}: measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
     chosen: tuple[Gpu, ...] = ()
-    if sweep.device["kind"] == "cuda":
+    if cluster and sweep.device["kind"] == "cuda":
+        model = cluster["gpus"][gpu_model]
+        chosen = (Gpu(0, "", model["device"], model["architecture"]),)
+        note = f"Planning for {model['device']} of cluster {cluster['name']}."
+    elif sweep.device["kind"] == "cuda":
         chosen, note = choose_gpus(values.get("gpu"), gpus(), name)
     elif "gpu" in values:
         there = gpus()
         select_or_raise(values["gpu"], there)
         raise GpuError(f"gpu={','.join(values['gpu'])} does not go with experiment {name}, which measures on the CPU")
+    check_architectures(chosen)
     redrawn = find_archives(["all"], archives) if sweep.experiment["redraw_archives"] else {}
-    return Plan(results, catalog, sweep, chosen, redrawn, note)
+    return Plan(results, catalog, sweep, chosen, cluster, gpu_model, redrawn, note)
+
+
+def check_architectures(gpus: Sequence[Gpu]) -> None:
+    """Raises GpuError for a GPU that is older than the kernels' asynchronous copies."""
+    for gpu in gpus:
+        if int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE:
+            raise GpuError(
+                f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
+                "choose another GPU with gpu=INDEX, experiment=paper_cpu, or archive=all"
+            )
+
+
+def _cluster(values: Mapping[str, list[str]], catalog: Catalog) -> tuple[Mapping[str, Any] | None, str]:
+    """The cluster that is asked for and the GPU model to ask it for. Raises RequestError.
+
+    An experiment on the CPU asks for a GPU only if told which: so the tests find whether jobs share one.
+    """
+    if "cluster" not in values:
+        if "gpu_model" in values:
+            raise GpuError("gpu_model= names a GPU of a cluster; give cluster= too (on this machine: gpu=INDEX)")
+        return None, ""
+    if "gpu" in values:
+        raise GpuError("gpu= numbers the GPUs of this machine; with cluster= choose by gpu_model=")
+    cluster = catalog.get("cluster", _single(values, "cluster", ""))
+    on_cpu = catalog.groups["experiment"].get(_single(values, "experiment", "auto"), {}).get("device") == "cpu"
+    model = _single(values, "gpu_model", "" if on_cpu else next(iter(cluster["gpus"])))
+    if model and model not in cluster["gpus"]:
+        raise GpuError(unknown("gpu_model", model, cluster["gpus"], f" of cluster {cluster['name']}"))
+    return cluster, model
 
 
 def tokens(key: str, value: object) -> list[str]:

@@ -157,8 +157,31 @@ class Jobs:
         return json.dumps(hashes, indent=1, sort_keys=True)
 
     def measure_threads(self, cores: int | None) -> int:
-        """A measurement on the CPU has all cores; on a GPU it needs one, and takes turns with the others."""
-        return max(1, cores or 1) if self.plan.backend == "cpu" else max(1, (cores or 1) // WAITING)
+        """A measurement on the CPU has all cores; on a GPU it needs one, and takes turns with the others.
+
+        In a job of a cluster points are measured one after the other, so each has the cores of the job.
+        """
+        alone = self.plan.backend == "cpu" or self.plan.cluster
+        return max(1, cores or 1) if alone else max(1, (cores or 1) // WAITING)
+
+    @property
+    def measure_resources(self) -> dict[str, int | str]:
+        """What a measurement asks for; on a cluster in the terms of Snakemake's Slurm plugin."""
+        cluster = self.plan.cluster
+        if cluster is None:
+            return {"mem_mb": 8000, "runtime": 10, "gpu": len(self.plan.gpus[:1])}
+        asked: dict[str, int | str] = {
+            "mem_mb": cluster["memory_mb_per_point"],
+            "runtime": cluster["minutes_per_point"],
+        }
+        # Names, unlike numbers, are not summed over the points of a job: each job asks for one GPU, on which its points
+        # take turns. A number of GPUs (`gpu`) would be.
+        names = {
+            "slurm_partition": cluster["partition"],
+            "slurm_account": cluster["account"],
+            "gpu_model": self.plan.gpu_model,
+        }
+        return asked | {key: name for key, name in names.items() if name}
 
     @staticmethod
     def program_sources(program: str) -> list[str]:
@@ -209,7 +232,7 @@ def start(config: Mapping[str, Any], is_main_process: bool) -> Jobs:
     if is_main_process:  # and not in the processes that Snakemake starts for single jobs
         if resolved.note:
             print(resolved.note, file=sys.stderr)
-        if resolved.gpus:
+        if resolved.gpus and not resolved.cluster:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in resolved.gpus)
     return Jobs(resolved)
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+#: What result.json is a copy of until it is in the results table: see workflow.measure.
+RECORD = "recorded.json"
+
 
 def read_result(path: Path) -> dict[str, Any] | None:
     """A stored result; None where there is none, empty where it is damaged."""

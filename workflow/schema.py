@@ -140,6 +140,29 @@ class Experiment:
     redraw_archives: bool = True
 
 
+@dataclass
+class ClusterGpu:
+    """A model of GPU of a cluster: how NVML names it, and what its kernels are compiled for."""
+
+    device: str = MISSING
+    architecture: str = MISSING
+
+
+@dataclass
+class Cluster:
+    """What a run needs to know of a Slurm cluster whose GPUs are not at hand where it is planned."""
+
+    name: str = MISSING
+    #: Empty: the cluster's default.
+    partition: str = ""
+    account: str = ""
+    #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
+    gpus: dict[str, ClusterGpu] = MISSING
+    #: A job of several points, which are measured one after the other, asks for their minutes together.
+    minutes_per_point: int = 1
+    memory_mb_per_point: int = 8000
+
+
 #: Group of conf/ -> what one of its files holds.
 GROUPS: dict[str, type] = {
     "suite": Suite,
@@ -149,6 +172,7 @@ GROUPS: dict[str, type] = {
     "numerics": Numerics,
     "device": Device,
     "experiment": Experiment,
+    "cluster": Cluster,
 }
 
 

@@ -27,7 +27,7 @@ from workflow.files import write_json
 from workflow.outcome import empty_rows, result_document
 
 parser = argparse.ArgumentParser()
-for name in ("--point", "--output", "--log", "--kernels", "--attempt"):
+for name in ("--point", "--output", "--log", "--kernels", "--attempt", "--device"):
     parser.add_argument(name)
 options = parser.parse_args()
 point = json.loads(options.point)

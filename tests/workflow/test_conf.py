@@ -57,7 +57,7 @@ def test_tiny_sizes_are_odd_ones(conf: Catalog) -> None:
 def small_conf(tmp_path: Path) -> Path:
     """One file of each group, so that finding the wrong one is quick."""
     kept = {"suite": "tiny", "layer": "odd_window", "algorithm": "cpu_torch", "protocol": "end_to_end"}
-    kept |= {"numerics": "strict_fp32", "device": "cpu", "experiment": "tiny"}
+    kept |= {"numerics": "strict_fp32", "device": "cpu", "experiment": "tiny", "cluster": "example"}
     for group, name in kept.items():
         (tmp_path / group).mkdir()
         text = (CONF / group / f"{name}.yaml").read_text()
@@ -81,6 +81,8 @@ def test_small_conf_is_right(small_conf: Path) -> None:
             "stride: 2\nstrid: 3",
             ["unknown key 'strid'", "did you mean stride?", "kernel_h"],
         ),
+        ("cluster/example", "partition: gpu", "partitoin: gpu", ["'partitoin'", "did you mean partition?", "account"]),
+        ("cluster/example", "architecture: sm_80", "arch: sm_80", ["'arch'", "valid choices", "architecture"]),
         ("layer/odd_window", "stride: 2", "stride: two", ["stride", "'two'"]),
         ("layer/odd_window", "stride: 2", "", ["stride", "Missing"]),
         ("layer/odd_window", "name: odd_window", "name: window", ["its name is 'window'", "'odd_window'"]),

@@ -57,6 +57,12 @@ def test_only_the_programs_of_the_chosen_algorithms_are_compiled() -> None:
     assert make(GPUS, algorithm="im2win,im2col_cublas").programs == ["im2win_transform", "im2win"]
 
 
+def test_a_gpu_that_is_too_old() -> None:
+    with pytest.raises(GpuError, match=r"need sm_80 \(Ampere\) or later, and Tesla T4 is sm_75"):
+        make([Gpu(0, "GPU-t", "Tesla T4", "sm_75")])
+    assert make([Gpu(0, "GPU-n", "NVIDIA B200", "sm_100")]).architectures == ["sm_100"]
+
+
 def test_a_machine_without() -> None:
     made = make([])
     assert (made.experiment, made.backend, made.device, made.gpus) == ("paper_cpu", "cpu", "cpu", ())
@@ -65,6 +71,22 @@ def test_a_machine_without() -> None:
     assert "batch 1" in made.note
     assert made.architectures == ["sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"]
     assert len(made.programs) == 7
+
+
+def test_a_cluster_is_planned_for_without_its_gpu() -> None:
+    made = make([], cluster="example")
+    assert (made.experiment, made.backend, made.device, made.gpu_model) == ("paper", "cuda", GPUS[0].slug, "h100")
+    assert made.architectures == ["sm_90a"]
+    # The GPU at hand does not matter.
+    assert make(GPUS[2:], cluster="example").device == made.device
+    other = make([], cluster="example", gpu_model="a100")
+    assert (other.device, other.architectures) == ("nvidia-a100-sxm4-80gb", ["sm_80"])
+
+
+def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
+    made = make([], cluster="example", experiment="tiny")
+    assert (made.backend, made.device, made.gpus, made.gpu_model) == ("cpu", "cpu", (), "")
+    assert make([], cluster="example", experiment="tiny", gpu_model="a100").gpu_model == "a100"
 
 
 def test_values_come_as_snakemake_reads_them() -> None:
@@ -107,6 +129,10 @@ def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path
         ({"layer": "conv1,"}, [], BadValueError, ["layer has an empty value"]),
         ({"results": "a{b}"}, [], BadValueError, ["results is a{b}"]),
         ({"experiment": "paper"}, [], GpuError, ["experiment paper", "none was found", "paper_cpu"]),
+        ({"cluster": "exmple"}, [], UnknownNameError, ["cluster 'exmple'", "did you mean example?"]),
+        ({"cluster": "example", "gpu_model": "h10"}, [], GpuError, ["gpu_model 'h10'", "did you mean h100?", "a100"]),
+        ({"cluster": "example", "gpu": 0}, GPUS, GpuError, ["gpu=", "gpu_model="]),
+        ({"gpu_model": "h100"}, GPUS, GpuError, ["cluster="]),
         ({"gpu": 7}, GPUS, GpuError, ["no GPU 7", f"0 ({H100})", "2 (NVIDIA A100)"]),
         ({"gpu": 0}, [], GpuError, ["no GPU 0", "none"]),
         ({"gpu": "first"}, GPUS, GpuError, ["gpu is first", "0 ("]),

@@ -89,6 +89,19 @@ def test_threads(tmp_path: Path) -> None:
     assert made.measure_threads(None) == 1
 
 
+def test_a_job_on_a_cluster_asks_for_one_gpu_by_name(tmp_path: Path) -> None:
+    made = jobs(tmp_path, experiment="paper", cluster="example")
+    # A number of GPUs would be summed over the points of a job.
+    assert made.measure_resources == {
+        "mem_mb": 8000,
+        "runtime": 1,
+        "slurm_partition": "gpu",
+        "gpu_model": "h100",
+    }
+    assert made.measure_threads(4) == 4
+    assert jobs(tmp_path).measure_resources["gpu"] == 0
+
+
 def test_results_are_where_their_point_says(tmp_path: Path) -> None:
     made = jobs(tmp_path, layer="odd_window", algorithm="cpu_torch")
     assert made.point_results == [f"{tmp_path}/cpu/points/tiny/{POINT}/result.json"]

@@ -15,7 +15,8 @@ import pytest
 
 from analysis.schema import COLUMNS
 from workflow import catalog
-from workflow.measure import measure_point
+from workflow.devices import Gpu
+from workflow.measure import is_recorded, main, measure_point
 from workflow.points import Selection, Sweep
 
 # An algorithm that misbehaves in the way its parameter names, in a module of its own.
@@ -114,6 +115,35 @@ def test_ok(tmp_path: Path) -> None:
         assert row["process_peak_bytes"] > row["tensor_bytes"]
     assert document["environment"]["software"]["torch"]
     assert document["environment"]["git"].keys() == {"revision", "dirty"}
+
+
+def test_another_gpu_than_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow.measure.find_gpus", lambda: [Gpu(0, "GPU-a", "NVIDIA A100", "sm_80")])
+    point = resolved() | {"device": {"kind": "cuda", "time_limit_seconds": 60}}
+    document = measure_point(point, tmp_path / "result.json", tmp_path / "log.txt", device="nvidia-h100")
+    assert document["status"] == "failed"
+    assert document["reason"] == "this was planned for nvidia-h100, but the GPU here is: NVIDIA A100"
+    assert document == json.loads((tmp_path / "result.json").read_text())
+
+
+def test_a_record_is_not_measured_again(tmp_path: Path) -> None:
+    output, record, log = (tmp_path / name for name in ("result.json", "recorded.json", "log.txt"))
+    point = resolved()
+    arguments = ["--point", json.dumps(point), "--output", str(output), "--log", str(log), "--device", "cpu"]
+    assert main(arguments) == 0
+    first = json.loads(output.read_text())
+    assert output.read_bytes() == record.read_bytes()
+    output.unlink()  # as Snakemake does before it runs a job again
+    main(arguments)
+    assert json.loads(output.read_text()) == first
+    assert is_recorded(record, point, 1)
+    assert not is_recorded(record, point, 2)
+    assert not is_recorded(record, point | {"batch": 3}, 1)
+    for change in ({"status": "failed"}, {"rows": [row | {"source_hash": "0"} for row in first["rows"]]}):
+        record.write_text(json.dumps(first | change))
+        assert not is_recorded(record, point, 1)
+    record.write_text("{")
+    assert not is_recorded(record, point, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ rule measure:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{point}}/result.json",
     log:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{point}}/log.txt",
+    # profiles/slurm says how many points make one job.
+    group:
+        "measure"
     conda:
         "../../environment.yml"
     threads: JOBS.measure_threads(workflow.cores)
     resources:
-        mem_mb=8000,
-        runtime=10,
-        gpu=len(JOBS.plan.gpus[:1]),
+        **JOBS.measure_resources,
     params:
         point=lambda wildcards: JOBS.measure(wildcards.point).point,
         source_hash=lambda wildcards: JOBS.measure(wildcards.point).source_hash,
@@ -25,4 +26,4 @@ rule measure:
         "Measuring {wildcards.point} on {wildcards.device}"
     shell:
         "python -m workflow.measure --point {params.point:q} --kernels {params.kernels:q}"
-        " --attempt {params.attempt} --output {output:q} --log {log:q}"
+        " --device {wildcards.device} --attempt {params.attempt} --output {output:q} --log {log:q}"

@@ -1,0 +1,14 @@
+# Only measurements are submitted to a cluster; the rest takes seconds and runs where Snakemake does.
+
+
+localrules:
+    aggregate,
+    archive,
+    compile,
+    draw_figures,
+    judge_claims,
+    kernel_resources,
+    sources,
+    summary,
+    write_report,
+    write_tables,

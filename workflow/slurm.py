@@ -1,0 +1,57 @@
+"""Slurm jobs that outlive the Snakemake that submitted them are cancelled before another run submits its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+#: Snakemake's plugin gives all jobs of a run one name, an identifier of the run, and writes it to the log.
+_RUN = re.compile(r"SLURM run ID: (\S+)")
+_WAIT_SECONDS = 120
+
+
+def take_over(results: str, logs: Sequence[str]) -> None:
+    """Cancel what earlier runs in this folder left in Slurm's queue and remember the run that writes `logs`.
+
+    Called with the folder locked: no other run is at work there, so whatever is queued for it is an orphan. Exits with
+    status 1 and a message if the orphans do not go.
+    """
+    text = "\n".join(Path(log).read_text(errors="replace") for log in logs if Path(log).exists())
+    runs = Path(results, ".slurm_runs")
+    earlier = runs.read_text().split() if runs.exists() else []
+    if earlier and shutil.which("squeue"):
+        _cancel(earlier)
+        earlier = []
+    names = earlier + _RUN.findall(text)
+    if names or runs.exists():
+        runs.write_text("".join(f"{name}\n" for name in names))
+
+
+def _cancel(runs: list[str]) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    told: set[str] = set()
+    while jobs := _queued(runs):
+        if new := set(jobs) - told:
+            print(f"Cancelling {len(new)} Slurm jobs of an earlier run in this folder", file=sys.stderr)
+            subprocess.run(["scancel", *sorted(new)], check=False)
+            told |= new
+        if time.monotonic() > deadline:
+            sys.exit(f"error: Slurm does not end the jobs of an earlier run: {', '.join(jobs)}; see scancel and squeue")
+        time.sleep(1)
+
+
+def _queued(runs: list[str]) -> list[str]:
+    command = ["squeue", "--noheader", "--format=%i", f"--name={','.join(runs)}"]
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return answer.stdout.split()
+        if time.monotonic() > deadline:
+            sys.exit(f"error: Slurm does not say whether jobs of an earlier run are left: {answer.stderr.strip()}")
+        time.sleep(5)
