@@ -46,7 +46,7 @@ def test_failed_and_unfinished_points(checkout: Checkout) -> None:
     checkout.replace("kernels/cpu.py", "import torch\n", "import torch  # a comment\n\n\n")
     checkout.replace("workflow/worker.py", "import torch\n", "import torch\nimport this\n")
     checkout.replace("workflow/rules/figures.smk", "mem_mb=2000", "mem_mb=3000")
-    checkout.replace("workflow/rules/measure.smk", "mem_mb=8000", "mem_mb=9000")
+    checkout.replace("workflow/jobs.py", '"mem_mb": 8000', '"mem_mb": 9000')
     assert NOTHING in checkout.ran(*TINY)
 
     # Another meaning of the module measures its algorithms again: those that were chosen.
