@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,6 +123,14 @@ class Run:
                 process.wait()
 
 
+def end_leftovers(folder: Path) -> None:
+    """Kill what this Slurm, which has no cgroups, may leave of a cancelled job: its own Snakemake, idle."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while it is looked at
+            if str(folder).encode() in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 @contextmanager
 def running(folder: Path, pretend: bool = True) -> Iterator[Run]:
     """A checkout in `folder` and a Slurm for it alone; `pretend` puts a stand-in for the measuring process."""
@@ -141,3 +149,4 @@ def running(folder: Path, pretend: bool = True) -> Iterator[Run]:
         finally:
             run.kill()
             cluster.stop()
+            end_leftovers(folder)
