@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import claims, figures, guide, report, staleness, table, tables
+from analysis import claims, figures, guide, inventory, report, staleness, table, tables
 from analysis.table import Archive, ArchiveError
 
 Rows = list[dict[str, Any]]
@@ -135,12 +135,13 @@ def test_damaged_sources(tmp_path: Path, content: str | None, message: str) -> N
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("", "not CSV"), ("a,b\n1,2\n", "columns")])
-def test_damaged_claims(tmp_path: Path, content: str | None, message: str) -> None:
+@pytest.mark.parametrize("reader", [claims.read_claims, inventory.claims])
+def test_damaged_claims(reader: Callable[[Path], Any], tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "claims.csv"
     if content is not None:
         path.write_text(content)
     with pytest.raises(ArchiveError, match=f"claims.csv: .*{message}"):
-        claims.read_claims(path)
+        reader(path)
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

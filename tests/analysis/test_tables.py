@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from analysis import claims, inventory, table, tables
 from analysis.blocks import Block, Table, escape
-from analysis.table import Archive, ArchiveError
+from analysis.table import Archive
 
 Rows = list[dict[str, Any]]
 
@@ -79,15 +78,6 @@ def test_the_claims(archive: Archive, tmp_path: Path) -> None:
     assert (first["layers"], first["verdict"]) == ("12 of 12", "partly")
     assert dict(zip(block.header, block.rows[-1], strict=True))["measured"] == "rank 1"
     assert r"12 of 12 & partly \\" in built.latex("claims", "GPU")
-
-
-@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("", "not CSV"), ("a,b\n1,2\n", "columns")])
-def test_damaged_claims(tmp_path: Path, content: str | None, message: str) -> None:
-    path = tmp_path / "claims.csv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ArchiveError, match=f"claims.csv: .*{message}"):
-        inventory.claims(path)
 
 
 def test_missing_layers_and_nothing_ok(
