@@ -1,26 +1,85 @@
-"""The im2win convolution: the paper's base version, its optimized version and that version's ablations."""
+"""The im2win convolution: the paper's base and optimized versions, the latter's ablations, and a fused version."""
 
 from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, register, require_kernels
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import without_micro_kernel
-from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, Tile, choose_tile
+from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, Schedule, Tile, choose_schedule
 
-#: Values of the window tensor that a block of the transform fills, at least: eight for each thread.
-_TRANSFORM_VALUES = 8 * THREADS
+#: Values of the window tensor that a thread of the transform writes (COLUMNS in cuda/im2win_transform.cu).
+_TRANSFORM_COLUMNS = 8
 #: Side of the square that a block of the filter's reordering transposes (SIDE in cuda/im2win_transform.cu).
 _REORDER_SIDE = 32
 
 
-class Im2winPlan(Plan):
-    """Transforms X and reorders F in `prepare`; `compute` convolves them with one kernel.
+class Transform:
+    """The im2win transform of X into the window tensor `window`, ready to be launched (section 3.1)."""
 
-    Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), and the reordered
-    filter F'[k][co], both dimensions padded with zeros to whole tiles.
+    def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
+        self._threads = THREADS // problem.kernel_h * problem.kernel_h
+        if self._threads == 0:
+            raise UnsupportedError(f"the transform takes filters of at most {THREADS} rows")
+        self.window = torch.empty(problem.window_tensor_shape, device=device)
+        self._grid = (-(-self.window.numel() // (self._threads * _TRANSFORM_COLUMNS)),)
+        self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
+        self._kernels, self._sizes = kernels, problem_arguments(problem)
+
+    def __call__(self, x: torch.Tensor) -> None:
+        self._kernels.launch(self._kernel, self._grid, THREADS, x, self.window, self._threads, *self._sizes)
+
+
+class FilterReorder:
+    """The reordering of F into F'[k][co], both dimensions padded with zeros to whole tiles, ready to be launched.
+
+    `by_columns` orders k as the window tensor does, else as X does.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: Tile | None, by_columns: bool
+    ) -> None:
+        m, _, k = problem.gemm_shape
+        self.channels = m if tile is None else _round_up(m, tile.m)
+        reduction = k if tile is None else _round_up(k, tile.k)
+        self._arguments = (int(by_columns), self.channels, reduction, *problem_arguments(problem))
+        self._grid = (-(-reduction // _REORDER_SIDE), -(-self.channels // _REORDER_SIDE))
+        self._kernel = kernels.kernel("im2win_transform", "filter_reorder")
+        self._kernels = kernels
+        self.filter = torch.empty((reduction, self.channels), device=device)
+
+    def __call__(self, f: torch.Tensor) -> None:
+        self._kernels.launch(self._kernel, self._grid, THREADS, f, self.filter, *self._arguments)
+
+
+class BasePlan(Plan):
+    """One thread per output value. Workspace: the window tensor, and the reordered filter."""
+
+    def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
+        _, pixels, _ = problem.gemm_shape
+        self._grid = (-(-pixels // THREADS), problem.out_channels)
+        self._kernel = kernels.kernel("im2win_base", "im2win_base")
+        self._kernels, self._sizes = kernels, problem_arguments(problem)
+        self._transform = Transform(problem, device, kernels)
+        self._reorder = FilterReorder(problem, device, kernels, None, by_columns=True)
+        self.workspace_bytes = FLOAT_BYTES * (self._transform.window.numel() + self._reorder.filter.numel())
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._transform(x)
+        self._reorder(f)
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        sizes = (self._reorder.channels, *self._sizes)
+        self._kernels.launch(self._kernel, self._grid, THREADS, self._transform.window, self._reorder.filter, y, *sizes)
+
+
+class TiledPlan(Plan):
+    """Transforms X, if the kernel reads the window tensor, and reorders F in `prepare`; `compute` is one kernel.
+
+    Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), unless the kernel reads X
+    itself; the reordered filter; four bytes for each value of the reduction and for each tile.
     """
 
     def __init__(
@@ -30,52 +89,91 @@ class Im2winPlan(Plan):
         kernels: KernelLibrary,
         program: str,
         expression: str,
-        grid: tuple[int, ...],
-        threads: int,
-        padding: tuple[int, int] = (1, 1),
+        schedule: Schedule,
+        fused: bool = False,
     ) -> None:
-        """`expression` names the kernel of `program` that `compute` launches with `grid` and `threads`.
-
-        `padding` gives the multiples to which the filter's channels and its reduction are padded.
-        """
-        m, _, k = problem.gemm_shape
-        padded_m, padded_k = _round_up(m, padding[0]), _round_up(k, padding[1])
-        rows = problem.batch * problem.in_channels * problem.out_height
-        rows_per_block = max(1, _TRANSFORM_VALUES // problem.window_tensor_shape[3])
+        """`expression` names the kernel of `program` that `compute` launches. `fused` if it reads X itself."""
+        tile = schedule.tile
+        tiles, steps = tile.blocks(problem), tile.steps(problem)
+        _check_span(problem, tile, fused)
         self._kernels = kernels
-        self._transform = kernels.kernel("im2win_transform", "im2win_transform")
-        self._reorder = kernels.kernel("im2win_transform", "filter_reorder")
-        self._convolve = kernels.kernel(program, expression)
-        self._grid, self._threads = grid, threads
-        self._rows_per_block = rows_per_block
-        self._transform_grid = (-(-rows // rows_per_block),)
-        self._reorder_grid = (-(-padded_k // _REORDER_SIDE), -(-padded_m // _REORDER_SIDE))
-        self._padded_m, self._padded_k = padded_m, padded_k
-        self._sizes = problem_arguments(problem)
-        self.window = torch.empty(problem.window_tensor_shape, device=device)
-        self._filter = torch.empty((padded_k, padded_m), device=device)
-        self.workspace_bytes = FLOAT_BYTES * (self.window.numel() + self._filter.numel())
+        self._kernel = kernels.kernel(program, expression)
+        self._threads = tile.threads
+        steps_per_block = schedule.steps_per_block(problem, kernels.slots(self._kernel, tile.threads))
+        if tiles * steps + steps_per_block >= 2**31:
+            raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
+        self._grid = (-(-tiles * steps // steps_per_block),)
+        self._transform = None if fused else Transform(problem, device, kernels)
+        self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
+        self._k_bytes = _k_bytes(problem, tile, fused).to(device)
+        self._turns = torch.zeros(tiles, dtype=torch.int32, device=device)
+        self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
+        tensors = [self._reorder.filter, self._k_bytes, self._turns]
+        if self._transform is not None:
+            tensors.append(self._transform.window)
+        self.workspace_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @property
+    def window(self) -> torch.Tensor:
+        """The window tensor, as last prepared."""
+        assert self._transform is not None, "a fused kernel has no window tensor"
+        return self._transform.window
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        launch = self._kernels.launch
-        launch(self._transform, self._transform_grid, THREADS, x, self.window, self._rows_per_block, *self._sizes)
-        padded = (self._padded_m, self._padded_k)
-        launch(self._reorder, self._reorder_grid, THREADS, f, self._filter, *padded, *self._sizes)
+        if self._transform is not None:
+            self._transform(x)
+        self._reorder(f)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        sizes = (self._padded_m, *self._sizes)
-        self._kernels.launch(self._convolve, self._grid, self._threads, self.window, self._filter, y, *sizes)
+        source = x if self._transform is None else self._transform.window
+        tensors = (source, self._reorder.filter, y, self._k_bytes, self._turns)
+        self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes)
 
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _tiled_plan(
-    problem: ConvProblem, device: torch.device, kernels: KernelLibrary, program: str, expression: str, tile: Tile
-) -> Plan:
-    grid = (tile.blocks(problem),)
-    return Im2winPlan(problem, device, kernels, program, expression, grid, tile.threads, (tile.m, tile.k))
+def _check_span(problem: ConvProblem, tile: Tile, fused: bool) -> None:
+    """A tile's pixels lie within 2^32 bytes of its first one, or UnsupportedError."""
+    pixels = problem.out_height * problem.out_width
+    images = min(problem.batch, -(-tile.n // pixels) + 1)
+    source = FLOAT_BYTES * problem.in_channels * problem.height * problem.width
+    if images * (source if fused else problem.window_tensor_bytes // problem.batch) >= 2**32:
+        raise UnsupportedError("the images that share a tile have 2^32 bytes or more")
+
+
+def _k_bytes(problem: ConvProblem, tile: Tile, fused: bool) -> torch.Tensor:
+    """Where value k of a pixel's window lies, in bytes from its first one; -1 for k beyond the reduction.
+
+    In the window tensor k = (channel, column, row) and a channel's values are contiguous; in X k = (channel, row,
+    column). The kernel reads one step ahead of what it uses.
+    """
+    _, _, reduction = problem.gemm_shape
+    k = torch.arange(reduction)
+    window = problem.kernel_h * problem.kernel_w
+    channel, within = k // window, k % window
+    if fused:
+        row, column = within // problem.kernel_w, within % problem.kernel_w
+        offsets = (channel * problem.height + row) * problem.width + column
+    else:
+        offsets = channel * problem.out_height * problem.window_tensor_shape[3] + within
+    table = torch.full((_round_up(reduction, tile.k) + tile.k,), -1, dtype=torch.int32)
+    table[:reduction] = FLOAT_BYTES * offsets
+    return table
+
+
+class Tiled(Algorithm):
+    """A tiled kernel. Parameter `schedule`: a stored winner (Schedule.to_parameters); without it a rule chooses."""
+
+    def schedule(self, problem: ConvProblem, device: torch.device) -> Schedule:
+        """How the kernel is run for this problem.
+
+        Raises ValueError if a stored winner names a kernel that is not compiled.
+        """
+        if (stored := self.parameters.get("schedule")) is not None:
+            return Schedule.from_parameters(stored)
+        return choose_schedule(problem, torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 @register("im2win_base")
@@ -83,22 +181,32 @@ class Im2winBase(Algorithm):
     """No optimization: one thread per output value over the window tensor (cuda/im2win_base.cu)."""
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
-        _, pixels, _ = problem.gemm_shape
-        grid = (-(-pixels // THREADS), problem.out_channels)
-        library = require_kernels(kernels)
-        return Im2winPlan(problem, device, library, "im2win_base", "im2win_base", grid, THREADS)
+        return BasePlan(problem, device, require_kernels(kernels))
 
 
 @register("im2win")
 @register("im2win_without_prefetch")
+@register("im2win_without_double_buffering")
 @register("im2win_without_vectorized_load")
-class Im2win(Algorithm):
+@register("im2win_without_shared_memory")
+class Im2win(Tiled):
     """The tiled kernel with all optimizations, or the variant of the same name that lacks one."""
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)
-        tile = choose_tile(problem, torch.cuda.get_device_properties(device).multi_processor_count)
-        return _tiled_plan(problem, device, library, self.name, f"{self.name}<{tile.arguments}>", tile)
+        schedule = self.schedule(problem, device)
+        return TiledPlan(problem, device, library, self.name, f"{self.name}<{schedule.tile.arguments}>", schedule)
+
+
+@register("im2win_fused")
+class Im2winFused(Tiled):
+    """The tiled kernel that builds its window tile from X: no window tensor (cuda/im2win_fused.cu)."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        library = require_kernels(kernels)
+        schedule = self.schedule(problem, device)
+        expression = f"im2win_fused<{schedule.loader}, {schedule.tile.arguments}>"
+        return TiledPlan(problem, device, library, "im2win_fused", expression, schedule, fused=True)
 
 
 @register("im2win_without_micro_kernel")
@@ -106,5 +214,6 @@ class Im2winWithoutMicroKernel(Algorithm):
     """The tiled kernel with one output per thread (cuda/im2win_without_micro_kernel.cu)."""
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        schedule = Schedule(TILE_WITHOUT_MICRO_KERNEL, waves=0)
         library = require_kernels(kernels)
-        return _tiled_plan(problem, device, library, self.name, without_micro_kernel(), TILE_WITHOUT_MICRO_KERNEL)
+        return TiledPlan(problem, device, library, self.name, without_micro_kernel(), schedule)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from cuda.bindings import driver
 from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
 from kernels.algorithm import UnsupportedError
@@ -22,6 +24,18 @@ THREADS = 256
 
 class CubinError(Exception):
     """A compiled program is missing or damaged; the message names the file and the way out."""
+
+
+def _unusable(folder: Path | None, program: str, error: Exception | str) -> CubinError:
+    """The error of a program that cannot be loaded; its files are removed, so that the next run compiles it again."""
+    if folder is None:
+        return CubinError(f"the driver does not load {program} as it was just compiled: {error}")
+    for suffix in (".cubin", ".json"):
+        (folder / f"{program}{suffix}").unlink(missing_ok=True)
+    return CubinError(
+        f"{folder / program}.cubin or its report cannot be used ({error}): damaged, or made for another GPU; "
+        "both were removed, and the next run compiles them again"
+    )
 
 
 class KernelLibrary:
@@ -57,25 +71,53 @@ class KernelLibrary:
                 cubin = path.read_bytes()
                 report = json.loads(path.with_suffix(".json").read_text())
             except (OSError, ValueError) as error:
-                raise CubinError(f"cannot read {path} and its report: {error}; delete both and run again") from error
+                raise _unusable(self._folder, program, error) from error
+            if report.get("sha256", known := sha256(cubin).hexdigest()) != known:
+                raise _unusable(self._folder, program, "it is not the file that was compiled")
         symbols = {kernel["expression"]: kernel["symbol"] for kernel in report["kernels"]}
         code = ObjectCode.from_cubin(cubin, name=program)
         try:
             code.get_kernel(next(iter(symbols.values())))
         except Exception as error:
-            raise CubinError(
-                f"the driver does not load {program}.cubin ({error}); it is damaged or made for another GPU: "
-                "delete it and run again"
-            ) from error
+            raise _unusable(self._folder, program, error) from error
         return code, symbols
 
-    def launch(self, kernel: Any, grid: tuple[int, ...], threads: int, *arguments: torch.Tensor | int) -> None:
-        """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones."""
+    def slots(self, kernel: Any, threads: int) -> int:
+        """How many blocks of `threads` threads of the kernel the device holds at one time."""
+        per_multiprocessor = kernel.occupancy.max_active_blocks_per_multiprocessor(threads, 0)
+        return int(per_multiprocessor * self._device.properties.multiprocessor_count)
+
+    def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
+        """Let `kernel` be launched with that much dynamic shared memory.
+
+        Raises UnsupportedError if a block of this device cannot have as much.
+        """
+        most = self._device.properties.max_shared_memory_per_block_optin
+        if shared_bytes > most:
+            raise UnsupportedError(f"the kernel needs {shared_bytes} bytes of shared memory; a block has {most} here")
+        attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        device = driver.CUdevice(self._device.device_id)
+        (status,) = driver.cuKernelSetAttribute(attribute, shared_bytes, kernel.handle, device)
+        if status != driver.CUresult.CUDA_SUCCESS:
+            raise RuntimeError(f"cuKernelSetAttribute: {status.name}")
+
+    def launch(
+        self,
+        kernel: Any,
+        grid: tuple[int, ...],
+        threads: int,
+        *arguments: torch.Tensor | int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones.
+
+        `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
+        """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments
         ]
         stream = _stream(self._device.device_id, torch.cuda.current_stream().cuda_stream)
-        launch(stream, LaunchConfig(grid=grid, block=(threads,)), kernel, *packed)
+        launch(stream, LaunchConfig(grid=grid, block=(threads,), shmem_size=shared_bytes), kernel, *packed)
 
 
 @cache
@@ -90,15 +132,16 @@ def _stream(device: int, handle: int) -> Any:
 
 
 def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
-    """The sizes in the order of PROBLEM_PARAMETERS in cuda/convolution.cuh.
+    """The sizes in the order of PROBLEM_PARAMETERS in cuda/convolution.cuh, and numbers that divide by four counts.
 
-    Raises UnsupportedError if a count that the kernels keep in 32 bits does not fit: pixels, rows of the window
-    tensor, its values in one image, or values of the filter.
+    Raises UnsupportedError if a count that the kernels keep in 32 bits does not fit: pixels, columns of the window
+    tensor, its bytes in one image, those of one image of X, or values of the filter.
     """
     m, n, k = problem.gemm_shape
-    rows = problem.batch * problem.in_channels * problem.out_height
-    image_values = problem.window_tensor_bytes // FLOAT_BYTES // problem.batch
-    if max(n, rows, image_values, problem.in_channels * problem.height * problem.width, 2 * m * k) >= 2**31:
+    columns = problem.batch * problem.in_channels * problem.out_height * problem.width
+    window_bytes = problem.window_tensor_bytes // problem.batch
+    image_bytes = FLOAT_BYTES * problem.in_channels * problem.height * problem.width
+    if max(n, 2 * columns, window_bytes, image_bytes, 2 * m * k) >= 2**31:
         raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
     return (
         problem.batch,
@@ -111,4 +154,19 @@ def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
         problem.stride,
         problem.out_height,
         problem.out_width,
+        *division_numbers(problem.out_height * problem.out_width),
+        *division_numbers(problem.out_width),
+        *division_numbers(problem.out_height),
+        *division_numbers(problem.width),
     )
+
+
+def division_numbers(divisor: int) -> tuple[int, int]:
+    """Multiplier and shift with which FastDivision (cuda/convolution.cuh) divides numbers below 2^31.
+
+    n / d = ((n * multiplier >> 32) + n) >> shift, in 32-bit unsigned arithmetic; the multiplier is given as the signed
+    number of the same 32 bits, as kernel arguments are. Granlund and Montgomery, PLDI 1994, section 4.
+    """
+    shift = (divisor - 1).bit_length()
+    multiplier = ((1 << 32) * ((1 << shift) - divisor)) // divisor + 1
+    return (multiplier - (1 << 32) if multiplier >= 1 << 31 else multiplier, shift)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, TILES
+from kernels.tensor_core_tile import MMA_TILES, WGMMA_TILES
+from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, fits
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
 
@@ -16,18 +17,27 @@ def _tiled(kernel: str) -> tuple[str, ...]:
 def without_micro_kernel() -> str:
     """Name expression of the kernel with one output per thread."""
     tile = TILE_WITHOUT_MICRO_KERNEL
-    return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}>"
+    return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}, {tile.stages}>"
 
 
 #: Program -> name expressions of its kernels; program `p` is the file `cuda/p.cu`.
 PROGRAMS: dict[str, tuple[str, ...]] = {
+    "ceilings": ("ffma_rate",),
     "direct": ("direct",),
     "im2win_transform": ("im2win_transform", "filter_reorder"),
     "im2win_base": ("im2win_base",),
     "im2win": _tiled("im2win"),
+    "im2win_fused": tuple(
+        f"im2win_fused<{loader}, {tile.arguments}>" for loader in LOADERS for tile in TILES if fits(loader, tile)
+    ),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
+    "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),
+    "im2win_without_shared_memory": _tiled("im2win_without_shared_memory"),
     "im2win_without_micro_kernel": (without_micro_kernel(),),
+    "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
+    "im2win_tensor_core_wgmma": tuple(tile.expression for tile in WGMMA_TILES),
+    "im2win_tensor_core_mma": tuple(tile.expression for tile in MMA_TILES),
 }
 
 #: Options of every compile (arguments of cuda.core's ProgramOptions). Strict FP32 keeps denormals and IEEE division; a

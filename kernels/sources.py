@@ -49,6 +49,8 @@ def source_hash(module: str, programs: Iterable[str]) -> str:
     files = {Path(*module.split(".")).with_suffix(".py")}
     if programs:
         files |= {Path("kernels/tile.py"), Path("kernels/launch.py")}
+    if any("tensor_core" in program for program in programs):
+        files.add(Path("kernels/tensor_core_tile.py"))
     root = Path(__file__).parent.parent
     parts = [normalized_python((root / path).read_text()) for path in sorted(files)]
     for path in sorted({path for program in programs for path in program_files(program)}):

@@ -1,18 +1,22 @@
-"""Tile shapes of the im2win convolution, and the choice among them for a problem."""
+"""Tile shapes of the im2win convolution, how its blocks share the work, and the choice among both for a problem."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kernels.problem import ConvProblem
+
+#: Registers of a multiprocessor in all GPUs that the kernels run on (CUDA C++ Programming Guide, compute capabilities).
+_REGISTERS = 65536
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What one thread block computes: `m` output channels x `n` pixels, `k` of the reduction per step.
+    """What a thread block computes at one time: `m` output channels x `n` pixels, `k` of the reduction per step.
 
-    Each thread computes `micro_m` x `micro_n` of the outputs. `efficiency` is the share of the FP32 peak that a
-    full device of such blocks is expected to reach; only the ratio between tiles matters, to `choose_tile`.
+    Each thread computes `micro_m` x `micro_n` of the outputs; `stages` tiles are on their way through shared memory.
     """
 
     m: int
@@ -20,7 +24,7 @@ class Tile:
     k: int
     micro_m: int
     micro_n: int
-    efficiency: float
+    stages: int
 
     @property
     def threads(self) -> int:
@@ -29,34 +33,126 @@ class Tile:
     @property
     def arguments(self) -> str:
         """The CUDA template's arguments."""
-        return f"{self.m}, {self.n}, {self.k}, {self.micro_m}, {self.micro_n}"
+        return ", ".join(str(value) for value in self.values)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        return (self.m, self.n, self.k, self.micro_m, self.micro_n, self.stages)
+
+    @property
+    def resident(self) -> int:
+        """Blocks that share a multiprocessor, as BLOCKS_PER_MULTIPROCESSOR in cuda/im2win_tile.cuh plans it."""
+        outputs = self.micro_m * self.micro_n
+        registers = 128 if outputs <= 32 else 168 if outputs <= 64 else 255
+        return max(1, _REGISTERS // (self.threads * registers))
 
     def blocks(self, problem: ConvProblem) -> int:
+        """Tiles that cover the output."""
         m, n, _ = problem.gemm_shape
         return -(-m // self.m) * -(-n // self.n)
 
+    def steps(self, problem: ConvProblem) -> int:
+        """Steps through the reduction of one tile."""
+        return -(-problem.gemm_shape[2] // self.k)
 
-#: The artifact's tile comes first; the others waste less where there are few output channels or few pixels.
+
+#: Micro-tiles of 16 x 8 read the least shared memory for their arithmetic; smaller ones leave room for more threads,
+#: which pays where the reduction is short and the time goes into beginning and ending tiles.
 TILES = (
-    Tile(128, 128, 8, 8, 8, efficiency=1.0),
-    Tile(96, 128, 8, 12, 4, efficiency=0.95),
-    Tile(64, 128, 8, 8, 8, efficiency=0.95),
-    Tile(64, 64, 8, 8, 4, efficiency=0.8),
+    Tile(128, 64, 8, 16, 8, 3),
+    Tile(128, 128, 8, 16, 8, 3),
+    Tile(64, 128, 8, 16, 8, 3),
+    Tile(96, 128, 8, 12, 8, 3),
+    Tile(64, 128, 8, 8, 8, 3),
+    Tile(64, 64, 8, 8, 8, 3),
+    Tile(64, 64, 8, 8, 4, 3),
 )
 
 #: Without a micro-kernel every output has a thread of its own: the largest block of 1024 threads, squared.
-TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, efficiency=1.0)
+TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, 3)
+
+#: How the fused kernel's warps copy from X: 8 values of the reduction x 4 pixels at a time, or 1 x 32.
+LOADERS = ("WindowLoader", "PixelLoader")
 
 
-def choose_tile(problem: ConvProblem, multiprocessors: int) -> Tile:
-    """The tile with the least estimated time on a device of that many multiprocessors.
+def fits(loader: str, tile: Tile) -> bool:
+    """Whether the kernel can be compiled with this loader: each of PixelLoader's threads keeps to one pixel."""
+    return loader == "WindowLoader" or tile.threads % tile.n == 0
 
-    The estimate is the busiest multiprocessor's share of the blocks, times a block's work at its efficiency: it
-    weighs the waste of the last, partly filled round against that of a small tile. It knows nothing of the inputs.
+
+@dataclass(frozen=True)
+class Schedule:
+    """A tile, and how the tiles' steps are shared among the blocks.
+
+    `waves` is 0 for one tile per block. Otherwise all blocks do equally many steps, and there are `waves` times as many
+    blocks as the device holds at one time. `loader` matters to the fused kernel alone.
     """
 
-    def cost(tile: Tile) -> float:
-        rounds = -(-tile.blocks(problem) // multiprocessors)
-        return rounds * tile.m * tile.n / tile.efficiency
+    tile: Tile
+    waves: float
+    loader: str = "WindowLoader"
 
-    return min(TILES, key=cost)
+    def steps_per_block(self, problem: ConvProblem, slots: int) -> int:
+        """`slots` is how many of the kernel's blocks the device holds at one time."""
+        steps = self.tile.steps(problem)
+        if self.waves == 0:
+            return steps
+        return max(1, -(-self.tile.blocks(problem) * steps // max(1, int(slots * self.waves))))
+
+    def to_parameters(self) -> dict[str, Any]:
+        return {"tile": list(self.tile.values), "waves": self.waves, "loader": self.loader}
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Schedule:
+        """The inverse of `to_parameters`. Raises ValueError, with the choices, if no such kernel is compiled."""
+        tile, loader = Tile(*parameters["tile"]), parameters["loader"]
+        if tile not in TILES or loader not in LOADERS or not fits(loader, tile):
+            known = "; ".join(f"[{tile.arguments}]" for tile in TILES)
+            raise ValueError(
+                f"no kernel is compiled for tile [{tile.arguments}] with {loader}; tiles are {known}, loaders "
+                f"{', '.join(LOADERS)}: tune again (make tune), or delete the entry for the rule's choice"
+            )
+        return cls(tile, float(parameters["waves"]), loader)
+
+
+def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, ...]) -> list[Schedule]:
+    """What is worth trying for a problem: all tiles, each with one tile per block and with the steps shared out."""
+    found = []
+    for tile in TILES:
+        if tile.m >= 2 * problem.out_channels and tile.m > min(t.m for t in TILES):
+            continue
+        for loader in loaders:
+            if not fits(loader, tile):
+                continue
+            rounds = tile.blocks(problem) / (multiprocessors * tile.resident)
+            if rounds > 0.5:
+                found.append(Schedule(tile, 0, loader))
+            if rounds < 16:
+                found += [Schedule(tile, waves, loader) for waves in ((0.5, 1) if rounds < 1 else (1, 2))]
+    return found
+
+
+def choose_schedule(problem: ConvProblem, multiprocessors: int) -> Schedule:
+    """The schedule with the least estimated time on a device of that many multiprocessors.
+
+    Its place is taken by a stored winner where one was measured (see workflow/tune.py). The estimate is what the
+    busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a constant number of steps
+    for a tile's beginning and end, more of them where fewer blocks share the multiprocessor. It knows nothing of the
+    inputs.
+    """
+
+    def cost(schedule: Schedule) -> float:
+        tile = schedule.tile
+        slots = multiprocessors * tile.resident
+        per_block = schedule.steps_per_block(problem, slots)
+        blocks = -(-tile.blocks(problem) * tile.steps(problem) // per_block)
+        rounds = -(-blocks // slots)
+        large = tile.micro_m * tile.micro_n > 64
+        tiles_per_block = max(1, per_block / tile.steps(problem))
+        efficiency = 0.8 if tile.micro_n < 8 else 0.95 if not large else 0.97 if tile.m * tile.n > 96 * 128 else 1.0
+        # Blocks that share a tile add to it one after the other.
+        turns = 0 if schedule.waves == 0 else tile.steps(problem) / per_block
+        overhead = (6 if large else 3) * tiles_per_block + (8 if large else 4) * turns
+        return rounds * tile.resident * (per_block + overhead) * tile.m * tile.n / efficiency
+
+    return min(candidates(problem, multiprocessors, ("WindowLoader",)), key=cost)

@@ -8,14 +8,32 @@
 #pragma once
 
 // Kernel arguments are plain 32-bit integers, in this order, so that the host needs no struct layout.
-#define PROBLEM_PARAMETERS                                                                       \
-  int batch, int in_channels, int height, int width, int out_channels, int kernel_h, int kernel_w, \
-      int stride, int out_height, int out_width
-#define PROBLEM_ARGUMENTS                                                                       \
-  {batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride, out_height, out_width}
+#define PROBLEM_PARAMETERS                                                                                     \
+  int batch, int in_channels, int height, int width, int out_channels, int kernel_h, int kernel_w, int stride, \
+      int out_height, int out_width, unsigned image_multiplier, unsigned image_shift, unsigned row_multiplier,  \
+      unsigned row_shift, unsigned column_multiplier, unsigned column_shift, unsigned width_multiplier,          \
+      unsigned width_shift
+#define PROBLEM_ARGUMENTS                                                                                    \
+  {batch,      in_channels, height,    width, out_channels, kernel_h, kernel_w, stride,                       \
+   out_height, out_width,   {out_height * out_width, image_multiplier, image_shift},                          \
+   {out_width, row_multiplier, row_shift}, {out_height, column_multiplier, column_shift},                     \
+   {width, width_multiplier, width_shift}}
+
+// n / divisor for 0 <= n < 2^31 with one multiply and one shift (Granlund and Montgomery, PLDI 1994): the
+// divisor is known only at run time, and the hardware's own division costs some twenty instructions. The host
+// computes the numbers (kernels/launch.py).
+struct FastDivision {
+  int divisor;
+  unsigned multiplier, shift;
+  __device__ int quotient(int n) const {
+    return static_cast<int>((__umulhi(static_cast<unsigned>(n), multiplier) + static_cast<unsigned>(n)) >> shift);
+  }
+};
 
 struct Problem {
   int batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride, out_height, out_width;
+  // By the pixels of an image, of an output row, of an output column, and by the input's width.
+  FastDivision by_image, by_row, by_column, by_width;
 
   __device__ int pixels_per_image() const { return out_height * out_width; }
   __device__ int pixels() const { return batch * pixels_per_image(); }
@@ -27,26 +45,13 @@ struct Problem {
   __device__ int window_row() const { return width * kernel_h; }
 };
 
-// Where a pixel's values start, in one image of a tensor.
+// Where a pixel lies.
 struct Pixel {
   int image, row, column;
   __device__ Pixel(const Problem& p, int pixel) {
-    const int within = pixel % p.pixels_per_image();
-    image = pixel / p.pixels_per_image();
-    row = within / p.out_width;
-    column = within % p.out_width;
-  }
-};
-
-// n / divisor for 0 <= n < 2^31 with one multiply and one shift (Granlund and Montgomery, PLDI 1994): the
-// divisor is known only at run time, and the hardware's own division costs some twenty instructions.
-struct FastDivision {
-  unsigned divisor, multiplier, shift;
-  __device__ explicit FastDivision(int d) : divisor(d) {
-    shift = d > 1 ? 32 - __clz(d - 1) : 0;  // ceil(log2(d))
-    multiplier = static_cast<unsigned>(((1ull << 32) * ((1ull << shift) - d)) / d + 1);
-  }
-  __device__ int quotient(int n) const {
-    return static_cast<int>((__umulhi(static_cast<unsigned>(n), multiplier) + static_cast<unsigned>(n)) >> shift);
+    image = p.by_image.quotient(pixel);
+    const int within = pixel - image * p.by_image.divisor;
+    row = p.by_row.quotient(within);
+    column = within - row * p.out_width;
   }
 };

@@ -2,37 +2,28 @@
 // micro-kernel, vectorized loads, double buffering and prefetching. The im2win_without_* files each lack one.
 #include "im2win_tile.cuh"
 
-// TILE_M output channels x TILE_N pixels per block, TILE_K values of the reduction per step; MICRO_M x MICRO_N
-// outputs per thread. `filter` is F'[k][padded_channels]. Grid: x covers the tiles (see BlockTile).
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+// TILE_M output channels x TILE_N pixels per tile, TILE_K values of the reduction per step; MICRO_M x MICRO_N
+// outputs per thread. `filter` is F'[k][padded_channels], `k_bytes` the table of WindowLoader, `turns` one zero for
+// each tile (see Segment). Grid: x covers the steps of all tiles, `steps_per_block` each.
+template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
-                                  BLOCKS_PER_MULTIPROCESSOR) void im2win(
-    const float* __restrict__ window, const float* __restrict__ filter, float* __restrict__ y, int padded_channels,
-    PROBLEM_PARAMETERS) {
-  constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
-  __shared__ __align__(16) float filter_tile[2][TILE_K][TILE_M];
-  __shared__ __align__(16) float window_tile[2][TILE_K][TILE_N];
+                                  (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
+void im2win(const float* __restrict__ window, const float* __restrict__ filter, float* y,
+            const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
+            PROBLEM_PARAMETERS) {
+  using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
+  using Tiles = typename Micro::Tiles;
+  using Window = WindowLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, VECTOR>;
+  __shared__ __align__(16) Tiles stages[STAGES];
+  static_assert(sizeof(stages) >= Micro::THREADS * Micro::SCRATCH * sizeof(float), "the stages serve as scratch memory");
 
   const Problem p = PROBLEM_ARGUMENTS;
-  const BlockTile<TILE_M, TILE_N> tile(p);
-  WindowLoader<TILE_N, TILE_K, THREADS> window_loader(p, window, tile.first_pixel);
-  FilterLoader<TILE_M, TILE_K, THREADS, VECTOR> filter_loader(filter, padded_channels, tile.first_channel);
-  MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N> micro_kernel;
-
-  window_loader.start(p, window_tile[0]);
-  filter_loader.start(filter_tile[0]);
-  for (int k = 0; k < p.reduction(); k += TILE_K) {
-    const int current = k / TILE_K & 1, next = current ^ 1;
-    // Double buffering: after this barrier the current tile is there and nobody reads the other any more.
-    wait_for_copies();
-    __syncthreads();
-    // Prefetch: the next tile is copied from device memory while this one is multiplied.
-    if (k + TILE_K < p.reduction()) {
-      window_loader.start(p, window_tile[next]);
-      filter_loader.start(filter_tile[next]);
-    }
-    micro_kernel.multiply(filter_tile[current], window_tile[current]);
-  }
-
-  micro_kernel.store(p, y);
+  const SharedAddress shared = shared_address(stages);
+  convolve<Micro>(p, y, turns, steps_per_block, reinterpret_cast<float*>(stages),
+                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
+    Window window_loader(p, window, k_bytes, tile.first_pixel, segment.first, WindowStart{p});
+    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
+    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
+  });
 }

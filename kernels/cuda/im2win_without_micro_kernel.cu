@@ -2,38 +2,59 @@
 // shared memory. A block of at most 1024 threads then covers a smaller tile.
 #include "im2win_tile.cuh"
 
-// TILE_M output channels x TILE_N pixels per block, one thread each; TILE_K values of the reduction per step.
-// `filter` is F'[k][padded_channels]. Grid: x covers the tiles (see BlockTile).
+// One output of one thread, in place of MicroKernel.
 template <int TILE_M, int TILE_N, int TILE_K>
-__global__ __launch_bounds__(TILE_M * TILE_N) void im2win_without_micro_kernel(
-    const float* __restrict__ window, const float* __restrict__ filter, float* __restrict__ y, int padded_channels,
-    PROBLEM_PARAMETERS) {
-  constexpr int THREADS = TILE_M * TILE_N;
-  __shared__ __align__(16) float filter_tile[2][TILE_K][TILE_M];
-  __shared__ __align__(16) float window_tile[2][TILE_K][TILE_N];
+class SingleOutput {
+ public:
+  using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
+  using OutputTile = Tile<TILE_M, TILE_N>;
+  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0;
 
-  const Problem p = PROBLEM_ARGUMENTS;
-  const BlockTile<TILE_M, TILE_N> tile(p);
-  WindowLoader<TILE_N, TILE_K, THREADS> window_loader(p, window, tile.first_pixel);
-  FilterLoader<TILE_M, TILE_K, THREADS, VECTOR> filter_loader(filter, padded_channels, tile.first_channel);
-  const int row = threadIdx.x / TILE_N, column = threadIdx.x % TILE_N;
-  float sum = 0.0f;
+  __device__ static int filter_place() { return threadIdx.x / TILE_N * sizeof(float); }
+  __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % TILE_N * sizeof(float); }
 
-  window_loader.start(p, window_tile[0]);
-  filter_loader.start(filter_tile[0]);
-  for (int k = 0; k < p.reduction(); k += TILE_K) {
-    const int current = k / TILE_K & 1, next = current ^ 1;
-    // Double buffering: after this barrier the current tile is there and nobody reads the other any more.
-    wait_for_copies();
-    __syncthreads();
-    // Prefetch: the next tile is copied from device memory while this one is multiplied.
-    if (k + TILE_K < p.reduction()) {
-      window_loader.start(p, window_tile[next]);
-      filter_loader.start(filter_tile[next]);
-    }
+  __device__ void multiply(SharedAddress filter, SharedAddress window) {
 #pragma unroll
-    for (int i = 0; i < TILE_K; ++i) sum = fmaf(filter_tile[current][i][row], window_tile[current][i][column], sum);
+    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  }
+  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
+#pragma unroll 1
+    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  }
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float*) const {
+    const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % TILE_N);
+    const int channel = tile.first_channel + threadIdx.x / TILE_N;
+    output.store(channel, add ? output.template load<float>(channel) + sum_ : sum_);
   }
 
-  OutputColumn(p, y, tile.first_pixel + column).store(tile.first_channel + row, sum);
+ private:
+  static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
+  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
+    sum_ = fmaf(read_shared(filter), read_shared(window), sum_);
+  }
+
+  float sum_ = 0.0f;
+};
+
+// As in im2win.cu, one thread for each output of the tile.
+template <int TILE_M, int TILE_N, int TILE_K, int STAGES>
+__global__ __launch_bounds__(TILE_M * TILE_N)
+void im2win_without_micro_kernel(const float* __restrict__ window, const float* __restrict__ filter, float* y,
+                                 const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
+                                 PROBLEM_PARAMETERS) {
+  using Micro = SingleOutput<TILE_M, TILE_N, TILE_K>;
+  using Tiles = typename Micro::Tiles;
+  using Window = WindowLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, VECTOR>;
+  __shared__ __align__(16) Tiles stages[STAGES];
+  static_assert(sizeof(stages) >= Micro::THREADS * Micro::SCRATCH * sizeof(float), "the stages serve as scratch memory");
+
+  const Problem p = PROBLEM_ARGUMENTS;
+  const SharedAddress shared = shared_address(stages);
+  convolve<Micro>(p, y, turns, steps_per_block, reinterpret_cast<float*>(stages),
+                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
+    Window window_loader(p, window, k_bytes, tile.first_pixel, segment.first, WindowStart{p});
+    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
+    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
+  });
 }

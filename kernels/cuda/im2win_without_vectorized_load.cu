@@ -6,70 +6,76 @@
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 class ScalarMicroKernel {
  public:
-  __device__ void multiply(const float (&filter)[TILE_K][TILE_M], const float (&window)[TILE_K][TILE_N]) {
+  using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
+  using OutputTile = Tile<TILE_M, TILE_N>;
+  static constexpr int THREADS_M = TILE_M / MICRO_M, THREADS_N = TILE_N / MICRO_N, THREADS = THREADS_M * THREADS_N;
+  static constexpr int SCRATCH = 0;
+
+  __device__ static int filter_place() { return threadIdx.x / THREADS_N * sizeof(float); }
+  __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % THREADS_N * sizeof(float); }
+
+  __device__ void multiply(SharedAddress filter, SharedAddress window) {
 #pragma unroll
-    for (int k = 0; k < TILE_K; ++k) {
-      float a[MICRO_M], b[MICRO_N];
-#pragma unroll
-      for (int m = 0; m < MICRO_M; ++m) a[m] = filter[k][row(m)];
-#pragma unroll
-      for (int n = 0; n < MICRO_N; ++n) b[n] = window[k][column(n)];
-#pragma unroll
-      for (int m = 0; m < MICRO_M; ++m) {
-#pragma unroll
-        for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(a[m], b[n], sum_[m][n]);
-      }
-    }
+    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
   }
-  __device__ void store(const Problem& p, float* y) const {
-    const BlockTile<TILE_M, TILE_N> tile(p);
+  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
+#pragma unroll 1
+    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  }
+
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float*) const {
 #pragma unroll
     for (int n = 0; n < MICRO_N; ++n) {
-      const OutputColumn output(p, y, tile.first_pixel + column(n));
+      const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % THREADS_N + n * THREADS_N);
+      const int first_channel = tile.first_channel + threadIdx.x / THREADS_N;
+      float old[MICRO_M] = {};
 #pragma unroll
-      for (int m = 0; m < MICRO_M; ++m) output.store(tile.first_channel + row(m), sum_[m][n]);
+      for (int m = 0; m < MICRO_M; ++m) {
+        if (add) old[m] = output.template load<float>(first_channel + m * THREADS_M);
+      }
+#pragma unroll
+      for (int m = 0; m < MICRO_M; ++m) output.store(first_channel + m * THREADS_M, old[m] + sum_[m][n]);
     }
   }
 
  private:
-  static constexpr int THREADS_M = TILE_M / MICRO_M, THREADS_N = TILE_N / MICRO_N;
-  __device__ static int row(int m) { return threadIdx.x / THREADS_N + m * THREADS_M; }
-  __device__ static int column(int n) { return threadIdx.x % THREADS_N + n * THREADS_N; }
+  static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
+  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
+    float a[MICRO_M], b[MICRO_N];
+#pragma unroll
+    for (int n = 0; n < MICRO_N; ++n) b[n] = read_shared(window + n * THREADS_N * sizeof(float));
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) a[m] = read_shared(filter + m * THREADS_M * sizeof(float));
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) {
+#pragma unroll
+      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(a[m], b[n], sum_[m][n]);
+    }
+  }
 
   float sum_[MICRO_M][MICRO_N] = {};
 };
 
-// TILE_M output channels x TILE_N pixels per block, TILE_K values of the reduction per step; MICRO_M x MICRO_N
-// outputs per thread. `filter` is F'[k][padded_channels]. Grid: x covers the tiles (see BlockTile).
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+// As in im2win.cu.
+template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
-                                  BLOCKS_PER_MULTIPROCESSOR) void im2win_without_vectorized_load(
-    const float* __restrict__ window, const float* __restrict__ filter, float* __restrict__ y, int padded_channels,
-    PROBLEM_PARAMETERS) {
-  constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
-  __shared__ __align__(16) float filter_tile[2][TILE_K][TILE_M];
-  __shared__ __align__(16) float window_tile[2][TILE_K][TILE_N];
+                                  (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
+void im2win_without_vectorized_load(const float* __restrict__ window, const float* __restrict__ filter, float* y,
+                                    const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
+                                    PROBLEM_PARAMETERS) {
+  using Micro = ScalarMicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
+  using Tiles = typename Micro::Tiles;
+  using Window = WindowLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, 1>;
+  __shared__ __align__(16) Tiles stages[STAGES];
+  static_assert(sizeof(stages) >= Micro::THREADS * Micro::SCRATCH * sizeof(float), "the stages serve as scratch memory");
 
   const Problem p = PROBLEM_ARGUMENTS;
-  const BlockTile<TILE_M, TILE_N> tile(p);
-  WindowLoader<TILE_N, TILE_K, THREADS> window_loader(p, window, tile.first_pixel);
-  FilterLoader<TILE_M, TILE_K, THREADS, 1> filter_loader(filter, padded_channels, tile.first_channel);
-  ScalarMicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N> micro_kernel;
-
-  window_loader.start(p, window_tile[0]);
-  filter_loader.start(filter_tile[0]);
-  for (int k = 0; k < p.reduction(); k += TILE_K) {
-    const int current = k / TILE_K & 1, next = current ^ 1;
-    // Double buffering: after this barrier the current tile is there and nobody reads the other any more.
-    wait_for_copies();
-    __syncthreads();
-    // Prefetch: the next tile is copied from device memory while this one is multiplied.
-    if (k + TILE_K < p.reduction()) {
-      window_loader.start(p, window_tile[next]);
-      filter_loader.start(filter_tile[next]);
-    }
-    micro_kernel.multiply(filter_tile[current], window_tile[current]);
-  }
-
-  micro_kernel.store(p, y);
+  const SharedAddress shared = shared_address(stages);
+  convolve<Micro>(p, y, turns, steps_per_block, reinterpret_cast<float*>(stages),
+                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
+    Window window_loader(p, window, k_bytes, tile.first_pixel, segment.first, WindowStart{p});
+    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
+    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
+  });
 }

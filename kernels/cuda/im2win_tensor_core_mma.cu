@@ -1,0 +1,137 @@
+// The im2win convolution on tensor cores with error compensation, for GPUs without wgmma: the same split, scales and
+// order of products as im2win_tensor_core_wgmma.cu, with the instructions of Ampere (mma.sync, ldmatrix, cp.async).
+#include "tensor_core.cuh"
+
+// Four 8 x 8 matrices of FP16 values from shared memory; each lane gives the address of one row of one of them.
+__device__ inline void load_matrices(unsigned (&registers)[4], unsigned address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]), "=r"(registers[3])
+               : "r"(address)
+               : "memory");
+}
+// sums += a * b: 16 rows, 8 columns, 16 of K.
+__device__ inline void multiply_matrices(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+               "{%0, %1, %2, %3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ inline void copy_chunk_async(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+}
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+// A block computes TILE_M output channels x TILE_N pixels, each of its warps WARP_M x WARP_N of them. Arguments, grid
+// and dynamic shared memory as for im2win_tensor_core_wgmma.
+template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int PARTS>
+__global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2win_tensor_core_mma(
+    const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
+    const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
+    TENSOR_CORE_PARAMETERS) {
+  constexpr int WARPS_N = TILE_N / WARP_N, THREADS = TILE_M / WARP_M * WARPS_N * 32;
+  constexpr int FILTER_BYTES = (PARTS - 1) * TILE_M * ROW_BYTES, WINDOW_TILE_BYTES = TILE_N * ROW_BYTES;
+  constexpr int STAGE_BYTES = FILTER_BYTES + (PARTS - 1) * WINDOW_TILE_BYTES;
+  static_assert(PARTS == 2 || TILE_M == FILTER_ROWS, "only one filter tile's parts lie behind each other");
+  static_assert(THREADS == TILE_N * CHUNKS, "each thread gathers one chunk of one pixel's window");
+  static_assert(TILE_M % FILTER_ROWS == 0, "whole tiles of the split filter");
+  static_assert(WARP_M % 16 == 0 && WARP_N % 16 == 0, "operands are read 16 rows at a time");
+  extern __shared__ __align__(128) unsigned char buffers[];
+  float* const factors = reinterpret_cast<float*>(buffers + 2 * STAGE_BYTES);  // [2][TILE_N]
+
+  const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
+  const Problem& p = plan.problem;
+  const TensorCoreTile tile(plan, blockIdx.x, TILE_M, TILE_N);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int first_row = warp / WARPS_N * WARP_M, first_column = warp % WARPS_N * WARP_N;
+  // Four neighbouring threads share a pixel.
+  const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
+  const unsigned window = find_window(p, tile.first_pixel + pixel_of_row(plan, row));
+  float values[CHUNK];
+
+  const auto start = [&](int stage, int slot) {
+    const unsigned char* filter = filter_tiles + filter_tile_offset<TILE_M, PARTS>(p, tile.first_channel, stage);
+#pragma unroll
+    for (int i = threadIdx.x * 16; i < FILTER_BYTES; i += THREADS * 16) {
+      copy_chunk_async(buffers + slot * STAGE_BYTES + i, filter + i);
+    }
+#pragma unroll
+    for (int k = 0; k < CHUNK; ++k) values[k] = load(x, window + __ldg(offsets + stage * STAGE_K + chunk * CHUNK + k));
+  };
+  const auto finish = [&](int slot) {
+    float largest = max_magnitude(values);
+    for (int lanes = 1; lanes < CHUNKS; lanes *= 2) {
+      largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
+    }
+    const StageScale scale(largest, exponent_limit);
+    const SplitChunk<PARTS> split(values, scale.scale);
+    const unsigned first_chunk = shared_address(buffers + slot * STAGE_BYTES + FILTER_BYTES) + chunk_offset(row, 0);
+#pragma unroll
+    for (int part = 0; part < PARTS; ++part) {
+      store_chunk(first_chunk + part / 2 * WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
+    }
+    if (chunk == 0) factors[slot * TILE_N + row] = scale.factor;
+    wait_for_copies();
+  };
+
+  float results[WARP_M / 16][WARP_N / 8][4] = {};
+  start(tile.first_stage, 0);
+  finish(0);
+  for (int stage = tile.first_stage; stage < tile.last_stage; ++stage) {
+    const int current = (stage - tile.first_stage) & 1;
+    __syncthreads();
+    if (stage + 1 < tile.last_stage) start(stage + 1, current ^ 1);
+
+    float sums[WARP_M / 16][WARP_N / 8][4] = {}, exact[WARP_M / 16][WARP_N / 8][4] = {};  // see im2win_..._wgmma.cu
+    const unsigned filter = shared_address(buffers + current * STAGE_BYTES), windows = filter + FILTER_BYTES;
+#pragma unroll
+    for (int product = 0; product < PART_PRODUCTS<PARTS>; ++product) {
+      const PartProduct of = part_product<PARTS>(product);
+      auto& target = PARTS == 3 && product == PART_PRODUCTS<PARTS> - 1 ? exact : sums;
+      const unsigned a_tile = filter + of.filter / 2 * FILTER_TILE_BYTES;
+      const unsigned b_tile = windows + of.window / 2 * WINDOW_TILE_BYTES;
+#pragma unroll
+      for (int k = 0; k < CHUNKS; k += 2) {
+        unsigned a[WARP_M / 16][4];
+#pragma unroll
+        for (int m = 0; m < WARP_M / 16; ++m) {
+          const int at = first_row + m * 16 + lane % 16;
+          load_matrices(a[m], a_tile + chunk_offset(at, of.filter % 2 * CHUNKS + k + lane / 16));
+        }
+#pragma unroll
+        for (int n = 0; n < WARP_N / 16; ++n) {
+          unsigned b[4];
+          const int at = first_column + n * 16 + lane / 16 * 8 + lane % 8;
+          load_matrices(b, b_tile + chunk_offset(at, of.window % 2 * CHUNKS + k + lane / 8 % 2));
+#pragma unroll
+          for (int m = 0; m < WARP_M / 16; ++m) {
+            multiply_matrices(target[m][2 * n], a[m], b[0], b[1]);
+            multiply_matrices(target[m][2 * n + 1], a[m], b[2], b[3]);
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < WARP_N / 8; ++n) {
+      const float2 factor =
+          *reinterpret_cast<const float2*>(factors + current * TILE_N + first_column + n * 8 + lane % 4 * 2);
+#pragma unroll
+      for (int m = 0; m < WARP_M / 16; ++m) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          results[m][n][i] = fmaf(sums[m][n][i], i % 2 ? factor.y : factor.x, results[m][n][i]);
+          if (PARTS == 3) results[m][n][i] = fmaf(exact[m][n][i], i % 2 ? factor.y : factor.x, results[m][n][i]);
+        }
+      }
+    }
+    if (stage + 1 < tile.last_stage) finish(current ^ 1);
+  }
+
+#pragma unroll
+  for (int m = 0; m < WARP_M / 16; ++m) {
+    const int channel = tile.first_channel + first_row + m * 16 + lane / 4;
+    const TensorCoreOutput<WARP_N> output(plan, y + tile.output, channel, tile.first_pixel + first_column);
+    if (!output.store(results[m], RowFactors(p, filter_factors, channel))) {
+      output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K);
+    }
+  }
+}

@@ -1,0 +1,181 @@
+// The im2win convolution on Hopper's tensor cores with error compensation: FP32 values as two or three FP16 values, the
+// products of all parts that matter, FP32 sums outside the tensor core. See docs/tensor_cores.md.
+//
+// The window matrix is gathered straight from X; the window tensor is never formed. A block has two consumer
+// warpgroups, which multiply, and PRODUCERS producer warpgroups, which gather, scale and split the pixels' windows into
+// a ring of STAGES buffers and have the filter's tiles copied beside them. Blocks stay for several tiles, so that the
+// producers gather the next one while the consumers write a result.
+#include "wgmma.cuh"
+
+// A block computes 64 * WARPGROUPS_M output channels x PIXELS pixels at a time, each consumer 64 x N of them.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
+struct Shape {
+  static constexpr int CONSUMERS = 2;
+  static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMERS, "the consumers lie beside each other");
+  static constexpr int TILE_M = 64 * WARPGROUPS_M, PIXELS = N * (CONSUMERS / WARPGROUPS_M);
+  static constexpr int THREADS = 128 * (CONSUMERS + PRODUCERS);
+  static constexpr int FILTER_BYTES = (PARTS - 1) * WARPGROUPS_M * FILTER_TILE_BYTES;
+  static constexpr int WINDOW_TILE_BYTES = PIXELS * ROW_BYTES, WINDOW_BYTES = (PARTS - 1) * WINDOW_TILE_BYTES;
+  static constexpr int STAGE_BYTES = FILTER_BYTES + WINDOW_BYTES;
+  static_assert(PARTS == 2 || WARPGROUPS_M == 1, "only one filter tile's parts lie behind each other");
+  static_assert(N % 16 == 0, "pixels are dealt in groups of 16");
+  static_assert(STAGE_BYTES % 1024 == 0, "swizzled tiles start at multiples of 1024 bytes");
+  // The windows of 32 pixels in one stage are a warp's unit of work.
+  static constexpr int UNITS = (PIXELS + 31) / 32, PRODUCER_WARPS = 4 * PRODUCERS;
+  static_assert(PRODUCER_WARPS <= UNITS * STAGES, "a warp would lose track of the rounds of the ring");
+  // A block starts with what its 64 Ki registers give each thread, in eights; the consumers take over what the
+  // producers give back. Each consumer holds N / 2 sums and as many results.
+  static constexpr int REGISTERS = 65536 / THREADS / 8 * 8 * (CONSUMERS + PRODUCERS);  // a thread of each warpgroup
+  static constexpr int PRODUCER_REGISTERS = PRODUCERS > 1 ? 64 : REGISTERS - CONSUMERS * (N + 24) / 8 * 8;
+  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMERS / 8 * 8;
+};
+
+// Where the ring of buffers stands: the next buffer, and the parity of the round.
+template <int STAGES>
+struct Ring {
+  int slot = 0;
+  unsigned parity = 0;
+  __device__ void next() {
+    if (++slot == STAGES) slot = 0, parity ^= 1;
+  }
+};
+
+// Adds a stage's sums to the results of one m16n8 piece: two columns, each with its factor.
+template <int PARTS>
+__device__ inline void promote(float (&results)[4], const float (&sums)[4], const float (&exact)[4], float first,
+                               float second) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    results[i] = fmaf(sums[i], i % 2 ? second : first, results[i]);
+    if (PARTS == 3) results[i] = fmaf(exact[i], i % 2 ? second : first, results[i]);
+  }
+}
+
+// `filter_tiles` and `filter_factors` are split_filter's. `offsets[k]` is the distance in X from a window's first value
+// to its k-th, in bytes, for `stages` whole stages; those beyond K repeat the last one. `y` takes `splits` partial
+// results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
+// kernels/tensor_core_tile.py.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
+__global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_wgmma(
+    const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
+    const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
+    TENSOR_CORE_PARAMETERS) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  using S = Shape<WARPGROUPS_M, N, PRODUCERS, STAGES, PARTS>;
+  extern __shared__ unsigned char dynamic[];
+  unsigned char* const buffers = dynamic + (1024 - shared_address(dynamic) % 1024) % 1024;
+  float* const factors = reinterpret_cast<float*>(buffers + STAGES * S::STAGE_BYTES);  // [STAGES][PIXELS], dealt
+  Barrier* const full = reinterpret_cast<Barrier*>(factors + STAGES * S::PIXELS);
+  Barrier* const empty = full + STAGES;
+
+  const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
+  const Problem& p = plan.problem;
+  const int tiles = TensorCoreTile::count(plan);
+  const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  Ring<STAGES> ring;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; ++i) {
+      full[i].initialize(S::UNITS + 1);  // the units of windows and the copy of the filter
+      empty[i].initialize(4 * S::CONSUMERS);  // the consumers' warps
+    }
+    fence_barriers();
+  }
+  __syncthreads();
+
+  if (warpgroup >= S::CONSUMERS) {
+    reduce_registers<S::PRODUCER_REGISTERS>();
+    int unit = warp - 4 * S::CONSUMERS;  // the warps take turns: this one's next unit, counted from this stage's first
+    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
+      const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
+      for (int stage = tile.first_stage;; unit += S::PRODUCER_WARPS) {
+        for (; unit >= S::UNITS && stage < tile.last_stage; unit -= S::UNITS, ring.next()) ++stage;
+        if (stage == tile.last_stage) break;
+        const int row = unit * 32 + lane;
+        const unsigned window = find_window(p, tile.first_pixel + pixel_of_row(plan, row));
+        float values[STAGE_K];
+#pragma unroll
+        for (int k = 0; k < STAGE_K; k += 4) {
+          const int4 place = __ldg(reinterpret_cast<const int4*>(offsets + stage * STAGE_K + k));
+          values[k] = load(x, window + place.x);
+          values[k + 1] = load(x, window + place.y);
+          values[k + 2] = load(x, window + place.z);
+          values[k + 3] = load(x, window + place.w);
+        }
+        unsigned char* const buffer = buffers + ring.slot * S::STAGE_BYTES;
+        // The loads above are under way while this waits for room.
+        empty[ring.slot].wait(ring.parity ^ 1);
+        if (unit == 0 && lane == 0) {
+          full[ring.slot].arrive_and_expect(S::FILTER_BYTES);
+          const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.first_channel, stage);
+          full[ring.slot].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
+        }
+        const StageScale scale(max_magnitude(values), exponent_limit);
+        if (S::PIXELS % 32 == 0 || row < S::PIXELS) {
+          const unsigned first_chunk = shared_address(buffer + S::FILTER_BYTES) + chunk_offset(row, 0);
+#pragma unroll
+          for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+            const SplitChunk<PARTS> split(values + chunk * CHUNK, scale.scale);
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) {
+              store_chunk(first_chunk + part / 2 * S::WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
+            }
+          }
+          factors[ring.slot * S::PIXELS + deal(row)] = scale.factor;
+        }
+        fence_shared_writes();
+        __syncwarp();
+        if (lane == 0) full[ring.slot].arrive();
+      }
+    }
+  } else {
+    raise_registers<S::CONSUMER_REGISTERS>();
+    const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, first_column = WARPGROUPS_M == 1 ? warpgroup * N : 0;
+    float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
+    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
+      const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
+      const int channel = tile.first_channel + first_row + warp % 4 * 16 + lane / 4;
+      const RowFactors row_factors(p, filter_factors, channel);
+      float results[N / 8][4] = {};
+      for (int stage = tile.first_stage; stage < tile.last_stage; ++stage, ring.next()) {
+        const unsigned buffer = shared_address(buffers + ring.slot * S::STAGE_BYTES);
+        const unsigned long long a = tile_descriptor(buffer + first_row * ROW_BYTES);
+        const unsigned long long b = tile_descriptor(buffer + S::FILTER_BYTES + first_column * ROW_BYTES);
+        full[ring.slot].wait(ring.parity);
+        start_products();
+#pragma unroll
+        for (int product = 0; product < PART_PRODUCTS<PARTS>; ++product) {
+          const PartProduct of = part_product<PARTS>(product);
+          const bool last = PARTS == 3 && product == PART_PRODUCTS<PARTS> - 1;
+#pragma unroll
+          for (int k = 0; k < STAGE_K; k += 16) {
+            // Descriptors count in units of 16 bytes.
+            const int from_a = (of.filter / 2 * FILTER_TILE_BYTES + of.filter % 2 * STAGE_K * 2 + k * 2) / 16;
+            const int from_b = (of.window / 2 * S::WINDOW_TILE_BYTES + of.window % 2 * STAGE_K * 2 + k * 2) / 16;
+            if (last) {
+              multiply_tiles<N>(exact, a + from_a, b + from_b, k > 0);
+            } else {
+              multiply_tiles<N>(sums, a + from_a, b + from_b, product > 0 || k > 0);
+            }
+          }
+        }
+        finish_products<N>(sums);
+        if (PARTS == 3) finish_products<N>(exact);
+        const float4* const undo = reinterpret_cast<const float4*>(
+                                       factors + ring.slot * S::PIXELS + first_column) + lane % 4;
+#pragma unroll
+        for (int j = 0; j < N / 8; j += 2) {
+          const float4 factor = undo[j * 2];
+          promote<PARTS>(results[j], sums[j], exact[j], factor.x, factor.y);
+          promote<PARTS>(results[j + 1], sums[j + 1], exact[j + 1], factor.z, factor.w);
+        }
+        __syncwarp();
+        if (lane == 0) empty[ring.slot].arrive();
+      }
+      const TensorCoreOutput<N> output(plan, y + tile.output, channel, tile.first_pixel + first_column);
+      if (!output.store(results, row_factors)) {
+        output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K);
+      }
+    }
+  }
+#endif
+}

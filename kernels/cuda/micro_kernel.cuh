@@ -1,0 +1,198 @@
+// How a thread multiplies what lies in shared memory, and writes its outputs.
+#pragma once
+#include "loaders.cuh"
+#include "schedule.cuh"
+
+// Outputs of a thread that are stored together: fewer for Blackwell too.
+constexpr int STORES_AT_ONCE = __CUDA_ARCH__ < 1000 ? 16 : 4;
+
+// Where one pixel's output values lie, or those of four neighbours in one image that start at an aligned address.
+class OutputColumn {
+ public:
+  __device__ OutputColumn() {}
+  __device__ OutputColumn(const Problem& p, float* y, int pixel)
+      : channels_(pixel < p.pixels() ? p.out_channels : 0), channel_values_(p.pixels_per_image()) {
+    const int image = p.by_image.quotient(pixel);
+    y_ = y + static_cast<long long>(image) * (p.out_channels - 1) * channel_values_ + pixel;
+  }
+  template <class Value>
+  __device__ void store(int channel, Value value) const {
+    if (channel < channels_) *at<Value>(channel) = value;
+  }
+  // What another block has stored here, zero outside Y. Read past the L1 cache, which does not know of it.
+  template <class Value>
+  __device__ Value load(int channel) const {
+    return channel < channels_ ? __ldcg(at<Value>(channel)) : Value{};
+  }
+
+ private:
+  template <class Value>
+  __device__ Value* at(int channel) const {
+    return reinterpret_cast<Value*>(y_ + static_cast<long long>(channel) * channel_values_);
+  }
+
+  int channels_, channel_values_;
+  float* y_;
+};
+__device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+
+// MICRO_M x MICRO_N outputs of one thread, in registers. They are taken in groups of four neighbours, one 16-byte
+// read of shared memory each.
+//
+// Shared memory serves 16-byte reads half a warp at a time, in one pass if the 16 lanes ask for no more than 128 bytes
+// and lanes t and t ^ 1, or t and t ^ 2, agree. So bit 0 of the lane moves along M (the window's reads agree), bits 1
+// to 3 along N (the filter's reads agree, the window's are 128 contiguous bytes), and bit 4 along M again.
+template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+class MicroKernel {
+ public:
+  static constexpr int LANES_N = 8, LANES_M = 32 / LANES_N;
+  static_assert(MICRO_M % VECTOR == 0 && MICRO_N % VECTOR == 0, "shared memory is read 16 bytes at a time");
+  static_assert(TILE_M % (MICRO_M * LANES_M) == 0 && TILE_N % (MICRO_N * LANES_N) == 0,
+                "a warp computes 4 x 8 micro-tiles, and whole warps fill the block's tile");
+  using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
+  using OutputTile = Tile<TILE_M, TILE_N>;
+  static constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
+
+  // Place of the thread's m-th output channel and n-th pixel in the block's tile.
+  __device__ static int row(int m) {
+    return (threadIdx.x / 32 / WARPS_N * LANES_M + lane_m()) * VECTOR + m / VECTOR * STEP_M + m % VECTOR;
+  }
+  __device__ static int column(int n) {
+    return (threadIdx.x / 32 % WARPS_N * LANES_N + lane_n()) * VECTOR + n / VECTOR * STEP_N + n % VECTOR;
+  }
+
+  // Where in a stage this thread's first values of the filter and of the window lie.
+  __device__ static int filter_place() { return row(0) * sizeof(float); }
+  __device__ static int window_place() { return Tiles::WINDOW_PLACE + column(0) * sizeof(float); }
+
+  __device__ void multiply(SharedAddress filter, SharedAddress window) {
+#pragma unroll
+    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  }
+  // Only the first `values` of the stage's TILE_K.
+  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
+#pragma unroll 1
+    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  }
+
+  // One value of the reduction: the thread's channels of the filter times its pixels of the window.
+  //
+  // The compiler keeps this order, a row of accumulators after the other. It matters: registers lie in two banks by
+  // parity, and neighbouring instructions that accumulate into the same bank wait for each other (seen on an H100:
+  // with half of them so, a sixth of the speed is lost).
+  __device__ void multiply(const float (&a)[MICRO_M], const float (&b)[MICRO_N]) {
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) {
+#pragma unroll
+      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(a[m], b[n], sum_[m][n]);
+    }
+  }
+
+  // Writes the tile's outputs, or adds them to what Y holds. `scratch` is shared memory that nobody uses any more,
+  // SCRATCH floats for each thread.
+  static constexpr int SCRATCH = VECTOR * MICRO_N;
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float* scratch) const {
+    // Four pixels share an image and an aligned address when an image's pixels are a multiple of four.
+    if (p.pixels_per_image() % VECTOR == 0) {
+      add ? store_vectors<true>(p, y, tile) : store_vectors<false>(p, y, tile);
+    } else {
+      scratch += threadIdx.x / 32 * 32 * SCRATCH;
+      add ? store_rows<true>(p, y, tile, scratch) : store_rows<false>(p, y, tile, scratch);
+    }
+  }
+
+ private:
+  static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
+  // A power of two, since it divides the outputs that a warp stores together.
+  static constexpr int FEW = MICRO_M * MICRO_N >= 128 ? 16 : MICRO_M * MICRO_N >= 64 ? 8 : 4;
+  static constexpr int AT_ONCE = FEW < STORES_AT_ONCE ? FEW : STORES_AT_ONCE;
+  static_assert(MICRO_M % (AT_ONCE / VECTOR) == 0, "store_vectors takes whole groups of channels");
+  static_assert(VECTOR * LANES_M * MICRO_N * LANES_N / 32 % AT_ONCE == 0, "store_rows takes whole groups of outputs");
+  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
+    float a[MICRO_M], b[MICRO_N];
+#pragma unroll
+    for (int n = 0; n < MICRO_N; n += VECTOR) read_shared(b + n, window + n / VECTOR * STEP_N * sizeof(float));
+#pragma unroll
+    for (int m = 0; m < MICRO_M; m += VECTOR) read_shared(a + m, filter + m / VECTOR * STEP_M * sizeof(float));
+    multiply(a, b);
+  }
+
+  __device__ static int lane_m() { return threadIdx.x % 32 / 16 * 2 + threadIdx.x % 2; }
+  __device__ static int lane_n() { return threadIdx.x % 32 / 2 % LANES_N; }
+
+  static constexpr int WARPS_N = TILE_N / MICRO_N / LANES_N;
+  static constexpr int STEP_M = TILE_M * VECTOR / MICRO_M, STEP_N = TILE_N * VECTOR / MICRO_N;  // group to group
+
+  // Both take several of the thread's outputs at a time, so that the reads of ADD wait for memory together.
+  template <bool ADD>
+  __device__ void store_vectors(const Problem& p, float* y, const OutputTile& tile) const {
+    constexpr int GROUPS = MICRO_N / VECTOR;
+    OutputColumn output[GROUPS];
+#pragma unroll
+    for (int g = 0; g < GROUPS; ++g) output[g] = OutputColumn(p, y, tile.first_pixel + column(g * VECTOR));
+#pragma unroll
+    for (int first = 0; first < MICRO_M; first += AT_ONCE / VECTOR) {
+      float4 old[AT_ONCE / VECTOR][GROUPS] = {};
+      if (ADD) {
+#pragma unroll
+        for (int i = 0; i < AT_ONCE / VECTOR * GROUPS; ++i) {
+          old[i / GROUPS][i % GROUPS] = output[i % GROUPS].template load<float4>(tile.first_channel + row(first + i / GROUPS));
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < AT_ONCE / VECTOR * GROUPS; ++i) {
+        const float* sum = sum_[first + i / GROUPS] + i % GROUPS * VECTOR;
+        const float4 four = make_float4(sum[0], sum[1], sum[2], sum[3]);
+        output[i % GROUPS].store(tile.first_channel + row(first + i / GROUPS),
+                                 ADD ? old[i / GROUPS][i % GROUPS] + four : four);
+      }
+    }
+  }
+  // Through shared memory, so that a warp writes 32 neighbouring pixels at a time: of four neighbours in a thread it
+  // would write each with a store of its own, which touch every sector of memory four times.
+  template <bool ADD>
+  __device__ void store_rows(const Problem& p, float* y, const OutputTile& tile, float* scratch) const {
+    constexpr int COLUMNS = MICRO_N * LANES_N / 32, ROWS = VECTOR * LANES_M, GROUPS = MICRO_N / VECTOR;
+    const int lane = threadIdx.x % 32;
+    OutputColumn output[COLUMNS];
+#pragma unroll
+    for (int c = 0; c < COLUMNS; ++c) {
+      // The warp's columns are GROUPS runs of VECTOR * LANES_N, STEP_N apart.
+      const int place = c * 32 + lane, run = VECTOR * LANES_N;
+      const int warp_column = threadIdx.x / 32 % WARPS_N * run;
+      output[c] = OutputColumn(p, y, tile.first_pixel + warp_column + place / run * STEP_N + place % run);
+    }
+    const int warp_row = threadIdx.x / 32 / WARPS_N * LANES_M * VECTOR;
+#pragma unroll
+    for (int first = 0; first < MICRO_M; first += VECTOR) {
+      __syncwarp();
+#pragma unroll
+      for (int i = 0; i < VECTOR * GROUPS; ++i) {
+        const float* sum = sum_[first + i / GROUPS] + i % GROUPS * VECTOR;
+        float* to = scratch + ((lane_m() * VECTOR + i / GROUPS) * GROUPS + i % GROUPS) * VECTOR * LANES_N + lane_n() * VECTOR;
+        *reinterpret_cast<float4*>(to) = make_float4(sum[0], sum[1], sum[2], sum[3]);
+      }
+      __syncwarp();
+      const int first_channel = tile.first_channel + warp_row + first / VECTOR * STEP_M;
+      
+#pragma unroll
+      for (int batch = 0; batch < ROWS * COLUMNS; batch += AT_ONCE) {
+        float old[AT_ONCE] = {};
+        if (ADD) {
+#pragma unroll
+          for (int i = 0; i < AT_ONCE; ++i) {
+            old[i] = output[(batch + i) % COLUMNS].template load<float>(first_channel + (batch + i) / COLUMNS);
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+          const int at = batch + i;
+          const float sum = scratch[at * 32 + lane];
+          output[at % COLUMNS].store(first_channel + at / COLUMNS, ADD ? old[i] + sum : sum);
+        }
+      }
+    }
+  }
+
+  float sum_[MICRO_M][MICRO_N] = {};
+};

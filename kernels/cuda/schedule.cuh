@@ -1,0 +1,84 @@
+// Which part of the output a block computes, and how the blocks share the work.
+#pragma once
+#include "convolution.cuh"
+
+// The part of the output that a block computes at one time. Tiles are numbered with the output channels running fastest:
+// neighbouring tiles read the same pixels, and find them in the L2 cache.
+template <int TILE_M, int TILE_N>
+struct Tile {
+  int first_channel, first_pixel;
+  __device__ Tile(const Problem& p, int number) {
+    const int tiles_m = (p.out_channels + TILE_M - 1) / TILE_M;
+    first_channel = number % tiles_m * TILE_M;
+    first_pixel = number / tiles_m * TILE_N;
+  }
+  __device__ static int count(const Problem& p) {
+    return (p.out_channels + TILE_M - 1) / TILE_M * ((p.pixels() + TILE_N - 1) / TILE_N);
+  }
+};
+
+// A block's share of the work is a range of steps, TILE_K of the reduction of one tile each; the steps of one tile
+// follow those of the one before ("stream-K", Osama et al., PPoPP 2023). So all blocks do the same number of steps,
+// whatever the number of tiles; with steps_per_block = steps of a tile, each block computes one tile. A segment is a
+// block's steps in one tile.
+//
+// Blocks that share a tile add into Y in turn, those with its last steps first: they began with them, while the block
+// with the first steps ends with them. The order is fixed, so results repeat bit for bit. A block waits only for
+// blocks of lower blockIdx, which have been started before it.
+class Segment {
+ public:
+  int tile, first, last;  // steps first .. last - 1 of the tile
+
+  // `position` is the segment's first step, counted over all tiles.
+  __device__ Segment(int position, int steps_per_tile, int steps_per_block, int tiles) {
+    tile = position / steps_per_tile;
+    first = position - tile * steps_per_tile;
+    last = min(steps_per_tile, first + end(steps_per_tile, steps_per_block, tiles) - position);
+    whole_ = first == 0 && last == steps_per_tile;
+    order_ = ((tile + 1) * steps_per_tile - 1) / steps_per_block - block();
+  }
+  __device__ static int begin(int steps_per_block) { return block() * steps_per_block; }
+  __device__ static int end(int steps_per_tile, int steps_per_block, int tiles) {
+    return min((block() + 1) * steps_per_block, tiles * steps_per_tile);
+  }
+
+  // How many values of the reduction the segment's last step has, if not as many as the others; else 0.
+  __device__ int tail(int reduction, int values_per_step) const {
+    const int values = reduction - (last - 1) * values_per_step;
+    return values < values_per_step ? values : 0;
+  }
+
+  // Waits for this block's turn at its tile. False if it is the first and must overwrite what Y holds.
+  __device__ bool wait(const int* turns) const {
+    if (whole_) return false;
+    if (threadIdx.x == 0) {
+      int turn;
+      do {
+        asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(turn) : "l"(turns + tile) : "memory");
+      } while (turn != order_);
+    }
+    __syncthreads();
+    return order_ != 0;
+  }
+  // Lets the next block of the tile in, once this block has written Y; the last one leaves the turn at 0, as it was.
+  __device__ void pass(int* turns) const {
+    if (whole_) return;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      const int turn = first == 0 ? 0 : order_ + 1;
+      asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(turns + tile), "r"(turn) : "memory");
+    }
+  }
+
+ private:
+  // A volatile read, done anew each time: to keep the number through the main loop would cost a register.
+  __device__ static int block() {
+    int block;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+    return gridDim.x - 1 - block;
+  }
+
+  bool whole_;
+  int order_;
+};

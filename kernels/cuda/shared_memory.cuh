@@ -1,0 +1,61 @@
+// Shared memory by its 32-bit addresses, and copies from device memory to it in the background.
+#pragma once
+
+constexpr int VECTOR = 4;  // floats in a 16-byte access
+
+// The same value, of which the compiler does not know that: what was computed of it before is computed again, instead
+// of being kept in registers meanwhile, or the other way round.
+__device__ inline int opaque(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+__device__ inline const char* opaque(const char* pointer) {
+  asm volatile("" : "+l"(pointer));
+  return pointer;
+}
+
+// A place in shared memory as its 32-bit address in bytes: arithmetic on a pointer would take 64 bits.
+using SharedAddress = unsigned;
+__device__ inline SharedAddress shared_address(const void* pointer) {
+  return opaque(static_cast<int>(__cvta_generic_to_shared(pointer)));
+}
+__device__ inline void read_shared(float* registers, SharedAddress from) {
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(registers[0]), "=f"(registers[1]), "=f"(registers[2]), "=f"(registers[3])
+               : "r"(from));
+}
+__device__ inline float read_shared(SharedAddress from) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from));
+  return value;
+}
+__device__ inline void write_shared(SharedAddress to, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
+}
+__device__ inline void write_shared(SharedAddress to, float4 value) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w)
+               : "memory");
+}
+
+// Copies BYTES (4 or 16, aligned) from device to shared memory without passing through registers, in the background;
+// the other one writes zeros and reads nothing if `skip` is negative. PTX ISA, section cp.async (sm_80 and later).
+template <int BYTES>
+__device__ inline void copy_async(SharedAddress to, const void* from) {
+  static_assert(BYTES == 4 || BYTES == 16, "a copy is one float or one vector");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(BYTES) : "memory");
+}
+__device__ inline void copy_async_unless_negative(SharedAddress to, const void* from, int skip) {
+  asm volatile(
+      "{ .reg .pred negative;\n"
+      "setp.lt.s32 negative, %2, 0;\n"
+      "cp.async.ca.shared.global [%0], [%1], 4, negative; }" ::"r"(to),
+      "l"(from), "r"(skip)
+      : "memory");
+}
+// Closes a group of copies: those that this thread has started since the last group.
+__device__ inline void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits for this thread's groups of copies but the last PENDING; a barrier then makes them visible to the block.
+template <int PENDING>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}

@@ -1,0 +1,307 @@
+// What the tensor-core kernels share: how FP32 values become pairs of FP16 values and lie in shared memory, where a
+// pixel's window starts in X, and how outputs are written. docs/tensor_cores.md has the method and its error analysis.
+//
+// The convolution is an implicit matrix product, M = out_channels, N = pixels, K = in_channels * kernel_h * kernel_w.
+// A "stage" is STAGE_K of the reduction. Within a stage the window of one pixel is scaled by one power of two, and
+// the products of the stage are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
+#pragma once
+#include "convolution.cuh"
+
+constexpr int STAGE_K = 32;
+
+// Values are split into PARTS FP16 values, 2 or 3. A row of a tile holds two parts of one pixel's (or one output
+// channel's) STAGE_K values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
+// with half of each row unused. Exchanging chunks within groups of eight rows (the 128-byte swizzle of the PTX ISA's
+// matrix descriptors) lets eight rows be read or written at one chunk without bank conflicts.
+constexpr int ROW_BYTES = 2 * STAGE_K * 2;
+constexpr int CHUNK = 8;  // values in a chunk
+constexpr int CHUNKS = STAGE_K / CHUNK;
+constexpr int FILTER_ROWS = 64;  // output channels in a tile of the split filter
+constexpr int FILTER_PADDING = 128;  // the split filter's output channels are padded to a multiple
+constexpr int FILTER_TILE_BYTES = FILTER_ROWS * ROW_BYTES;
+
+// Byte offset of a chunk in a tile; chunks CHUNKS and up are the second part.
+__device__ inline int chunk_offset(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
+
+__device__ inline unsigned shared_address(const void* pointer) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
+}
+
+// Where the split filter of some output channels and one stage starts, in bytes: split_filter has the layout.
+template <int CHANNELS, int PARTS>
+__device__ inline long long filter_tile_offset(const Problem& p, int first_channel, int stage) {
+  static_assert(CHANNELS % FILTER_ROWS == 0, "whole tiles of the split filter");
+  const int tiles_m = (p.out_channels + FILTER_PADDING - 1) / FILTER_PADDING * (FILTER_PADDING / FILTER_ROWS);
+  const long long tile = static_cast<long long>(stage) * tiles_m + first_channel / FILTER_ROWS;
+  return tile * (PARTS - 1) * FILTER_TILE_BYTES;
+}
+
+// Writes a chunk of a row, given the address of the row's first chunk in a tile that starts at a multiple of 128 bytes:
+// chunk_offset for one exclusive or.
+__device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(first_chunk ^ (chunk << 4)), "r"(values.x),
+               "r"(values.y), "r"(values.z), "r"(values.w)
+               : "memory");
+}
+
+// Two FP16 values in one register, rounded to nearest.
+__device__ inline unsigned pack(float first, float second) {
+  unsigned packed;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+  return packed;
+}
+__device__ inline float2 unpack(unsigned packed) {
+  float2 values;
+  asm("{\n.reg .b16 first, second;\nmov.b32 {first, second}, %2;\ncvt.f32.f16 %0, first;\ncvt.f32.f16 %1, second;\n}"
+      : "=f"(values.x), "=f"(values.y)
+      : "r"(packed));
+  return values;
+}
+
+// A chunk of scaled values v, split.
+//
+// Two parts are high = fp16(v) and low = fp16(v - high): 22 bits or more of v's 24. Of three parts the first is v to a
+// multiple of 2^7: its products are then multiples of 2^14, and FP32 holds the sum of a stage of them exactly. The two
+// others are split off as before; the three together are v, or within 2^-31 of the stage's largest for small v.
+template <int PARTS>
+struct SplitChunk {
+  static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single stage");
+  uint4 parts[PARTS];
+  __device__ SplitChunk(const float* values, float scale) {
+    unsigned packed[PARTS][CHUNK / 2];
+#pragma unroll
+    for (int i = 0; i < CHUNK / 2; ++i) {
+      float2 rest = {values[2 * i] * scale, values[2 * i + 1] * scale};
+#pragma unroll
+      for (int part = 0; part < PARTS; ++part) {
+        // 1.5 * 2^30 has units of 2^7: adding it rounds to them.
+        constexpr float TO_UNITS = 0x1.8p30f;
+        const bool coarse = PARTS == 3 && part == 0;
+        packed[part][i] = coarse ? pack((rest.x + TO_UNITS) - TO_UNITS, (rest.y + TO_UNITS) - TO_UNITS)
+                                 : pack(rest.x, rest.y);
+        const float2 taken = unpack(packed[part][i]);
+        rest = {rest.x - taken.x, rest.y - taken.y};
+      }
+    }
+#pragma unroll
+    for (int part = 0; part < PARTS; ++part) {
+      parts[part] = make_uint4(packed[part][0], packed[part][1], packed[part][2], packed[part][3]);
+    }
+  }
+};
+
+// A product of a part of the filter and a part of the window.
+struct PartProduct {
+  int filter, window;
+};
+// The products of a stage in their order, smallest first: the tensor core truncates its sums, so only those of the last
+// product are large enough for that to matter. With three parts that one is exact, and has sums of its own.
+template <int PARTS>
+__device__ constexpr PartProduct part_product(int i) {
+  constexpr PartProduct TWO[] = {{1, 0}, {0, 1}, {0, 0}};
+  constexpr PartProduct THREE[] = {{2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
+  return PARTS == 2 ? TWO[i] : THREE[i];
+}
+template <int PARTS>
+constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 6;
+
+// The larger of two magnitudes, NaN if either is.
+__device__ inline float max_magnitude(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(fabsf(a)), "f"(fabsf(b)));
+  return result;
+}
+
+template <int COUNT>
+__device__ inline float max_magnitude(const float (&values)[COUNT]) {
+  constexpr int CHAINS = 4;  // that do not wait for each other
+  float largest[CHAINS];
+#pragma unroll
+  for (int i = 0; i < CHAINS; ++i) largest[i] = max_magnitude(values[i], values[i + CHAINS]);
+#pragma unroll
+  for (int i = 2 * CHAINS; i < COUNT; ++i) largest[i % CHAINS] = max_magnitude(largest[i % CHAINS], values[i]);
+  return max_magnitude(max_magnitude(largest[0], largest[1]), max_magnitude(largest[2], largest[3]));
+}
+
+// The power of two that brings a stage's largest magnitude into [2^14, 2^15), and the factor that undoes it.
+//
+// The factor is also divided by 2^15, the most that a scaled filter value can be, so that the FP32 result stays as
+// small as X. It is NaN where FP32 could not hold the result or its low bits: an Inf or NaN, a magnitude whose sum over
+// the reduction may overflow (biased exponents from `exponent_limit`), or one so small that its low bits may be lost.
+// Then the result becomes NaN, and is computed again without tensor cores.
+struct StageScale {
+  static constexpr int LEAST_EXPONENT = 15;  // biased: 2^-112
+  float scale, factor;
+  __device__ StageScale(float largest, int exponent_limit) {
+    const int bits = __float_as_int(largest), exponent = bits >> 23;
+    scale = __int_as_float((2 * 127 + 14 - max(exponent, LEAST_EXPONENT)) << 23);
+    factor = __int_as_float(bits & 0x7f800000) * 0x1p-29f;
+    if (exponent >= exponent_limit || (exponent < LEAST_EXPONENT && bits != 0)) factor = __int_as_float(0x7fffffff);
+  }
+};
+
+// What the host knows of a plan, as plain integers.
+#define TENSOR_CORE_PARAMETERS                                                                                  \
+  int stages, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
+      int tiles_n, unsigned tiles_n_multiplier, unsigned tiles_n_shift, PROBLEM_PARAMETERS
+#define TENSOR_CORE_ARGUMENTS                          \
+  {PROBLEM_ARGUMENTS,                                  \
+   {tiles_m, tiles_m_multiplier, tiles_m_shift},       \
+   {tiles_n, tiles_n_multiplier, tiles_n_shift},       \
+   stages,                                             \
+   splits,                                             \
+   exponent_limit}
+
+struct TensorCorePlan {
+  Problem problem;
+  FastDivision by_tiles_m, by_tiles_n;  // tiles along the output channels, along the pixels
+  int stages, splits;                   // of the reduction
+  int exponent_limit;                   // see StageScale
+};
+
+// Where a pixel's window starts in X, in bytes. Pixels beyond the last have the last one's: they are computed and
+// dropped. X has less than 4 GiB, so that an address is one addition to a 32-bit offset.
+__device__ inline unsigned find_window(const Problem& p, int pixel) {
+  const Pixel at(p, min(pixel, p.pixels() - 1));
+  return sizeof(float) * (static_cast<unsigned>(at.image) * p.in_channels * p.height * p.width +
+                          (at.row * p.width + at.column) * p.stride);
+}
+__device__ inline float load(const float* __restrict__ x, unsigned offset) {
+  return __ldg(reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + offset));
+}
+
+// Index in Y of a pixel's value in the first channel.
+__device__ inline long long output_index(const TensorCorePlan& plan, int pixel) {
+  const long long gap = static_cast<long long>(plan.problem.out_channels - 1) * plan.problem.by_image.divisor;
+  return plan.problem.by_image.quotient(pixel) * gap + pixel;
+}
+
+// Which pixel lies in a row of the window's tile, that is in a column of the results. A lane holds two neighbouring
+// columns of every 8. If images have a multiple of four pixels, the columns are dealt so that those of two such pieces
+// are four neighbouring pixels, which are written with one instruction.
+__device__ inline int deal(int row) { return (row & ~15) | (row & 6) << 1 | (row & 8) >> 2 | (row & 1); }
+__device__ inline int pixel_of_row(const TensorCorePlan& plan, int row) {
+  return plan.problem.by_image.divisor % 4 == 0 ? deal(row) : row;
+}
+
+__device__ inline bool is_finite(float value) { return fabsf(value) <= 3.402823466e38f; }
+
+// What a block computes: which output channels and pixels, and which stages of the reduction.
+// Output channels run fastest, so that blocks that read the same pixels run together and find them in the L2 cache.
+struct TensorCoreTile {
+  int first_channel, first_pixel, first_stage, last_stage;
+  long long output;  // where this part of the reduction's results start: each has a tensor of Y's shape
+  __device__ TensorCoreTile(const TensorCorePlan& plan, int tile, int tile_m, int tile_n) {
+    const int rest = plan.by_tiles_m.quotient(tile);
+    first_channel = (tile - rest * plan.by_tiles_m.divisor) * tile_m;
+    const int split = plan.by_tiles_n.quotient(rest);
+    first_pixel = (rest - split * plan.by_tiles_n.divisor) * tile_n;
+    first_stage = 0, last_stage = plan.stages, output = 0;
+    if (plan.splits == 1) return;
+    first_stage = plan.stages * split / plan.splits;
+    last_stage = plan.stages * (split + 1) / plan.splits;
+    output = static_cast<long long>(split) * plan.problem.pixels() * plan.problem.out_channels;
+  }
+  __device__ static int count(const TensorCorePlan& plan) {
+    return plan.by_tiles_m.divisor * plan.by_tiles_n.divisor * plan.splits;
+  }
+};
+
+// What undoes the filter's scale in a thread's two rows of results.
+struct RowFactors {
+  float first, second;
+  __device__ RowFactors(const Problem& p, const float* factors, int channel)
+      : first(channel < p.out_channels ? factors[channel] : 0.0f),
+        second(channel + 8 < p.out_channels ? factors[channel + 8] : 0.0f) {}
+};
+
+// What a thread writes after m16n8 matrix instructions: two rows of results (output channels), 8 apart, and two
+// neighbouring columns of every 8, which are the pixels that pixel_of_row says.
+template <int COLUMNS>
+class TensorCoreOutput {
+ public:
+  static_assert(COLUMNS % 16 == 0, "columns are dealt in groups of 16");
+  // `y` takes the results; `channel` is the one of the thread's first row, `pixel` that of the first column of all.
+  __device__ TensorCoreOutput(const TensorCorePlan& plan, float* y, int channel, int pixel)
+      : plan_(plan),
+        y_(y + static_cast<long long>(channel) * plan.problem.by_image.divisor),
+        channel_(channel),
+        pixel_(pixel) {}
+
+  // results[j][0..1] are of the first row, [2..3] of the second. Returns whether all are finite; those that are not
+  // must be computed again.
+  __device__ bool store(const float (&results)[COLUMNS / 8][4], RowFactors factors) const {
+    const int plane = plan_.problem.by_image.divisor, within = pixel_ - plan_.problem.by_image.quotient(pixel_) * plane;
+    // Then addresses are constants apart.
+    const bool one_image = within + COLUMNS <= plane && pixel_ < plan_.problem.pixels();
+    if (plane % 4 == 0) return one_image ? write<4, true>(results, factors) : write<4, false>(results, factors);
+    return one_image ? write<1, true>(results, factors) : write<1, false>(results, factors);
+  }
+
+  // The guard: computes again, in strict FP32, what was just written and is not finite, over [first_k, last_k) of the
+  // reduction. `offsets[k]` is the distance in bytes from a window's first value to its k-th.
+  __device__ void store_strict(const float* x, const float* f, const int* offsets, int first_k, int last_k) const {
+    const Problem& p = plan_.problem;
+#pragma unroll 1
+    for (int i = 0; i < COLUMNS / 8 * 4; ++i) {
+      const int row = i % 2 * 8, pixel = pixel_ + i / 8 * 16 + lane_pixel(i / 2 % 4);
+      if (channel_ + row >= p.out_channels || pixel >= p.pixels()) continue;
+      float* const place = y_ + static_cast<long long>(row) * p.pixels_per_image() + output_index(plan_, pixel);
+      if (is_finite(*place)) continue;
+      const unsigned window = find_window(p, pixel);
+      const float* const weights = f + static_cast<long long>(channel_ + row) * p.reduction();
+      float sum = 0.0f;
+#pragma unroll 1
+      for (int k = first_k; k < min(last_k, p.reduction()); ++k) {
+        sum = fmaf(load(x, window + offsets[k]), weights[k], sum);
+      }
+      *place = sum;
+    }
+  }
+
+ private:
+  // Place of the lane's i-th pixel in a group of 16.
+  __device__ int lane_pixel(int i) const {
+    return pixel_of_row(plan_, i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2);
+  }
+  // Writes WIDTH neighbouring pixels at a time.
+  template <int WIDTH, bool ONE_IMAGE>
+  __device__ bool write(const float (&results)[COLUMNS / 8][4], RowFactors factors) const {
+    float* const start = y_ + output_index(plan_, pixel_);
+    const long long second_row = 8ll * plan_.problem.by_image.divisor;
+    const int channels = plan_.problem.out_channels;
+    const bool has_first = channel_ < channels, has_second = channel_ + 8 < channels;
+    float check = 0.0f;  // NaN as soon as one result is not finite
+#pragma unroll
+    for (int j = 0; j < COLUMNS / 8; j += 2) {
+      float first[4], second[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        first[i] = results[j + i / 2][i % 2] * factors.first;
+        second[i] = results[j + i / 2][2 + i % 2] * factors.second;
+        check = fmaf(first[i], 0.0f, fmaf(second[i], 0.0f, check));
+      }
+#pragma unroll
+      for (int i = 0; i < 4; i += WIDTH) {
+        const int column = 8 * j + (WIDTH == 4 ? threadIdx.x % 4 * 4 : i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2);
+        if (!ONE_IMAGE && pixel_ + column >= plan_.problem.pixels()) continue;
+        float* const place = ONE_IMAGE ? start + column : y_ + output_index(plan_, pixel_ + column);
+        if (has_first) copy<WIDTH>(place, first + i);
+        if (has_second) copy<WIDTH>(place + second_row, second + i);
+      }
+    }
+    return check == 0.0f;
+  }
+  template <int WIDTH>
+  __device__ static void copy(float* to, const float* from) {
+    if (WIDTH == 4) {
+      *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+    } else {
+      *to = *from;
+    }
+  }
+
+  const TensorCorePlan& plan_;
+  float* y_;  // the first channel's
+  int channel_, pixel_;
+};

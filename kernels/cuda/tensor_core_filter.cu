@@ -1,0 +1,80 @@
+// What runs before and after the tensor-core convolution: the filter's split into FP16, and the sum of partial results.
+#include "tensor_core.cuh"
+
+// Splits F[co][k] into tiles of FILTER_ROWS output channels x STAGE_K, one contiguous piece each, as shared memory
+// wants them (see ROW_BYTES): tiles[k / STAGE_K][co / FILTER_ROWS]. Channels and k beyond F are zeros.
+//
+// Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
+// undoes that and the division by 2^15 of StageScale. It is NaN if the channel holds an Inf or NaN, or a value too
+// large for it. Grid: one block for each channel, those of the padding included.
+template <int PARTS>
+__global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
+                             float* __restrict__ factors, int stages, PROBLEM_PARAMETERS) {
+  __shared__ float warp_largest[32];
+  const Problem p = PROBLEM_ARGUMENTS;
+  const int channel = blockIdx.x;
+  const int reduction = channel < p.out_channels ? p.reduction() : 0;
+  const float* weights = f + static_cast<long long>(channel) * p.reduction();
+
+  float largest = 0.0f;
+#pragma unroll 8
+  for (int k = threadIdx.x; k < reduction; k += blockDim.x) largest = max_magnitude(largest, weights[k]);
+  for (int lanes = 16; lanes > 0; lanes /= 2) {
+    largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
+  }
+  if (threadIdx.x % 32 == 0) warp_largest[threadIdx.x / 32] = largest;
+  __syncthreads();
+  for (int warp = 0; warp < blockDim.x / 32; ++warp) largest = max_magnitude(largest, warp_largest[warp]);
+
+  // 2^126 is the largest for which the factor is finite. A NaN fails the comparison.
+  const bool in_range = largest < 0x1p127f;
+  const int exponent = in_range && largest > 0.0f ? ilogbf(largest) : 0;
+  // In two steps: the scale of a denormal channel is no float itself.
+  const int boost = exponent < -90 ? 64 : 0;
+  const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
+  if (threadIdx.x == 0) factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
+
+  for (int i = threadIdx.x; i < stages * CHUNKS; i += blockDim.x) {
+    const int stage = i / CHUNKS, chunk = i % CHUNKS;
+    float values[CHUNK];
+#pragma unroll
+    for (int j = 0; j < CHUNK; ++j) {
+      const int k = i * CHUNK + j;
+      values[j] = k < reduction && in_range ? weights[k] * first_scale * second_scale : 0.0f;
+    }
+    const SplitChunk<PARTS> split(values, 1.0f);
+    unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, channel, stage);
+    const int row = channel % FILTER_ROWS;
+#pragma unroll
+    for (int part = 0; part < PARTS; ++part) {
+      const int offset = part / 2 * FILTER_TILE_BYTES + chunk_offset(row, part % 2 * CHUNKS + chunk);
+      *reinterpret_cast<uint4*>(target + offset) = split.parts[part];
+    }
+  }
+}
+
+// y[i] = partials[0][i] + partials[1][i] + ..., always in this order, so that results are the same in every run.
+// Grid: any size.
+__global__ void sum_partials(const float* __restrict__ partials, float* __restrict__ y, int splits,
+                             PROBLEM_PARAMETERS) {
+  const Problem p = PROBLEM_ARGUMENTS;
+  const long long values = static_cast<long long>(p.pixels()) * p.out_channels;
+  const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
+  const long long first = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (values % 4 == 0) {
+    for (long long i = first; i < values / 4; i += step) {
+      float4 sum = reinterpret_cast<const float4*>(partials)[i];
+      for (int split = 1; split < splits; ++split) {
+        const float4 part = reinterpret_cast<const float4*>(partials + split * values)[i];
+        sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
+      }
+      reinterpret_cast<float4*>(y)[i] = sum;
+    }
+  } else {
+    for (long long i = first; i < values; i += step) {
+      float sum = partials[i];
+      for (int split = 1; split < splits; ++split) sum += partials[split * values + i];
+      y[i] = sum;
+    }
+  }
+}

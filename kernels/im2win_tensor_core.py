@@ -1,0 +1,107 @@
+"""The im2win convolution on tensor cores with error compensation: FP32-accurate, from pairs of FP16 values.
+
+docs/tensor_cores.md explains the method, its error and its guard.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.launch import THREADS, KernelLibrary, division_numbers, problem_arguments
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tensor_core_tile import FILTER_PADDING, ROW_BYTES, STAGE_K, TensorCoreTile, choose
+
+#: Biased exponent of FP32's Inf and NaN.
+_SPECIAL_EXPONENT = 255
+
+
+def window_offsets(problem: ConvProblem) -> np.ndarray:
+    """Distance in bytes from a window's first value in X to its k-th, k = (c, u, v) as F has it, as 32-bit integers.
+
+    Padded to whole stages by repeating the last one: the filter is zero there, and a value of the same window leaves
+    the window's scale as it is.
+    """
+    c, u, v = np.indices((problem.in_channels, problem.kernel_h, problem.kernel_w)).reshape(3, -1)
+    offsets = ((c * problem.height + u) * problem.width + v) * FLOAT_BYTES
+    return np.pad(offsets, (0, -len(offsets) % STAGE_K), mode="edge").astype(np.int32)
+
+
+def exponent_limit(problem: ConvProblem) -> int:
+    """The least biased exponent of X's values with which a sum over the reduction might overflow FP32.
+
+    A sum is at most K times the largest value, since the filter is scaled to less than 1.
+    """
+    return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
+
+
+class TensorCorePlan(Plan):
+    """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
+
+    Workspace: the split filter, as large as F but for padding, its factors, the offsets of a window's values, and the
+    partial results of a reduction in several parts.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: TensorCoreTile, splits: int
+    ) -> None:
+        """`tile` is one that the device can run; the reduction is computed in `splits` parts."""
+        m, n, k = problem.gemm_shape
+        if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
+            raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
+        stages = -(-k // STAGE_K)
+        padded_m = -(-m // FILTER_PADDING) * FILTER_PADDING
+        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+        blocks = tile.blocks(problem) * splits
+        self._kernels = kernels
+        self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
+        self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
+        self._convolve = kernels.kernel(tile.program, tile.expression)
+        kernels.allow_shared(self._convolve, tile.shared_bytes)
+        self._tile, self._splits, self._stages = tile, splits, stages
+        self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
+        self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
+        self._sizes = problem_arguments(problem)
+        tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
+        # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
+        self._plan = (
+            *(stages, splits, exponent_limit(problem)),
+            *(tiles_m, *division_numbers(tiles_m)),
+            *(tiles_n, *division_numbers(tiles_n)),
+            *self._sizes,
+        )
+        self._offsets = torch.from_numpy(window_offsets(problem)).to(device)
+        # Zeros, since half of a third part's tile is copied but never written nor used.
+        self._filter = torch.zeros(stages * padded_m * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device)
+        self._factors = torch.empty(padded_m, device=device)
+        self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
+        held = (self._offsets, self._filter, self._factors, self._partials)
+        self.workspace_bytes = sum(tensor.nbytes for tensor in held)
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        sizes = (self._stages, *self._sizes)
+        self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        launch = self._kernels.launch
+        tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
+        shared = self._tile.shared_bytes
+        launch(self._convolve, self._grid, self._tile.threads, *tensors, *self._plan, shared_bytes=shared)
+        if self._splits > 1:
+            launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, self._splits, *self._sizes)
+
+
+@register("im2win_tensor_core")
+class Im2winTensorCore(Algorithm):
+    """FP16 tensor cores with error compensation (cuda/im2win_tensor_core_*.cu): wgmma on Hopper, else mma.sync."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        library = require_kernels(kernels)
+        properties = torch.cuda.get_device_properties(device)
+        # PTX ISA: wgmma is an instruction of compute capability 9.0 alone.
+        wgmma = (properties.major, properties.minor) == (9, 0)
+        tile, splits = choose(problem, properties.multi_processor_count, wgmma)
+        return TensorCorePlan(problem, device, library, tile, splits)

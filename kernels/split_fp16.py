@@ -1,0 +1,46 @@
+"""Error compensation with a stock FP16 convolution: a baseline for what the library alone gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from kernels.launch import KernelLibrary
+
+
+class SplitChannelsPlan(Plan):
+    """PyTorch allocates the workspace: X and F in FP16 with three times the channels, and Y in FP16."""
+
+    workspace_bytes = None
+
+    def __init__(self, problem: ConvProblem) -> None:
+        self._stride = problem.stride
+        if not torch.backends.cudnn.is_available():
+            raise UnsupportedError("this PyTorch has no cuDNN")
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        x_high, f_high = x.half(), f.half()
+        x_low, f_low = (x - x_high).half(), (f - f_high).half()
+        channels = torch.cat([x_high, x_high, x_low], dim=1), torch.cat([f_high, f_low, f_high], dim=1)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            y.copy_(functional.conv2d(*channels, stride=self._stride))
+
+
+@register("split_fp16_channels")
+class SplitFp16Channels(Algorithm):
+    """cuDNN's FP16 convolution of [high, high, low] and [high, low, high] channels: three products in one call.
+
+    Fast, and a measure of the speed that is there to be had; but the library sums the whole reduction in the tensor
+    core, which truncates, and rounds Y to FP16.
+    """
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        if device.type != "cuda":
+            raise UnsupportedError("this algorithm is cuDNN's FP16 convolution: it needs an NVIDIA GPU")
+        return SplitChannelsPlan(problem)
