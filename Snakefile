@@ -2,9 +2,8 @@
 # what is measured is in conf/, and workflow/config.py explains the keys of --config.
 from snakemake.utils import min_version
 
+from workflow.begin import begin
 from workflow.jobs import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
-from workflow.lock import hold
-from workflow.slurm import take_over
 
 min_version("9.0")
 
@@ -15,28 +14,23 @@ RESULTS = JOBS.results
 wildcard_constraints:
     device=JOBS.plan.device or "none",
     experiment=JOBS.plan.experiment or "none",
-    point="[a-z0-9_/]+",
+    group="[a-z0-9_/]+",
+    number="[0-9]+",
+    gpu="GPU-[0-9A-Za-z-]+",
     program="[a-z0-9_]+",
     architecture="sm_[0-9]+[a-z]?",
     dataset="|".join(JOBS.tables) or "none",
 
 
-# Snakemake's own lock outlives a run that is killed, so the profile switches it off; this one does not.
+# Snakemake's own lock outlives a run that is killed; this one does not.
 onstart:
-    hold(RESULTS)
-    take_over(RESULTS, log)
+    begin(RESULTS, log)
 
 
-include: "workflow/rules/compile.smk"
-include: "workflow/rules/measure.smk"
-include: "workflow/rules/aggregate.smk"
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/compare.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/claims.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/summary.smk"
-include: "workflow/rules/local.smk"
+STAGES = "container compile ceilings tune measure aggregate figures compare tables claims report summary local"
+for stage in STAGES.split():
+
+    include: f"workflow/rules/{stage}.smk"
 
 
 rule all:

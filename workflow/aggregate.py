@@ -1,16 +1,17 @@
 """Collects the results of an experiment's points into one results table.
 
-    python -m workflow.aggregate --selection JSON --folder results/DEVICE
+    python -m workflow.aggregate --selection JSON --folder results/DEVICE [--anchors JSON --gpu UUID ...]
 
-Reads `FOLDER/points/EXPERIMENT/**/result.json` of the selected points and writes measurements.csv, samples.csv.gz and
-provenance.json into FOLDER. Exits 1 with a message if a result is missing, damaged or that of another configuration.
+Reads `FOLDER/points/EXPERIMENT/**/result.json` of the selected points and `FOLDER/ceilings.json`, and writes
+measurements.csv, samples.csv.gz and provenance.json into FOLDER. Exits 1 with a message if a result is missing, damaged
+or that of another configuration.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from analysis import table
 from workflow import catalog
 from workflow.errors import RequestError, ResultError
 from workflow.points import Point, Selection, Sweep
-from workflow.results import RECORD, read_result
+from workflow.results import CEILINGS, read_result
 
 UNKNOWN_ENVIRONMENT = {"unknown": "the measuring process ended before it told"}
+WAY_OUT_OF_CEILINGS = "delete it, if it is there, and run snakemake, which measures the machine's ceilings again"
 WAY_OUT = "delete it and run snakemake again, which measures the point again"
 
 
-def collect(sweep: Sweep, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
-    """The rows, samples and provenance of a sweep's points. Raises ResultError."""
+def collect(sweep: Sweep, folder: Path) -> tuple[list[dict[str, Any]], Iterator[dict[str, Any]], dict[str, Any]]:
+    """The rows, samples (one by one: they are many) and provenance of a sweep's points. Raises ResultError."""
     experiment = sweep.experiment["name"]
     rows: list[dict[str, Any]] = []
-    samples: list[dict[str, Any]] = []
+    times: list[tuple[dict[str, Any], list[float]]] = []
     points: list[dict[str, Any]] = []
     environments: list[dict[str, Any]] = []
     for point in sweep.points.values():
@@ -51,17 +53,39 @@ def collect(sweep: Sweep, folder: Path) -> tuple[list[dict[str, Any]], list[dict
             }
         )
         rows += [row for row in document["rows"] if row["protocol"] in sweep.protocols]
-        for protocol, times in document["samples"].items():
-            if protocol in sweep.protocols:
-                samples += [
-                    {**key, "protocol": protocol, "sample": index, "time_ms": time} for index, time in enumerate(times)
-                ]
+        sampled = document["samples"].items()
+        times += [({**key, "protocol": protocol}, taken) for protocol, taken in sampled if protocol in sweep.protocols]
     provenance = {
         "device": _device(environments, folder, str(sweep.device["kind"])),
+        "ceilings": ceilings(folder / CEILINGS),
         "environments": environments,
         "points": points,
     }
+    samples = ({**key, "sample": index, "time_ms": time} for key, taken in times for index, time in enumerate(taken))
     return rows, samples, provenance
+
+
+def ceilings(path: Path) -> dict[str, Any]:
+    """What the machine can do (see workflow.ceilings). Raises ResultError where that is missing or damaged."""
+    measured = read_result(path)
+    if not measured or "copy_bytes_per_s" not in measured:
+        raise ResultError(f"{path} is {'missing' if measured is None else 'damaged'}; {WAY_OUT_OF_CEILINGS}")
+    return measured
+
+
+def collect_anchors(sweep: Sweep, folder: Path, gpus: Iterable[str]) -> list[dict[str, Any]]:
+    """A row for each anchor that is ok and each GPU: the point, the protocol, the GPU and the time in ms."""
+    experiment = sweep.experiment["name"]
+    kept = ("protocol", "time_ms", "time_ms_low", "time_ms_high")
+    found = []
+    for gpu in gpus:
+        for point in sweep.points.values():
+            document = read_result(folder / "gpus" / gpu / "points" / experiment / point.path / "result.json") or {}
+            rows = [
+                row for row in document.get("rows", []) if row["status"] == "ok" and row["protocol"] in sweep.protocols
+            ]
+            found += [{"gpu": gpu, **point._asdict(), **{key: row[key] for key in kept}} for row in rows]
+    return found
 
 
 def check(document: Mapping[str, Any] | None, sweep: Sweep, point: Point, path: Path) -> None:
@@ -97,12 +121,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workflow.aggregate", description="Collect results into one table.")
     parser.add_argument("--selection", required=True, type=Selection.from_json, help="experiment and axes, as JSON")
     parser.add_argument("--folder", required=True, type=Path, help="the device's folder of results")
+    parser.add_argument("--anchors", default="", help="the selection that every GPU measured, as JSON")
+    parser.add_argument("--gpu", action="append", default=[], help="UUID of a GPU that measured it")
     options = parser.parse_args(arguments)
     try:
-        sweep = Sweep(catalog.read(), options.selection)
-        table.write(options.folder, *collect(sweep, options.folder))
-        for point in sweep.points.values():
-            (options.folder / "points" / sweep.experiment["name"] / point.path / RECORD).unlink(missing_ok=True)
+        known = catalog.read()
+        rows, samples, provenance = collect(Sweep(known, options.selection, options.folder.name), options.folder)
+        if options.anchors:
+            anchors = Sweep(known, Selection.from_json(options.anchors), options.folder.name)
+            provenance["anchors"] = collect_anchors(anchors, options.folder, options.gpu)
+        table.write(options.folder, rows, samples, provenance)
     except (RequestError, table.ArchiveError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

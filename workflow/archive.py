@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis import table
 from analysis.files import write_atomically
 from workflow.config import ARCHIVES
-from workflow.jobs import TABLE_FILES
+from workflow.jobs import ACCURACY, TABLE_FILES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     target = options.archives / str(archive.provenance["device"]["slug"])
     for name in TABLE_FILES:
         write_atomically(target / name, (options.folder / name).read_bytes())
+    if (options.folder / ACCURACY).exists():
+        write_atomically(target / ACCURACY, (options.folder / ACCURACY).read_bytes())
     print(f"{archive.device_name}: {len(archive.measurements)} rows copied to {os.path.relpath(target)}")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from workflow.errors import ConfigFileError, UnknownNameError, unknown
-from workflow.schema import GROUPS, ClusterGpu, Sampling, register
+from workflow.schema import GROUPS, Anchors, ClusterGpu, Sampling, register
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+#: Files that are composed together: what Hydra takes grows with the square of their number.
+_AT_ONCE = 24
 _REJECTED = (HydraException, OmegaConfBaseException, YAMLError)
 
 
@@ -69,14 +71,17 @@ def read(conf: Path = CONF) -> Catalog:
     return catalog
 
 
-def _compose(conf: Path, entries: Iterable[tuple[str, str]]) -> dict[str, dict[str, dict[str, Any]]]:
-    defaults = [{f"/{group}@{group}.{name}": name} for group, name in entries]
-    ConfigStore.instance().store(name="catalog", node={"defaults": defaults})
+def _compose(conf: Path, entries: Sequence[tuple[str, str]]) -> dict[str, dict[str, dict[str, Any]]]:
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
-        composed = compose("catalog")
-    container = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True, enum_to_str=True)
-    assert isinstance(container, dict)
-    return container  # type: ignore[return-value]
+        for start in range(0, len(entries), _AT_ONCE):
+            defaults = [{f"/{group}@{group}.{name}": name} for group, name in entries[start : start + _AT_ONCE]]
+            ConfigStore.instance().store(name="catalog", node={"defaults": defaults})
+            composed = OmegaConf.to_container(compose("catalog"), resolve=True, throw_on_missing=True, enum_to_str=True)
+            assert isinstance(composed, dict)
+            for group, found in composed.items():
+                groups.setdefault(str(group), {}).update(found)
+    return groups
 
 
 def _explain(group: str, error: Exception) -> str:
@@ -85,7 +90,7 @@ def _explain(group: str, error: Exception) -> str:
     message = said[0] if said else type(error).__name__
     found = re.search(r"Key '([^']+)' not in '(\w+)'", str(error))
     if found:
-        schemas = {node.__name__: node for node in (*GROUPS.values(), Sampling, ClusterGpu)}
+        schemas = {node.__name__: node for node in (*GROUPS.values(), Anchors, Sampling, ClusterGpu)}
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"
@@ -123,4 +128,7 @@ def _check_names(catalog: Catalog) -> None:
         for group in ("suite", "layer", "algorithm", "protocol", "numerics"):
             for entry_name in experiment[group]:
                 catalog.get(group, entry_name, f" in conf/experiment/{name}.yaml")
+        for group, names in experiment["anchors"].items():
+            for entry_name in names:
+                catalog.get(group, entry_name, f" in anchors of conf/experiment/{name}.yaml")
         catalog.get("device", experiment["device"], f" in conf/experiment/{name}.yaml")

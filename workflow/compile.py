@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from analysis.files import write_atomically
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     write_atomically(options.cubin, cubin)
-    write_json(options.report, report)
+    write_json(options.report, report | {"sha256": sha256(cubin).hexdigest()})
     return 0
 
 

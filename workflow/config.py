@@ -26,13 +26,14 @@ from workflow.errors import (
     UnknownNameError,
     unknown,
 )
+from workflow.groups import points_per_job
 from workflow.points import AXES, Selection, Sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = ROOT / "analysis" / "archive"
 #: The folder below `results/archive/` that compares archives; no archive can have this name.
 COMPARISON = "comparison"
-KEYS = ("experiment", *AXES, "gpu", "cluster", "gpu_model", "results", "archive")
+KEYS = ("experiment", *AXES, "gpu", "cluster", "gpu_model", "results", "archive", "container")
 
 #: cp.async came with it.
 OLDEST_ARCHITECTURE = 80
@@ -52,6 +53,8 @@ class Plan:
     gpu_model: str = ""
     #: Name below `results/archive/` -> folder of the archive.
     archives: dict[str, str] = field(default_factory=dict)
+    #: The image in which jobs run with `--sdm apptainer`, or nothing.
+    container: str = ""
     #: A line for the user, or nothing.
     note: str = ""
 
@@ -69,6 +72,13 @@ class Plan:
     def device(self) -> str:
         """The folder of the results: the GPU's slug, or cpu."""
         return self.gpus[0].slug if self.gpus else self.backend
+
+    @property
+    def points_per_job(self) -> int:
+        """How many points make one job."""
+        if self.cluster:
+            return max(1, int(self.cluster["seconds_per_job"] / self.cluster["seconds_per_point"]))
+        return points_per_job(len(self.sweep.points), self.backend) if self.sweep else 1
 
     @property
     def architectures(self) -> list[str]:
@@ -108,14 +118,16 @@ def plan(
     results = os.path.normpath(_single(values, "results", "results"))
     if not set(results).isdisjoint("{}"):
         raise BadValueError(f"results is {results}; the name of that folder must not hold braces")
+    image = _image(_single(values, "container", ""))
     catalog = known or conf.read()
     if "archive" in values:
-        others = [key for key in values if key not in ("archive", "results")]
+        others = [key for key in values if key not in ("archive", "results", "container")]
         if others:
             raise BadValueError(
                 f"archive= only draws what was measured before; {others[0]}= cannot go with it, leave out one of them"
             )
-        return Plan(results, catalog, archives=find_archives(values["archive"], archives, with_samples=True))
+        found = find_archives(values["archive"], archives, with_samples=True)
+        return Plan(results, catalog, archives=found, container=image)
     name = _single(values, "experiment", "auto")
     note = ""
     cluster, gpu_model = _cluster(values, catalog)
@@ -143,8 +155,23 @@ def plan(
         select_or_raise(values["gpu"], there)
         raise GpuError(f"gpu={','.join(values['gpu'])} does not go with experiment {name}, which measures on the CPU")
     check_architectures(chosen)
+    if chosen:
+        sweep.tune_for(chosen[0].slug)
+        if untuned := sweep.untuned():
+            told = f"{', '.join(untuned)}: not every problem has been tuned on {chosen[0].slug}; a rule chooses tiles."
+            note = " ".join(filter(None, [note, f"{told} To store the fastest: make tune."]))
     redrawn = find_archives(["all"], archives) if sweep.experiment["redraw_archives"] else {}
-    return Plan(results, catalog, sweep, chosen, cluster, gpu_model, redrawn, note)
+    return Plan(results, catalog, sweep, chosen, cluster, gpu_model, redrawn, image, note)
+
+
+def _image(name: str) -> str:
+    """An image as Apptainer takes it. Raises BadValueError where it should be a file and there is none."""
+    if name and "://" not in name and not Path(name).exists():
+        raise BadValueError(
+            f"container is {name}, and there is no such file\n"
+            "build it (docs/containers.md), or name an image of a registry, such as container=docker://NAME:TAG"
+        )
+    return name
 
 
 def check_architectures(gpus: Sequence[Gpu]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from kernels.sources import program_files, source_hash
 from kernels.sources import programs as all_programs
 from workflow.config import COMPARISON, ROOT, Plan, plan
 from workflow.errors import RequestError, ResultError
+from workflow.groups import Groups
+from workflow.points import Point
 from workflow.provenance import harness_hash
-from workflow.results import next_attempt, read_result
 
 #: The files of one results table, as `analysis.table` writes them.
 TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
+#: Errors of the FP32-accurate algorithms over several kinds of data, beside the results table.
+ACCURACY = "accuracy.csv"
 #: What is drawn and written of each results table, below the dataset's folder.
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
 #: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
@@ -54,19 +57,13 @@ COMPARED = (
     *(f"figures/{name}.{suffix}" for name in ("tflops", "speedup") for suffix in ("pdf", "svg", "png")),
     "figures/captions.json",
     *(f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")),
+    *(f"tables/points.{suffix}" for suffix in ("csv", "md")),
+    "report.md",
+    "report.html",
 )
-#: No more measuring processes than this wait for their turn on a GPU: each holds a Python with PyTorch in memory.
-WAITING = 16
-
-
-@dataclass(frozen=True)
-class MeasureJob:
-    """The parameters of one measurement; if one of them changes, it is measured again."""
-
-    cubins: list[str]
-    point: str
-    source_hash: str
-    attempt: int
+#: No more measuring processes than this run on one host, and as many for each of its GPUs: a turn takes a second or so,
+#: and getting ready for it several; but each process holds a Python with PyTorch in memory.
+WAITING = 8
 
 
 class Jobs:
@@ -75,15 +72,62 @@ class Jobs:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.results = plan.results
-        self.measure = cache(self._measure)
-        self.source_hash = cache(self._source_hash)
+
+    @cached_property
+    def groups(self) -> Groups | None:
+        """The groups of points that this run's jobs measure, if it measures."""
+        sweep = self.plan.sweep
+        return Groups(sweep, Path(self.point_folder), self.points_per_job) if sweep else None
 
     @property
-    def point_results(self) -> list[str]:
-        """The result file of every point."""
-        if not self.plan.sweep:
+    def points_per_job(self) -> int:
+        """How many points make one job."""
+        return self.plan.points_per_job
+
+    @cached_property
+    def anchors(self) -> dict[str, Groups]:
+        """The points that every GPU measures, one group for each GPU (UUID), where this host has several."""
+        sweep = self.plan.sweep.anchors() if self.plan.sweep and len(self.plan.gpus) > 1 else None
+        if sweep is None:
+            return {}
+        folders = {gpu.uuid: Path(self.results, self.plan.device, "gpus", gpu.uuid) for gpu in self.plan.gpus}
+        points = {uuid: folder / "points" / self.plan.experiment for uuid, folder in folders.items()}
+        return {uuid: Groups(sweep, folder, len(sweep.points)) for uuid, folder in points.items()}
+
+    @property
+    def anchor_selection(self) -> str:
+        """The selection of the anchors, if there are any."""
+        return next((groups.sweep.selection.to_json() for groups in self.anchors.values()), "")
+
+    @cached_property
+    def anchored(self) -> list[str]:
+        """The files that tell that every GPU has measured the anchors."""
+        return [str(file) for one in self.anchors.values() for name in one.members for file in one.files(name)]
+
+    def anchor_cubins(self, gpu: str, group: str) -> list[str]:
+        """The compiled programs that the anchors launch."""
+        if gpu not in self.anchors:
+            raise ResultError(f"{gpu} is no GPU whose anchors this run measures")
+        return self._cubins(self.anchors[gpu].find(group))
+
+    @cached_property
+    def measured(self) -> list[str]:
+        """The files that tell that every point is measured."""
+        if not self.groups:
             return []
-        return [f"{self.point_folder}/{path}/result.json" for path in self.plan.sweep.points]
+        return [str(file) for name in self.groups.members for file in self.groups.files(name)]
+
+    def cubins(self, group: str) -> list[str]:
+        """The compiled programs that a group of points launches."""
+        return self._cubins(self._points(group))
+
+    def _cubins(self, points: Sequence[Point]) -> list[str]:
+        return self._cubins_of(sorted({point.algorithm for point in points}))
+
+    def _cubins_of(self, algorithms: Iterable[str]) -> list[str]:
+        entries = [self.plan.catalog.get("algorithm", name) for name in algorithms]
+        programs = dict.fromkeys(program for entry in entries for program in entry["programs"])
+        return [f"{self.kernel_folder}/{program}.cubin" for program in programs]
 
     @property
     def point_folder(self) -> str:
@@ -140,10 +184,51 @@ class Jobs:
         return f"{self.results}/kernels/{architecture}"
 
     @property
+    def ceiling_cubins(self) -> list[str]:
+        """What measuring the ceilings launches."""
+        return [f"{self.kernel_folder}/ceilings.cubin"] if self.plan.backend == "cuda" else []
+
+    @property
+    def ceilings_hash(self) -> str:
+        """Hash of what measures the ceilings."""
+        return source_hash("workflow.ceilings", ["ceilings"])
+
+    @property
+    def _tuned(self) -> list[str]:
+        """The algorithms that are tuned."""
+        return sorted({name for name, _ in self.plan.sweep.tunable()}) if self.plan.sweep else []
+
+    @property
+    def tuned_cubins(self) -> list[str]:
+        """What tuning launches."""
+        return self._cubins_of(self._tuned)
+
+    @property
+    def tuning_hashes(self) -> dict[str, str]:
+        """Hashes of what is tuned: winners are found anew when a kernel changes."""
+        return {name: self.plan.sweep.source_hash(name) for name in self._tuned} if self.plan.sweep else {}
+
+    @property
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources + self.accuracy
+
+    @property
+    def accuracy(self) -> list[str]:
+        """The table of errors over several kinds of data, where a run measures FP32-accurate algorithms."""
+        return [f"{self.results}/{self.plan.device}/{ACCURACY}"] if self.accurate else []
+
+    @property
+    def accurate(self) -> list[str]:
+        """The FP32-accurate algorithms of this run."""
+        points = self.plan.sweep.points.values() if self.plan.sweep else []
+        return list(dict.fromkeys(point.algorithm for point in points if point.numerics == "fp32_accurate"))
+
+    @property
+    def accuracy_cubins(self) -> list[str]:
+        """The programs of the algorithms in that table."""
+        return self._cubins_of(self.accurate)
 
     @property
     def selection(self) -> str:
@@ -157,25 +242,37 @@ class Jobs:
         return json.dumps(hashes, indent=1, sort_keys=True)
 
     def measure_threads(self, cores: int | None) -> int:
-        """A measurement on the CPU has all cores; on a GPU it needs one, and takes turns with the others.
+        """The cores of a job. On one host a GPU's needs one, and takes turns with the others; the CPU's needs all."""
+        if self.plan.cluster:
+            return int(self.plan.cluster["cores_per_job"])
+        if self.plan.backend == "cpu":
+            return max(1, cores or 1)
+        return math.ceil((cores or 1) / (WAITING * (1 + len(self.plan.gpus))))
 
-        In a job of a cluster points are measured one after the other, so each has the cores of the job.
+    @property
+    def at_once(self) -> int:
+        """How many processes of one job take turns on its GPU, one measuring while the others get ready.
+
+        On one host those of several jobs do, and on the CPU none, since getting ready would disturb a measurement.
         """
-        alone = self.plan.backend == "cpu" or self.plan.cluster
-        return max(1, cores or 1) if alone else max(1, (cores or 1) // WAITING)
+        return int(self.plan.cluster["cores_per_job"]) if self.plan.cluster and self.plan.backend == "cuda" else 1
+
+    def size(self, group: str) -> int:
+        """How many points a job measures."""
+        return len(self._points(group))
+
+    def minutes(self, group: str) -> int:
+        """How long a job may take; on one host there is no limit but each point's own."""
+        return (self.plan.cluster or {"minutes_per_point": 10})["minutes_per_point"] * self.size(group)
 
     @property
     def measure_resources(self) -> dict[str, int | str]:
-        """What a measurement asks for; on a cluster in the terms of Snakemake's Slurm plugin."""
+        """What every job asks for; on a cluster in the terms of Snakemake's Slurm plugin."""
         cluster = self.plan.cluster
         if cluster is None:
-            return {"mem_mb": 8000, "runtime": 10, "gpu": len(self.plan.gpus[:1])}
-        asked: dict[str, int | str] = {
-            "mem_mb": cluster["memory_mb_per_point"],
-            "runtime": cluster["minutes_per_point"],
-        }
-        # Names, unlike numbers, are not summed over the points of a job: each job asks for one GPU, on which its points
-        # take turns. A number of GPUs (`gpu`) would be.
+            return {"mem_mb": 8000, "gpu": len(self.plan.gpus[:1])}
+        asked: dict[str, int | str] = {"mem_mb": cluster["memory_mb_per_core"] * self.at_once}
+        # With a model, the plugin asks for one GPU.
         names = {
             "slurm_partition": cluster["partition"],
             "slurm_account": cluster["account"],
@@ -199,26 +296,10 @@ class Jobs:
         files = [path for path in (ROOT / package).rglob("*") if path.suffix in CODE]
         return sorted(os.path.relpath(path) for path in files if "archive" not in path.parts)
 
-    def _source_hash(self, algorithm: str) -> str:
-        entry = self.plan.catalog.get("algorithm", algorithm)
-        return source_hash(entry["module"], entry["programs"])
-
-    def _measure(self, path: str) -> MeasureJob:
-        # Called (through a cache) when the inputs of the job are determined, because Snakemake deletes the result, on
-        # which the number of the attempt depends, before it asks for the parameters of a job in another process.
-        sweep = self.plan.sweep
-        assert sweep is not None
-        if path not in sweep.points:
-            raise ResultError(f"{path} is not a point of this run; name it by --config suite=, layer=, algorithm=...")
-        point = sweep.points[path]
-        stored = read_result(Path(self.point_folder, path, "result.json"))
-        programs = self.plan.catalog.get("algorithm", point.algorithm)["programs"]
-        return MeasureJob(
-            [f"{self.kernel_folder}/{program}.cubin" for program in programs],
-            json.dumps(sweep.resolve(point, (stored or {}).get("point")), sort_keys=True, separators=(",", ":")),
-            self.source_hash(point.algorithm),
-            next_attempt(stored),
-        )
+    def _points(self, group: str) -> list[Point]:
+        if not self.groups:
+            raise ResultError("this run measures nothing; leave out archive=")
+        return self.groups.find(group)
 
 
 def start(config: Mapping[str, Any], is_main_process: bool) -> Jobs:

@@ -1,11 +1,12 @@
-"""Measures one point in a process of its own, and records what came of it, a crash included.
+"""Measures a group of points, each in a process of its own, and records what came of them, crashes included.
 
-    python -m workflow.measure --point JSON --output result.json --log log.txt
-        [--kernels DIR] [--attempt N] [--device SLUG]
+    python -m workflow.measure --selection JSON --size N --group POINT --folder results/DEVICE --output job.json
+        [--kernels DIR] [--device SLUG] [--gpu UUID] [--at-once N]
 
-Exits 0 whenever the outcome is recorded; the outcome itself is in the result. It is recorded in `recorded.json` first,
-of which the result is a copy: Snakemake deletes the results of a job that had no orderly end, and a point with a
-record is not measured again. workflow.aggregate removes the records once it has every result.
+The group is the one whose first point is POINT, among groups of N points of the selection. A point whose stored result
+still holds is left as it is. Exits 0 whenever the outcomes are recorded; the outcomes themselves are in the results,
+`FOLDER/points/EXPERIMENT/POINT/result.json`. `job.json` lists them. The exception is a time that the machine cannot
+reach, by `FOLDER/ceilings.json`: it stops the run (see workflow.stop), and this exits 1, as does every job after it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.files import write_atomically
+from workflow import catalog, stop
 from workflow.devices import find_gpus
+from workflow.errors import RequestError, ResultError
 from workflow.files import write_json
+from workflow.groups import Groups, last_job
 from workflow.outcome import empty_rows, result_document
-from workflow.results import RECORD, read_result
+from workflow.points import Point, Selection, Sweep
+from workflow.results import CEILINGS, brief, holds, next_attempt, read_result, stamp
+
+#: Looked up here, because between fork and exec only the simplest may be done.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def measure_point(
@@ -34,11 +45,13 @@ def measure_point(
     kernels: Path | None = None,
     attempt: int = 1,
     device: str | None = None,
+    ceilings: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the resolved `point` and write its result document to `output`; the process's own words go to `log`.
 
     `kernels` is the folder of compiled programs; without it they are compiled on first use. `device` is the slug of the
-    GPU that the point was planned for; on another it fails. Returns the document.
+    GPU that the point was planned for; on another it fails. `ceilings` is the machine's file of workflow.ceilings.
+    Returns the document.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +59,7 @@ def measure_point(
     job = {
         "point": point,
         "kernels": str(kernels) if kernels else None,
+        "ceilings": str(ceilings) if ceilings else None,
         "attempt": attempt,
         "output": str(output),
         "log": str(log),
@@ -78,9 +92,9 @@ def measure_point(
 
 def _die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, so that a killed run leaves no measurement behind."""
-    if sys.platform == "linux":
+    if _prctl:
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        _prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _record_failure(job: dict[str, Any], reason: str) -> dict[str, Any]:
@@ -101,28 +115,84 @@ def _describe(returncode: int, point: dict[str, Any], log: Path) -> str:
     return f"the measuring process ended with status {returncode}: {lines[-1][:300] if lines else 'no message'}"
 
 
-def is_recorded(record: Path, point: dict[str, Any], attempt: int) -> bool:
-    """Whether this very point was measured before, with its algorithm's sources as they are now, and did not fail."""
-    stored = read_result(record)
-    if not stored or stored.get("point") != point or stored.get("attempt") != attempt or stored["status"] == "failed":
-        return False
-    return [row["source_hash"] for row in stored["rows"]] == [row["source_hash"] for row in empty_rows(point)]
+@dataclass(frozen=True)
+class Job:
+    """What the points of a job have in common."""
+
+    groups: Groups
+    folder: Path
+    kernels: Path | None
+    device: str | None
+
+    def measure(self, point: Point) -> None:
+        """Measure a point unless its result holds or the run is stopped, and print what came of it."""
+        if stop.reason(self.folder):
+            print(f"{point.path}: not measured, because the run was stopped", flush=True)
+            return
+        output = self.groups.result(point)
+        stored = read_result(output)
+        if holds(brief(stored), self.groups.sweep, point):
+            print(f"{point.path}: holds", flush=True)
+            return
+        start = time.monotonic()
+        resolved = self.groups.sweep.resolve(point, (stored or {}).get("point"))
+        log = output.with_name("log.txt")
+        attempt, ceilings = next_attempt(stored), self.folder / CEILINGS
+        document = measure_point(resolved, output, log, self.kernels, attempt, self.device, ceilings)
+        if "over_ceiling" in document["run"]:
+            stop.stop(self.folder, point.path, document)
+        reason = f" ({document['reason']})" if document["reason"] else ""
+        print(f"{point.path}: {document['status']}{reason}, {time.monotonic() - start:.1f} s", flush=True)
+
+    def record(self, points: Sequence[Point], output: Path) -> None:
+        """Write the list of the points, in place of those of earlier jobs."""
+        files = {point.path: self.groups.result(point) for point in points}
+        write_json(
+            output,
+            {"points": {path: brief(read_result(file)) | {"stamp": stamp(file)} for path, file in files.items()}},
+        )
+        for earlier in range(1, last_job(output.parent)):
+            output.with_name(f"job-{earlier}.json").unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m workflow.measure", description=__doc__.splitlines()[0])
-    parser.add_argument("--point", required=True, type=json.loads, help="the resolved point, as JSON")
-    parser.add_argument("--output", required=True, type=Path, help="where the result document goes")
-    parser.add_argument("--log", required=True, type=Path, help="where the measuring process's own words go")
+    parser.add_argument("--selection", required=True, type=Selection.from_json, help="experiment and axes, as JSON")
+    parser.add_argument("--size", required=True, type=int, help="how many points make a group of the selection")
+    parser.add_argument("--group", required=True, help="the group to measure: the path of its first point")
+    parser.add_argument("--folder", required=True, type=Path, help="the device's folder of results")
+    parser.add_argument("--output", required=True, type=Path, help="where the list of the points goes")
     parser.add_argument("--kernels", type=Path, help="folder of compiled programs")
-    parser.add_argument("--attempt", type=int, default=1, help="how many times this point has been tried, with this")
     parser.add_argument("--device", help="slug of the GPU that this is planned for; any if left out")
+    parser.add_argument("--gpu", help="UUID of the only GPU to measure on, with results below FOLDER/gpus/UUID")
+    parser.add_argument("--at-once", type=int, default=1, help="processes that get ready while another one measures")
     options = parser.parse_args(arguments)
-    record = options.output.with_name(RECORD)
-    if not is_recorded(record, options.point, options.attempt):
-        measure_point(options.point, record, options.log, options.kernels, options.attempt, options.device)
-    write_atomically(options.output, record.read_bytes())
+    # Ctrl-C reaches the measuring processes as well: this one must not take that for a failure of theirs.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    where = options.folder
+    if options.gpu:
+        where, os.environ["CUDA_VISIBLE_DEVICES"] = where / "gpus" / options.gpu, options.gpu
+    try:
+        sweep = Sweep(catalog.read(), options.selection, options.device or "")
+        groups = Groups(sweep, where / "points" / sweep.experiment["name"], options.size)
+        points = groups.find(options.group)
+        if not (options.folder / CEILINGS).exists():
+            raise ResultError(f"{options.folder / CEILINGS} is missing; run snakemake, which measures it first")
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    job = Job(groups, options.folder, options.kernels, options.device)
+    try:
+        with ThreadPoolExecutor(options.at_once) as pool:
+            list(pool.map(job.measure, points))
+    except OSError as error:
+        print(f"error: the outcome could not be recorded: {error}; what was measured before stays", file=sys.stderr)
+        return 1
+    if stopped := stop.reason(options.folder):
+        print(f"error: the run was stopped, because no honest number can be this good: {stopped}", file=sys.stderr)
+        return 1
+    job.record(points, options.output)
     return 0
 
 

@@ -21,8 +21,11 @@ class Memory:
     method: str
 
 
-def read(device: torch.device, uuid: str | None, used_before: int | None) -> Memory:
+def read(device: torch.device, uuid: str | None, used_before: int | None, guard_bytes: int = 0) -> Memory:
     """Peak memory of this process so far. Call it before anything that is not part of the algorithm is allocated.
+
+    `guard_bytes` of the allocator's are ours (see workflow.guards) and do not count; a process's peak comes in pages
+    that are larger.
 
     On a GPU PyTorch's allocator keeps what it has once taken, so what the driver reports now is the peak of
     everything that went through it; the context and loaded kernels are in it too, as in the paper. `used_before` is
@@ -31,7 +34,7 @@ def read(device: torch.device, uuid: str | None, used_before: int | None) -> Mem
     if device.type != "cuda":
         return Memory(None, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "resident set size")
     torch.cuda.synchronize()
-    allocator = torch.cuda.max_memory_allocated()
+    allocator = torch.cuda.max_memory_allocated() - guard_bytes
     assert uuid is not None
     process = _listed_bytes(uuid)
     if process is not None:

@@ -19,7 +19,7 @@ from workflow.devices import nvml
 ROOT = Path(__file__).parent.parent
 
 #: The modules that decide what a measured number means.
-HARNESS = ("worker", "timing", "verify", "memory", "statistics")
+HARNESS = ("worker", "timing", "monitor", "checks", "guards", "verify", "floor", "memory", "statistics")
 
 _PACKAGES = (
     "torch",
@@ -127,6 +127,17 @@ def gpu_state(uuid: str) -> dict[str, Any]:
             "power_w": _read(lambda h: library.nvmlDeviceGetPowerUsage(h) / 1e3, handle),
             "throttle_reasons": _read(library.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
         }
+
+
+def environment(uuid: str | None) -> dict[str, Any]:
+    """The machine, its software and the sources, the same for every point of a run on one device."""
+    facts = gpu_facts(uuid) if uuid else {"name": cpu_name()}
+    return {
+        "device": facts | {"kind": "cuda" if uuid else "cpu", "cores": os.cpu_count()},
+        "software": software(),
+        "git": git_state(),
+        "host": host(),
+    }
 
 
 def _read(function: Any, *arguments: Any) -> Any:

@@ -41,6 +41,20 @@ class Statistic(Enum):
     authors = "authors"
 
 
+class Arithmetic(Enum):
+    """What computes the products, which bounds how fast they can come: see workflow.floor.
+
+    `fp32` is a multiply and an add for each product of the direct convolution, on the FP32 units, or on the tensor
+    cores where the numeric class allows TF32. `fp32_transformed` does fewer, in another domain (FFT, Winograd). `tf32`
+    and `fp16x3` run on the tensor cores: one product in TF32, three in FP16 that make up for their rounding.
+    """
+
+    fp32 = "fp32"
+    fp32_transformed = "fp32_transformed"
+    tf32 = "tf32"
+    fp16x3 = "fp16x3"
+
+
 @dataclass
 class Layer:
     """One convolution layer; sizes in elements, no padding."""
@@ -73,6 +87,9 @@ class Algorithm:
     backend: Backend = MISSING
     programs: list[str] = field(default_factory=list)
     numerics: list[str] = MISSING
+    arithmetic: Arithmetic = MISSING
+    #: The algorithm whose stored winners it uses (see workflow.tuning); empty: none.
+    tuned_as: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -96,9 +113,9 @@ class Protocol:
     statistic: Statistic = MISSING
     cold_l2: bool = MISSING
     warmup_seconds: float = 0.1
-    min_samples: int = 10
-    max_samples: int = 400
-    max_seconds: float = 0.5
+    min_samples: int = 20
+    max_samples: int = 1000
+    max_seconds: float = 1.0
     target_half_width: float = 0.005
 
 
@@ -119,6 +136,27 @@ class Device:
 
     kind: Backend = MISSING
     time_limit_seconds: float = MISSING
+    #: A result this share above a measured ceiling of the machine is an error of measuring, and stops the run.
+    ceiling_tolerance: float = MISSING
+
+
+@dataclass
+class Extra:
+    """A further product of an experiment's axes: those that are given here replace the experiment's."""
+
+    suite: list[str] = field(default_factory=list)
+    layer: list[str] = field(default_factory=list)
+    batch: list[int] = field(default_factory=list)
+    algorithm: list[str] = field(default_factory=list)
+    numerics: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Anchors:
+    """Points that every GPU of a host measures, so that a report can tell how much the GPUs differ."""
+
+    layer: list[str] = field(default_factory=list)
+    algorithm: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -134,6 +172,10 @@ class Experiment:
     protocol: list[str] = MISSING
     numerics: list[str] = MISSING
     sampling: Sampling = field(default_factory=Sampling)
+    #: What is measured besides. A request that sets an axis leaves out those that set it too.
+    extra: list[Extra] = field(default_factory=list)
+    #: At the first suite, class, batch and protocol that are measured; only where a host has several GPUs.
+    anchors: Anchors = field(default_factory=Anchors)
     #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand.
     architectures: list[str] = field(default_factory=list)
     #: Draw the figures of every archive too.
@@ -158,9 +200,14 @@ class Cluster:
     account: str = ""
     #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
     gpus: dict[str, ClusterGpu] = MISSING
-    #: A job of several points, which are measured one after the other, asks for their minutes together.
+    #: How long a point and a job are expected to take: together they say how many points make a job.
+    seconds_per_point: float = 10.0
+    seconds_per_job: float = 180.0
+    #: What a job asks for: cores, each for a process that gets ready while another one measures, with so much memory;
+    #: and these minutes for each of its points.
+    cores_per_job: int = 4
+    memory_mb_per_core: int = 8000
     minutes_per_point: int = 1
-    memory_mb_per_point: int = 8000
 
 
 #: Group of conf/ -> what one of its files holds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,14 @@ from typing import Any
 import torch
 
 from workflow import statistics
+from workflow.monitor import Monitor, Reading, throttled
 
-#: Samples between two looks at the interval and at the device's clock.
+#: Samples between two looks at the interval.
 _CHECK_EVERY = 10
+#: Pause after a sample that was taken while the device was slowed down.
+_RECOVERY_SECONDS = 0.05
+#: Sampling is given up when this many samples were discarded, and more than were kept.
+_LEAST_DISCARDED = 20
 #: The buffer that displaces the L2 cache is this many times its size.
 _FLUSH_FACTOR = 2
 
@@ -97,7 +103,19 @@ class Timing:
     samples: list[float]
     estimate: statistics.Estimate
     stop_reason: str
-    sm_clocks_mhz: list[float]
+    #: What was read around each of the samples, and around each that was discarded, with its time.
+    readings: list[Reading]
+    discarded: list[tuple[float, Reading]]
+
+    @property
+    def sm_clock_mhz(self) -> float | None:
+        """The median over the samples of the lower clock around each."""
+        clocks = [one.sm_clock_mhz for one in self.readings if one.sm_clock_mhz is not None]
+        return statistics.median(clocks).value if clocks else None
+
+
+class ThrottledError(Exception):
+    """The device was slowed down so often that too few samples are left."""
 
 
 def make_clock(protocol: dict[str, Any], device: torch.device) -> Clock:
@@ -108,29 +126,43 @@ def make_clock(protocol: dict[str, Any], device: torch.device) -> Clock:
 
 
 def measure(
+    clock: Clock,
     work: Callable[[], None],
     protocol: dict[str, Any],
-    device: torch.device,
     estimate: Callable[[list[float]], statistics.Estimate],
-    read_sm_clock: Callable[[], float | None],
+    monitor: Monitor,
+    before_each: Callable[[], None] = lambda: None,
 ) -> Timing:
-    """Sample `work` under `protocol` until `estimate` is within `target_half_width`, or a limit is met.
+    """Sample `work` under `protocol` until the median is within `target_half_width`, or a limit is met.
 
-    The stop reason is "converged", "max_samples" or "max_seconds". `read_sm_clock` is asked between samples.
+    The stop reason is "converged", "max_samples", "max_seconds" or "throttled": more samples were discarded, because
+    the device was slowed down, than kept. `before_each` runs ahead of every sample and is not timed. Raises
+    ThrottledError where fewer than `min_samples` are left.
     """
-    clock = make_clock(protocol, device)
     _warm_up(clock, work, protocol["warmup_seconds"])
     samples: list[float] = []
-    sm_clocks: list[float] = []
+    readings: list[Reading] = []
+    discarded: list[tuple[float, Reading]] = []
     deadline = time.perf_counter() + protocol["max_seconds"]
+    before = monitor.read()
     while True:
-        samples.append(clock.sample(work))
-        n = len(samples)
-        if n % _CHECK_EVERY == 1 and (mhz := read_sm_clock()) is not None:
-            sm_clocks.append(mhz)
-        stop = _stop_reason(samples, protocol, time.perf_counter() > deadline)
+        before_each()
+        sample = clock.sample(work)
+        after = monitor.read()
+        around = before | after
+        before = after
+        if throttled(around, monitor.usual_mhz):
+            discarded.append((sample, around))
+            time.sleep(_RECOVERY_SECONDS)
+            before = monitor.read()
+        else:
+            samples.append(sample)
+            readings.append(around)
+        stop = _stop_reason(samples, len(discarded), protocol, time.perf_counter() > deadline)
         if stop is not None:
-            return Timing(samples, estimate(samples), stop, sm_clocks)
+            return Timing(samples, estimate(samples), stop, readings, discarded)
+        if _gives_up(len(samples), len(discarded)):
+            raise ThrottledError(_describe(samples, discarded, monitor.usual_mhz))
 
 
 def _warm_up(clock: Clock, work: Callable[[], None], seconds: float) -> None:
@@ -141,7 +173,7 @@ def _warm_up(clock: Clock, work: Callable[[], None], seconds: float) -> None:
         clock.sample(work)
 
 
-def _stop_reason(samples: list[float], protocol: dict[str, Any], late: bool) -> str | None:
+def _stop_reason(samples: list[float], discarded: int, protocol: dict[str, Any], late: bool) -> str | None:
     n = len(samples)
     if n < protocol["min_samples"]:
         return None
@@ -149,4 +181,36 @@ def _stop_reason(samples: list[float], protocol: dict[str, Any], late: bool) -> 
         return "converged"
     if n >= protocol["max_samples"]:
         return "max_samples"
+    if _gives_up(n, discarded):
+        return "throttled"
     return "max_seconds" if late else None
+
+
+def _gives_up(kept: int, discarded: int) -> bool:
+    return discarded >= _LEAST_DISCARDED and discarded > kept
+
+
+def _describe(samples: list[float], discarded: list[tuple[float, Reading]], usual_mhz: float | None) -> str:
+    whys = Counter(throttled(reading, usual_mhz) for _, reading in discarded)
+    (why, _), *_ = whys.most_common(1)
+    clocks = [reading.sm_clock_mhz for _, reading in discarded if reading.sm_clock_mhz is not None]
+    at = f" at {min(clocks):.0f} to {max(clocks):.0f} MHz" if clocks else ""
+    return (
+        f"{len(discarded)} of {len(samples) + len(discarded)} samples were taken{at} while the device was slowed down "
+        f"({why}) and were discarded; let it cool down, or see what limits its power"
+    )
+
+
+def conditions(result: Timing, usual_mhz: float | None) -> dict[str, Any]:
+    """Under which clocks the samples were taken, why these were lowered, and which samples were discarded for it."""
+    clocks = [one.sm_clock_mhz for one in result.readings if one.sm_clock_mhz is not None]
+    return {
+        "sm_clock_low_mhz": min(clocks, default=None),
+        "sm_clock_high_mhz": max(clocks, default=None),
+        "usual_clock_mhz": usual_mhz,
+        "lowered_for": dict(Counter(name for one in result.readings for name in one.names())),
+        "discarded": [
+            {"time_ms": time_ms, "sm_clock_mhz": one.sm_clock_mhz, "why": throttled(one, usual_mhz)}
+            for time_ms, one in result.discarded
+        ],
+    }

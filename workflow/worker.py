@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,23 @@ import torch
 from kernels import algorithm as algorithms
 from kernels.algorithm import Algorithm, Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from workflow import memory, provenance, statistics, timing, verify
+from workflow import floor, memory, provenance, statistics, timing, verify
+from workflow.checks import Checks, IncorrectError
 from workflow.devices import find_gpus
 from workflow.files import write_json
+from workflow.floor import OverCeilingError, floors
+from workflow.guards import Guards
 from workflow.lease import lease
+from workflow.monitor import Monitor, monitor
 from workflow.outcome import empty_rows, result_document
+from workflow.timing import ThrottledError
 
 #: The artifact takes the minimum of its runs for its own kernels and direct convolution, the mean for the libraries.
 _MINIMUM_FOR_AUTHORS = ("im2win", "direct", "cpu_im2win", "cpu_direct")
 
 
-class IncorrectError(Exception):
-    """The output is not the convolution; the message gives the error."""
-
-
 def main() -> int:
-    """Read {"point", "kernels", "attempt", "output"} from standard input, measure, write the result."""
+    """Read the job of workflow.measure from standard input, measure, write the result."""
     job = json.load(sys.stdin)
     point = job["point"]
     cuda = point["device"]["kind"] == "cuda"
@@ -50,35 +52,50 @@ def main() -> int:
         signal.alarm(math.ceil(point["device"]["time_limit_seconds"]))
         if cuda:
             os.environ["CUDA_VISIBLE_DEVICES"] = device
-        document = measure(point, Path(job["kernels"]) if job["kernels"] else None, device if cuda else None)
+        kernels, ceilings = (Path(job[name]) if job.get(name) else None for name in ("kernels", "ceilings"))
+        known = json.loads(ceilings.read_text()) if ceilings else {}
+        document = measure(point, kernels, device if cuda else None, known)
         document["attempt"] = job["attempt"]
         document["run"]["log"] = job["log"]
         write_json(Path(job["output"]), document)
     return 0
 
 
-def measure(point: dict[str, Any], kernels: Path | None, uuid: str | None) -> dict[str, Any]:
-    """The result document of `point` (see workflow.outcome), whatever the outcome. `uuid` names the GPU, if any."""
+def measure(
+    point: dict[str, Any], kernels: Path | None, uuid: str | None, ceilings: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The result document of `point` (see workflow.outcome), whatever the outcome.
+
+    `uuid` names the GPU, if any. `ceilings` are the machine's (see workflow.ceilings); without them no time is held
+    against its floor.
+    """
     rows = empty_rows(point)
     samples: dict[str, list[float]] = {}
     run: dict[str, Any] = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "harness_hash": provenance.harness_hash(),
+        "uuid": uuid,
         "protocols": {},
+        "seconds": {},
     }
     status, reason = "ok", ""
     try:
-        _measure_into(point, kernels, uuid, rows, samples, run)
+        _measure_into(point, kernels, uuid, ceilings or {}, rows, samples, run)
     except UnsupportedError as error:
         status, reason = "unsupported", str(error)
     except torch.cuda.OutOfMemoryError as error:
         status, reason = "out_of_memory", _sentence(error)
     except IncorrectError as error:
         status, reason = "incorrect", str(error)
+    except (OverCeilingError, ThrottledError) as error:
+        print(json.dumps({"reason": str(error), "run": run, "samples": samples}))  # into the log
+        status, reason = "failed", str(error)
+        if isinstance(error, OverCeilingError):
+            run["over_ceiling"] = error.facts
     except Exception as error:
         traceback.print_exc()
         status, reason = "failed", f"{type(error).__name__}: {_sentence(error)}"
-    return result_document(point, status, reason, rows, samples, environment(uuid), run)
+    return result_document(point, status, reason, rows, samples, provenance.environment(uuid), run)
 
 
 def _sentence(error: Exception) -> str:
@@ -91,40 +108,59 @@ def _measure_into(
     point: dict[str, Any],
     kernels: Path | None,
     uuid: str | None,
+    ceilings: dict[str, Any],
     rows: list[dict[str, Any]],
     samples: dict[str, list[float]],
     run: dict[str, Any],
 ) -> None:
+    lap = _laps(run["seconds"])
     used_before = memory.used_bytes(uuid) if uuid else None
     device = torch.device("cuda", 0) if uuid else torch.device("cpu")
     sizes = {key: value for key, value in point["layer"].items() if key != "name"}
     problem = ConvProblem(batch=point["batch"], **sizes)
+    numerics = point["numerics"]
     algorithm = _load(point["algorithm"])
     generator = torch.Generator(device)
     run["seed"] = generator.seed()  # drawn from the operating system, recorded so that a run can be repeated
 
-    x = torch.empty(problem.input_shape, device=device)
-    f = torch.empty(problem.filter_shape, device=device)
-    y = torch.empty(problem.output_shape, device=device)
-    verify.refresh(x, f, generator)
-    plan = algorithm.plan(problem, device, _library(device, kernels, point), point["numerics"]["tf32"])
+    guards = Guards()
+    shapes = {"X": problem.input_shape, "F": problem.filter_shape, "Y": problem.output_shape}
+    x, f, y = (guards.empty(name, shape, torch.float32, device) for name, shape in shapes.items())
+    verify.uniform(x, f, generator)
+    with guards.around("the workspace"):
+        plan = algorithm.plan(problem, device, _library(device, kernels, point), numerics["tf32"])
     plan.run(x, f, y)
-    used = memory.read(device, uuid, used_before)
+    used = memory.read(device, uuid, used_before, guards.bytes)
     workspace = _workspace_bytes(plan, used, problem)
+    lap("plan and memory")
 
-    _check(plan, problem, point["numerics"], generator, x, f, y)
-    for row, protocol in zip(rows, point["protocols"], strict=True):
-        result = timing.measure(
-            _work(algorithm, plan, protocol, x, f, y),
-            protocol,
-            device,
-            _estimator(protocol, point["algorithm"]["name"]),
-            lambda: provenance.gpu_state(uuid)["sm_clock_mhz"] if uuid else None,
-        )
-        samples[protocol["name"]] = result.samples
-        run["protocols"][protocol["name"]] = provenance.gpu_state(uuid) if uuid else {}
-        row |= _timed(result, problem)
-    error = _check(plan, problem, point["numerics"], generator, x, f, y)
+    allowed = (numerics["max_error_fro"], numerics["max_error_max"])
+    checks = Checks(plan, problem, allowed, guards, generator, (x, f, y))
+    checks.output("normal")
+    run["stream"] = checks.stream()
+    lap("checks before")
+    with monitor(uuid) as gpu:
+        for row, protocol in zip(rows, point["protocols"], strict=True):
+            name = protocol["name"]
+            verify.uniform(x, f, generator)
+            result = _time(algorithm, checks, protocol, device, point["algorithm"]["name"], gpu)
+            samples[name] = result.samples
+            state = provenance.gpu_state(uuid) if uuid else {}
+            run["protocols"][name] = state | timing.conditions(result, gpu.usual_mhz)
+            row |= _timed(result, problem)
+            bounds = partial(floors, problem, point["algorithm"]["arithmetic"], numerics["tf32"], protocol, bool(uuid))
+            floor.hold(
+                name,
+                result.estimate.value,
+                point["device"]["ceiling_tolerance"],
+                bounds,
+                ceilings,
+                partial(_measure_ceiling, device, kernels),
+            )
+            lap(name)
+    error = checks.output("uniform")
+    checks.output("wide", some=True)
+    lap("checks after")
     for row in rows:
         row |= {
             "workspace_bytes": workspace,
@@ -134,6 +170,24 @@ def _measure_into(
             "error_max": error.max,
         }
     run["memory_method"] = used.method
+
+
+def _laps(seconds: dict[str, float]) -> Callable[[str], None]:
+    """A function that notes in `seconds` how long it is since it was last called."""
+    last = time.perf_counter()
+
+    def lap(name: str) -> None:
+        nonlocal last
+        last, before = time.perf_counter(), last
+        seconds[name] = round(last - before, 3)
+
+    return lap
+
+
+def _measure_ceiling(device: torch.device, kernels: Path | None, name: str) -> dict[str, float]:
+    from workflow.ceilings import measure as measure_ceilings  # needed when something is wrong, and only then
+
+    return measure_ceilings(device, kernels, name)
 
 
 def _load(chosen: dict[str, Any]) -> Algorithm:
@@ -156,36 +210,37 @@ def _workspace_bytes(plan: Plan, used: memory.Memory, problem: ConvProblem) -> i
     return used.allocator_peak_bytes - problem.tensor_bytes
 
 
-def _check(
-    plan: Plan,
-    problem: ConvProblem,
-    numerics: dict[str, Any],
-    generator: torch.Generator,
-    x: torch.Tensor,
-    f: torch.Tensor,
-    y: torch.Tensor,
-) -> verify.Error:
-    """Run once on fresh inputs. Raises IncorrectError if the output is further from float64 than allowed."""
-    verify.refresh(x, f, generator)
-    verify.poison(y)
-    plan.run(x, f, y)
-    error = verify.error(x, f, y, problem.stride)
-    if not error.within(numerics["max_error_fro"], numerics["max_error_max"]):
-        raise IncorrectError(
-            f"error_fro {error.fro:.3g} (allowed {numerics['max_error_fro']:.3g}), "
-            f"error_max {error.max:.3g} (allowed {numerics['max_error_max']:.3g})"
-        )
-    return error
+def _time(
+    algorithm: Algorithm, checks: Checks, protocol: dict[str, Any], device: torch.device, name: str, gpu: Monitor
+) -> timing.Timing:
+    """Time what the protocol says: all of the convolution, or what follows the transform; and check what came of it."""
+    plan, x, f, y = checks.plan, checks.x, checks.f, checks.y
+    whole = protocol["timed"] == "run" and algorithm.is_convolution
+    if whole:
 
+        def work() -> None:
+            plan.run(x, f, y)
+    else:
+        plan.prepare(x, f)
 
-def _work(
-    algorithm: Algorithm, plan: Plan, protocol: dict[str, Any], x: torch.Tensor, f: torch.Tensor, y: torch.Tensor
-) -> Callable[[], None]:
-    """What the protocol times: all of the convolution, or what follows the transform."""
-    if protocol["timed"] == "run" and algorithm.is_convolution:
-        return lambda: plan.run(x, f, y)
-    plan.prepare(x, f)
-    return lambda: plan.compute(x, f, y)
+        def work() -> None:
+            plan.compute(x, f, y)
+
+    clock = timing.make_clock(protocol, device)
+
+    def before_each() -> None:
+        # With warm caches nothing may come between two samples. What the ceiling computes under the clock is not Y.
+        if protocol["cold_l2"] and algorithm.is_convolution:
+            checks.renew(prepare=not whole)
+
+    result = timing.measure(clock, work, protocol, _estimator(protocol, name), gpu, before_each)
+    if not algorithm.is_convolution:
+        return result
+    if protocol["cold_l2"]:
+        checks.timed()
+    else:
+        checks.witnessed(clock, work, result.samples)
+    return result
 
 
 def _estimator(protocol: dict[str, Any], name: str) -> Callable[[list[float]], statistics.Estimate]:
@@ -195,7 +250,6 @@ def _estimator(protocol: dict[str, Any], name: str) -> Callable[[list[float]], s
 
 
 def _timed(result: timing.Timing, problem: ConvProblem) -> dict[str, Any]:
-    clocks = result.sm_clocks_mhz
     return {
         "time_ms": result.estimate.value,
         "time_ms_low": result.estimate.low,
@@ -203,18 +257,7 @@ def _timed(result: timing.Timing, problem: ConvProblem) -> dict[str, Any]:
         "samples": len(result.samples),
         "stop_reason": result.stop_reason,
         "tflops": problem.flops / (result.estimate.value * 1e9),
-        "sm_clock_mhz": statistics.median(clocks).value if clocks else None,
-    }
-
-
-def environment(uuid: str | None) -> dict[str, Any]:
-    """The machine, its software and the sources, the same for every point of a run on one device."""
-    facts = provenance.gpu_facts(uuid) if uuid else {"name": provenance.cpu_name()}
-    return {
-        "device": facts | {"kind": "cuda" if uuid else "cpu", "cores": os.cpu_count()},
-        "software": provenance.software(),
-        "git": provenance.git_state(),
-        "host": provenance.host(),
+        "sm_clock_mhz": result.sm_clock_mhz,
     }
 
 

@@ -1,9 +1,14 @@
-# From a result file for each point to one results table, and from there to an archive if asked for.
+# From the result files of the points to one results table, and from there to an archive if asked for.
+
+
+include: "accuracy.smk"
 
 
 rule aggregate:
     input:
-        results=JOBS.point_results,
+        results=lambda wildcards: JOBS.measured,
+        ceilings=f"{RESULTS}/{{device}}/ceilings.json",
+        anchors=lambda wildcards: JOBS.anchored,
         code=JOBS.code("workflow/aggregate.py"),
     output:
         [f"{RESULTS}/{{device}}/{name}" for name in TABLE_FILES],
@@ -19,16 +24,19 @@ rule aggregate:
         # The program expands the selection again: a command line has no room for a file name for each of many points.
         selection=JOBS.selection,
         folder=subpath(output[0], parent=True),
+        anchors=[f"--anchors={JOBS.anchor_selection}", *(f"--gpu={gpu}" for gpu in JOBS.anchors)],
     message:
         "Collecting the results of {wildcards.device}"
     shell:
-        "python -m workflow.aggregate --selection {params.selection:q} --folder {params.folder:q} > {log:q} 2>&1"
+        "python -m workflow.aggregate --selection {params.selection:q} --folder {params.folder:q} {params.anchors:q}"
+        " > {log:q} 2>&1"
 
 
 # Has no output, so that drawing from the archive never replaces it: `snakemake archive` always copies.
 rule archive:
     input:
         JOBS.own_table_files,
+        JOBS.accuracy,
     log:
         f"{RESULTS}/logs/archive.log",
     conda:

@@ -26,7 +26,7 @@ rule compare:
         mem_mb=2000,
         runtime=10,
     params:
-        tables=[f"--table={folder}" for folder in JOBS.tables.values()],
+        tables=list(JOBS.tables.values()),
         folder=subpath(output[0], ancestor=2),
     message:
         "Comparing the archives"

@@ -10,5 +10,6 @@ localrules:
     kernel_resources,
     sources,
     summary,
+    tune,
     write_report,
     write_tables,

@@ -1,29 +1,60 @@
-# One process for each point. It ends with status 0 whatever the outcome, which it records; a kill leaves no result.
-# A point is measured again when it, or the meaning of its algorithm's sources, changes, or when it failed.
+# A job measures a group of points, each in a process of its own, and leaves out those whose result still holds. It ends
+# with status 0 whatever the outcomes, which it records: the results are no outputs, so Snakemake deletes none. Which
+# groups have something to measure is told by the number in the name of the output (workflow/groups.py).
 
 
 rule measure:
     input:
-        cubins=lambda wildcards: JOBS.measure(wildcards.point).cubins,
+        cubins=lambda wildcards: JOBS.cubins(wildcards.group),
+        ceilings=ancient(f"{RESULTS}/{{device}}/ceilings.json"),
     output:
-        f"{RESULTS}/{{device}}/points/{{experiment}}/{{point}}/result.json",
+        f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.json",
     log:
-        f"{RESULTS}/{{device}}/points/{{experiment}}/{{point}}/log.txt",
-    # profiles/slurm says how many points make one job.
-    group:
-        "measure"
+        f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
     conda:
         "../../environment.yml"
     threads: JOBS.measure_threads(workflow.cores)
     resources:
         **JOBS.measure_resources,
+        points=lambda wildcards: JOBS.size(wildcards.group),
+        runtime=lambda wildcards: JOBS.minutes(wildcards.group),
+        # No parameters, since Snakemake repeats jobs whose parameters change: these may, with nothing to measure.
+        selection=JOBS.selection,
+        size=JOBS.points_per_job,
+        at_once=JOBS.at_once,
     params:
-        point=lambda wildcards: JOBS.measure(wildcards.point).point,
-        source_hash=lambda wildcards: JOBS.measure(wildcards.point).source_hash,
-        attempt=lambda wildcards: JOBS.measure(wildcards.point).attempt,
         kernels=JOBS.kernel_folder,
+        folder=f"{RESULTS}/{JOBS.plan.device}",
     message:
-        "Measuring {wildcards.point} on {wildcards.device}"
+        "Measuring {wildcards.group} on {wildcards.device} (points: {resources.points})"
     shell:
-        "python -m workflow.measure --point {params.point:q} --kernels {params.kernels:q}"
-        " --device {wildcards.device} --attempt {params.attempt} --output {output:q} --log {log:q}"
+        "python -m workflow.measure --selection {resources.selection:q} --size {resources.size} --group {wildcards.group}"
+        " --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device} --at-once {resources.at_once}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+# The same few points on each GPU of a host that has several: how much do they differ?
+rule measure_anchors:
+    input:
+        cubins=lambda wildcards: JOBS.anchor_cubins(wildcards.gpu, wildcards.group),
+        ceilings=ancient(f"{RESULTS}/{{device}}/ceilings.json"),
+    output:
+        f"{RESULTS}/{{device}}/gpus/{{gpu}}/points/{{experiment}}/{{group}}/job-{{number}}.json",
+    log:
+        f"{RESULTS}/{{device}}/gpus/{{gpu}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
+    conda:
+        "../../environment.yml"
+    threads: JOBS.measure_threads(workflow.cores)
+    resources:
+        **JOBS.measure_resources,
+        runtime=30,
+        selection=JOBS.anchor_selection,
+    params:
+        kernels=JOBS.kernel_folder,
+        folder=f"{RESULTS}/{JOBS.plan.device}",
+    message:
+        "Measuring the anchors on {wildcards.gpu}"
+    shell:
+        "python -m workflow.measure --selection {resources.selection:q} --size 1000 --group {wildcards.group}"
+        " --gpu {wildcards.gpu} --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device}"
+        " --output {output:q} > {log:q} 2>&1"

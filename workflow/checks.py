@@ -1,0 +1,167 @@
+"""The named checks that an output must pass before and after it is timed, and while it is.
+
+Each is a way in which a kernel can be fast and wrong; tests/workflow/test_cheats.py has a kernel for each.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from kernels.algorithm import Plan
+from kernels.problem import ConvProblem
+from workflow import verify
+from workflow.guards import Guards
+from workflow.timing import Clock
+
+#: Images of a batch that are compared where not all are: which ones is drawn anew each time.
+_SOME_IMAGES = 8
+#: How long a stream is held up to see whether work waits for it, and how long that work is given to show itself.
+_HELD_SECONDS, _SHOW_SECONDS = 0.03, 0.005
+#: What was verified may have taken this much longer than the slowest run that was timed.
+_SLOWER = 3.0
+
+
+class IncorrectError(Exception):
+    """An output that is not the convolution, or that came about in a way that no time can be put to."""
+
+    def __init__(self, check: str, wrong: str) -> None:
+        """`check` is the name of the check that failed."""
+        super().__init__(f"{check}: {wrong}")
+
+
+class Checks:
+    """The checks of one plan on its tensors."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        problem: ConvProblem,
+        bounds: tuple[float, float],
+        guards: Guards,
+        generator: torch.Generator,
+        tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    ) -> None:
+        """`bounds` are the largest error_fro and error_max that pass; `tensors` are X, F and Y."""
+        self.plan = plan
+        self.problem = problem
+        self.bounds = bounds
+        self.guards = guards
+        self.generator = generator
+        self.x, self.f, self.y = tensors
+        self._chance = random.Random(generator.initial_seed())
+
+    def output(self, distribution: str, some: bool = False) -> verify.Error:
+        """Run once on fresh inputs with the output poisoned. Raises IncorrectError; `some` compares only some images.
+
+        The output is taken in the stream's order directly after the run, as whatever followed it would take it.
+        """
+        verify.DISTRIBUTIONS[distribution](self.x, self.f, self.generator)
+        inputs = self._inputs()
+        verify.poison(self.y)
+        self.plan.run(self.x, self.f, self.y)
+        taken = self.y.clone()
+        if inputs != self._inputs():
+            raise IncorrectError("inputs", "the run changed X or F, which it may only read")
+        error = self._compare(taken, some, f" on {distribution} inputs")
+        if not torch.equal(verify.bits(taken), verify.bits(self.y)):
+            raise IncorrectError("late work", "the output changed after the run had ended")
+        self.memory()
+        return error
+
+    def memory(self) -> None:
+        """Nothing wrote outside of X, F, Y and the workspace. Raises IncorrectError."""
+        if damaged := self.guards.damaged():
+            raise IncorrectError("guard bands", f"wrote out of bounds: {', '.join(damaged)}")
+
+    def stream(self) -> str:
+        """On a GPU: all of the work is done in the order of the stream on which it is timed. Raises IncorrectError.
+
+        That stream is held up, and the run and a copy of its output are queued behind. Until it is let go, the output
+        must stay poisoned; then the copy must find it written, although it starts at once. Returns "held", or "not
+        held" where the host waited for the stream, so that nothing could be seen.
+        """
+        if self.y.device.type != "cuda":
+            return "no streams"
+        other, released, taken = torch.cuda.Stream(), torch.cuda.Event(), torch.empty_like(self.y)
+        verify.poison(self.y)
+        torch.cuda.synchronize()
+        torch.cuda._sleep(int(_HELD_SECONDS * 2e9))  # cycles, at some 2 GHz
+        released.record()
+        self.plan.run(self.x, self.f, self.y)
+        taken.copy_(self.y)
+        if released.query():
+            return "not held"
+        time.sleep(_SHOW_SECONDS)
+        with torch.cuda.stream(other):
+            early = verify.unwritten(self.y) < self.y.numel()
+        held = not released.query()
+        torch.cuda.synchronize()
+        if held and early:
+            raise IncorrectError("stream order", "the work began before what was queued ahead of it had ended")
+        if held and (missing := verify.unwritten(taken)):
+            raise IncorrectError("stream order", f"{missing} outputs were not there when what was queued behind began")
+        return "held" if held else "not held"
+
+    def renew(self, prepare: bool) -> None:
+        """Ahead of a timed run: poison the output and change a value of X and of F, so that no kept answer is right.
+
+        `prepare` brings them into the layout of what is timed, where that is only what follows the transform.
+        """
+        verify.poison(self.y)
+        for tensor, low, high in ((self.x, 0.0, 1.0), (self.f, -0.5, 0.5)):  # as verify.uniform draws them
+            place = self._chance.randrange(tensor.numel())
+            tensor.view(-1)[place : place + 1].uniform_(low, high, generator=self.generator)
+        if prepare:
+            self.plan.prepare(self.x, self.f)
+
+    def timed(self) -> None:
+        """The output of the last timed run, which was poisoned before it. Raises IncorrectError."""
+        self._compare(self.y, True, " in the last timed run")
+        self.memory()
+
+    def witnessed(self, clock: Clock, work: Callable[[], None], samples: Sequence[float]) -> None:
+        """Where timed runs found the output as the last one left it: it is poisoned, timed again and compared.
+
+        Of three such runs the fastest must not be far slower than all of `samples`: else those did something else.
+        Raises IncorrectError.
+        """
+        seconds = []
+        for _ in range(3):
+            verify.poison(self.y)
+            seconds.append(clock.sample(work))
+        self.timed()
+        if min(seconds) > _SLOWER * max(samples):
+            took = f"took {min(seconds):.3g} ms, those before it at most {max(samples):.3g} ms"
+            raise IncorrectError("timed work", f"a run with its output poisoned {took}")
+
+    def _compare(self, y: torch.Tensor, some: bool, when: str) -> verify.Error:
+        batch = self.problem.batch
+        images = self._chance.sample(range(batch), min(batch, _SOME_IMAGES)) if some else None
+        error = verify.error(self.x, self.f, y, self.problem.stride, images)
+        missing = verify.unwritten(y)
+        if not missing and error.within(*self.bounds):
+            return error
+        if y is not self.y and self._changes(y):
+            raise IncorrectError("late work", f"the output was still being written after the run had ended{when}")
+        if missing:
+            raise IncorrectError("unwritten", f"{missing} of {y.numel()} outputs were not written{when}")
+        fro, largest = self.bounds
+        raise IncorrectError(
+            "accuracy",
+            f"error_fro {error.fro:.3g} (allowed {fro:.3g}), error_max {error.max:.3g} (allowed {largest:.3g}){when}",
+        )
+
+    def _changes(self, taken: torch.Tensor) -> bool:
+        """Whether the output becomes another than was taken, within half a second."""
+        for _ in range(10):
+            if not torch.equal(verify.bits(taken), verify.bits(self.y)):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _inputs(self) -> tuple[int, ...]:
+        return tuple(int(verify.bits(tensor).sum(dtype=torch.int64)) for tensor in (self.x, self.f))

@@ -1,0 +1,128 @@
+"""The least time that a convolution can take on a machine, from the machine's measured ceilings.
+
+A time below it was not measured right, or not of a convolution, whatever the clock says: it is never published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kernels.problem import FLOAT_BYTES, ConvProblem
+
+#: Arithmetic of conf/algorithm -> the ceiling that bounds it, and how many operations there it takes for each of the
+#: direct convolution's. What computes in another domain does fewer, and only memory bounds it.
+_UNITS: dict[str, tuple[str, int]] = {"fp32": ("fp32_flops", 1), "tf32": ("tf32_flops", 1), "fp16x3": ("fp16_flops", 3)}
+_NAMES = {
+    "fp32_flops": "FP32 rate",
+    "tf32_flops": "TF32 matrix rate",
+    "fp16_flops": "FP16 matrix rate",
+    "copy_bytes_per_s": "copy bandwidth",
+}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One bound: `amount` (FLOPs or bytes) at the rate of a ceiling (per second) takes `time_ms` at least."""
+
+    ceiling: str
+    amount: int
+    rate: float
+
+    @property
+    def time_ms(self) -> float:
+        return 1e3 * self.amount / self.rate
+
+    def describe(self, time_ms: float) -> str:
+        """Why a time is impossible."""
+        unit = "FLOP" if self.ceiling.endswith("flops") else "B"
+        return (
+            f"{time_ms:.4g} ms is below the physical floor of {self.time_ms:.4g} ms, {self.amount / 1e9:.4g} G{unit} "
+            f"at the measured {_NAMES[self.ceiling]} of {self.rate / 1e12:.4g} T{unit}/s: "
+            f"{self.time_ms / time_ms:.3g} times what this machine can do"
+        )
+
+
+class OverCeilingError(Exception):
+    """A time that the machine cannot reach: whatever was measured, it is not this convolution's time."""
+
+    def __init__(self, protocol: str, floor: Floor, time_ms: float) -> None:
+        """`floor` is the bound that the time is below."""
+        super().__init__(f"over the ceiling: {protocol}: {floor.describe(time_ms)}")
+        self.facts = {"protocol": protocol, "time_ms": time_ms, "floor_ms": floor.time_ms, **asdict(floor)}
+
+
+def hold(
+    protocol: str,
+    time_ms: float,
+    tolerance: float,
+    bounds: Callable[[Mapping[str, Any]], list[Floor]],
+    ceilings: Mapping[str, Any],
+    measure_again: Callable[[str], Mapping[str, float]],
+) -> None:
+    """Hold a time against the `bounds` that the `ceilings` give. Raises OverCeilingError.
+
+    A ceiling that was measured while the machine was busy is too low, so it is measured once more before it counts.
+    """
+    over = exceeded(bounds(ceilings), time_ms, tolerance)
+    if over is None:
+        return
+    again = measure_again(over.ceiling)
+    print(f"{protocol}: {over.describe(time_ms)}; measured again: {dict(again)}")
+    higher = {name: max(rate, ceilings[name]) for name, rate in again.items()}
+    over = exceeded(bounds({**ceilings, **higher}), time_ms, tolerance)
+    if over is not None:
+        raise OverCeilingError(protocol, over, time_ms)
+
+
+def floors(
+    problem: ConvProblem,
+    arithmetic: str,
+    tf32: bool,
+    protocol: Mapping[str, Any],
+    on_gpu: bool,
+    ceilings: Mapping[str, Any],
+) -> list[Floor]:
+    """Every bound on the time of `problem` under `protocol`, as far as `ceilings` (see workflow.ceilings) has its rate.
+
+    `tf32` allows TF32 where the arithmetic is FP32.
+    """
+    cold = on_gpu and protocol["clock"] == "device" and protocol["cold_l2"]
+    found = []
+    unit, operations = _UNITS.get("tf32" if tf32 and arithmetic == "fp32" else arithmetic, ("", 0))
+    if ceilings.get(unit):
+        found.append(Floor(unit, operations * problem.flops, float(ceilings[unit])))
+    if ceilings.get("copy_bytes_per_s"):
+        amount = least_bytes(problem, protocol["timed"], cold, int(ceilings.get("cache_bytes") or 0))
+        found.append(Floor("copy_bytes_per_s", amount, float(ceilings["copy_bytes_per_s"])))
+    return found
+
+
+def exceeded(found: list[Floor], time_ms: float, tolerance: float) -> Floor | None:
+    """The bound that a time is furthest below, by more than the share `tolerance`; None if it is below none."""
+    over = [floor for floor in found if time_ms * (1 + tolerance) < floor.time_ms]
+    return max(over, key=lambda floor: floor.time_ms, default=None)
+
+
+def least_bytes(problem: ConvProblem, timed: str, cold: bool, cache_bytes: int) -> int:
+    """Bytes that must pass between memory and chip: inputs that some window covers are read, outputs written.
+
+    As much as fits into the last cache may stay there: of the output, and of everything where the cache is warm. What
+    was prepared before the clock started may have been packed into half its bytes.
+    """
+    rows = _covered(problem.out_height, problem.kernel_h, problem.stride)
+    columns = _covered(problem.out_width, problem.kernel_w, problem.stride)
+    size = FLOAT_BYTES if timed == "run" else FLOAT_BYTES // 2
+    n, out, h, w = problem.output_shape
+    filters = problem.out_channels * problem.in_channels * problem.kernel_h * problem.kernel_w
+    read = size * (problem.batch * problem.in_channels * rows * columns + filters)
+    written = FLOAT_BYTES * n * out * h * w
+    if cold:
+        return read + max(0, written - cache_bytes)
+    return max(0, read + written - cache_bytes)
+
+
+def _covered(outputs: int, kernel: int, stride: int) -> int:
+    """Positions along one dimension that some window covers."""
+    return outputs * kernel if stride >= kernel else (outputs - 1) * stride + kernel

@@ -1,0 +1,35 @@
+# Errors of the FP32-accurate algorithms and of strict FP32 on the same data, for several kinds of data.
+
+
+rule compare_errors:
+    input:
+        cubins=JOBS.accuracy_cubins,
+    output:
+        report(
+            f"{RESULTS}/{{device}}/accuracy.csv",
+            caption="../report/errors.rst",
+            category="Tables",
+            labels={"table": "errors over several kinds of data"},
+        ),
+    log:
+        f"{RESULTS}/{{device}}/logs/accuracy.log",
+    conda:
+        "../../environment.yml"
+    threads: JOBS.measure_threads(workflow.cores)
+    resources:
+        **JOBS.measure_resources,
+        runtime=10,
+    params:
+        selection=JOBS.selection,
+        sources=lambda wildcards: [JOBS.plan.sweep.source_hash(name) for name in JOBS.accurate],
+        kernels=JOBS.kernel_folder,
+    message:
+        "Comparing errors on {wildcards.device}"
+    shell:
+        "python -m workflow.accuracy --selection {params.selection:q} --kernels {params.kernels:q} --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule accuracy:
+    input:
+        JOBS.accuracy,

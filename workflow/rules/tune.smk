@@ -1,0 +1,43 @@
+# The fastest schedules of the tiled kernels on the GPU at hand, stored as configuration: `snakemake tune`. The measuring
+# rules read what is stored when they are planned, so a winner that changes is measured again by the next run.
+
+
+rule find_winners:
+    input:
+        cubins=JOBS.tuned_cubins,
+    output:
+        f"{RESULTS}/{{device}}/tuning.yaml",
+    log:
+        f"{RESULTS}/{{device}}/logs/tuning.log",
+    conda:
+        "../../environment.yml"
+    threads: JOBS.measure_threads(workflow.cores)
+    resources:
+        **JOBS.measure_resources,
+        runtime=30,
+    params:
+        selection=JOBS.selection,
+        kernels=JOBS.kernel_folder,
+        stored=f"conf/tuning/{JOBS.plan.device}.yaml",
+        sources=JOBS.tuning_hashes,
+    message:
+        "Finding the fastest schedules on {wildcards.device}"
+    shell:
+        "python -m workflow.tune --selection {params.selection:q} --device {wildcards.device} --kernels {params.kernels:q}"
+        " --stored {params.stored:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Has no output, as conf/ is the user's: `snakemake tune` always copies.
+rule tune:
+    input:
+        f"{RESULTS}/{JOBS.plan.device}/tuning.yaml",
+    log:
+        f"{RESULTS}/logs/tune.log",
+    conda:
+        "../../environment.yml"
+    params:
+        stored=f"conf/tuning/{JOBS.plan.device}.yaml",
+    message:
+        "Storing the winners in conf/tuning"
+    shell:
+        "(mkdir -p conf/tuning && cp {input:q} {params.stored:q} && echo Stored {params.stored:q}) 2>&1 | tee {log:q}"
