@@ -1,15 +1,23 @@
-"""Set several results tables side by side: speed, speedup and a table, for example of two GPUs.
+"""Compare results tables: two runs on one kind of machine, or machines with each other.
 
-    python -m analysis.compare --table analysis/archive/A --table analysis/archive/B --output FOLDER
+    python -m analysis.compare A B [C ...] [--output FOLDER] [--require-agreement]
 
-writes FOLDER/figures/tflops and speedup in every format, with captions.json, and FOLDER/tables/comparison as CSV,
-Markdown and LaTeX.
+Each is a folder with measurements.csv, or the name of one in analysis/archive. Prints what there is to say of the first
+one against each other: faster, slower, ambiguous, and how many times agree within 2 %. With --output it writes
+FOLDER/report.md and report.html, the figures tflops and speedup in every format with captions.json, and as tables
+`comparison` (CSV, Markdown, LaTeX) and `points` (CSV, Markdown).
+
+Exit status: 0, compared; 1, with --require-agreement, fewer than 95 % of the medians agree within 2 %; 2, a table
+cannot be read or a file not written.
 """
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from analysis import html_report, pairs
 from analysis.charts import bars
 from analysis.charts.style import FORMATS, draw_note, save
 from analysis.cli import run
@@ -17,33 +25,80 @@ from analysis.figures import CAPTIONS, captions
 from analysis.files import write_atomically
 from analysis.frames import devices
 from analysis.frames.common import Picture
+from analysis.inventory import machine
+from analysis.markup import Section
 from analysis.table import Archive, read
 from analysis.text import names
 
+ARCHIVES = Path(__file__).parent / "archive"
 FIGURES: dict[str, Callable[[Sequence[Archive]], Picture]] = {"tflops": devices.tflops, "speedup": devices.speedup}
+
+
+def find(name: str) -> Path:
+    """The folder of a results table: the path of one, or the name of an archive."""
+    named = ARCHIVES / name
+    return Path(os.path.relpath(named)) if named.is_dir() and not Path(name).is_dir() else Path(name)
+
+
+def write(archives: Sequence[Archive], output: Path, formats: Sequence[str]) -> None:
+    """Write everything that compares the tables below `output`."""
+    pictures = {name: prepare(archives) for name, prepare in FIGURES.items()}
+    for name, picture in pictures.items():
+        figure = draw_note(picture) if picture.note else bars.by_device(picture)
+        save(figure, output / "figures", name, formats)
+    write_atomically(output / "figures" / CAPTIONS, captions(pictures))
+    side_by_side, points = devices.comparison(archives), pairs.table(archives)
+    where = names(devices.device_names(archives))
+    folder = output / "tables"
+    for name, table in (("comparison", side_by_side), ("points", points)):
+        write_atomically(folder / f"{name}.csv", table.csv())
+        write_atomically(folder / f"{name}.md", f"# {table.title}: {where}\n\n{table.markdown}")
+    write_atomically(folder / "comparison.tex", side_by_side.latex("comparison", where))
+    drawn = [
+        f"![{name}](figures/{name}.svg)\n\n*{picture.text}* ([PDF](figures/{name}.pdf))\n"
+        for name, picture in pictures.items()
+    ]
+    sections = [
+        Section("points", points.title, f"([CSV](tables/points.csv))\n\n{points.markdown}"),
+        Section("figures", "Figures", "\n".join(drawn)),
+        Section("speeds", side_by_side.title, f"([CSV](tables/comparison.csv))\n\n{side_by_side.markdown}"),
+        *(
+            Section(f"machine-{index}", f"Machine and software: {name}", machine(archive).markdown)
+            for index, (name, archive) in enumerate(zip(devices.device_names(archives), archives, strict=True))
+        ),
+    ]
+    title = f"{where} compared"
+    text = "\n".join([f"# {title}\n", *(f"## {one.title}\n\n{one.markdown}" for one in sections)])
+    write_atomically(output / "report.md", text)
+    write_atomically(output / "report.html", html_report.render(title, sections, output))
 
 
 def main() -> None:
     """Compare two tables or more."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="Set tables side by side.")
-    parser.add_argument("--table", type=Path, required=True, action="append", help="folder with measurements.csv")
-    parser.add_argument("--output", type=Path, required=True, help="folder for figures and tables")
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="Compare results tables.")
+    parser.add_argument(
+        "tables", nargs="+", metavar="TABLE", help="a folder with measurements.csv, or an archive's name"
+    )
+    parser.add_argument("--output", type=Path, help="folder for figures, tables and the report; none if left out")
     parser.add_argument("--format", choices=FORMATS, action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--require-agreement", action="store_true", help="exit with 1 unless the runs repeat each other"
+    )
     arguments = parser.parse_args()
-    if len(arguments.table) < 2:
-        parser.error("give --table at least twice")
-    archives = [read(folder) for folder in arguments.table]
-    pictures = {name: prepare(archives) for name, prepare in FIGURES.items()}
-    for name, picture in pictures.items():
-        figure = draw_note(picture) if picture.note else bars.by_device(picture)
-        save(figure, arguments.output / "figures", name, arguments.format or FORMATS)
-    write_atomically(arguments.output / "figures" / CAPTIONS, captions(pictures))
-    table = devices.comparison(archives)
-    where = names(devices.device_names(archives))
-    path = arguments.output / "tables" / "comparison"
-    write_atomically(path.with_suffix(".csv"), table.csv())
-    write_atomically(path.with_suffix(".md"), f"# {table.title}: {where}\n\n{table.markdown}")
-    write_atomically(path.with_suffix(".tex"), table.latex("comparison", where))
+    if len(arguments.tables) < 2:
+        parser.error("give two tables at least")
+    archives = [read(find(name)) for name in arguments.tables]
+    if arguments.output:
+        write(archives, arguments.output, arguments.format or FORMATS)
+    called = devices.device_names(archives)
+    repeated = True
+    for second, name in zip(archives[1:], called[1:], strict=True):
+        points = pairs.compare_points(archives[0], second)
+        said = pairs.findings(points, (archives[0], second), called[0], name)
+        print("\n".join([f"{name} against {called[0]}:", *said]).replace("**", ""))
+        repeated = repeated and pairs.is_repeated(points)
+    if arguments.require_agreement and not repeated:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import pandas as pd
 from analysis import reference
 from analysis.series import (
     ABLATED,
+    ALL_ABLATED,
     BEST_CUDNN,
+    constant_memory,
     label,
     memory_metric,
     pick,
@@ -30,7 +32,7 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
         said += _speed(rows, "cpu_im2win", ("cpu_im2col", "cpu_torch", "cpu_direct", "cpu_fft"), "cpu")
     else:
         said += _speed(rows, "im2win", ("im2col_cublas", BEST_CUDNN, "direct"), "cuda")
-        said += _best_cudnn(rows) + _memory(rows) + _ablation(archive)
+        said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(_outcomes(archive))
     return [f"Measured on {archive.device_name} ({selection}).", *(sentence for sentence in said if sentence)]
 
@@ -79,8 +81,8 @@ def _best_cudnn(rows: pd.DataFrame) -> list[str]:
     return [f"The best cuDNN is {names(parts)}."]
 
 
-def _memory(rows: pd.DataFrame) -> list[str]:
-    metric = memory_metric(rows)
+def _memory(archive: Archive, rows: pd.DataFrame) -> list[str]:
+    metric, constant = memory_metric(rows), constant_memory(archive, rows)
     parts = []
     for baseline in ("im2col_cublas", BEST_CUDNN):
         saved = 100 * (1 - ratio(rows, "im2win", baseline, metric.column))
@@ -89,7 +91,8 @@ def _memory(rows: pd.DataFrame) -> list[str]:
             parts.append(
                 f"{number(abs(saved.mean()))} % {kind} memory than {label(baseline)} ({plural(len(saved), 'layer')})"
             )
-    return [f"On average im2win takes {names(parts)}; memory is the {metric.label}."] if parts else []
+    what = f"{metric.label}{f' ({constant})' if constant else ''}"
+    return [f"On average im2win takes {names(parts)}; memory is the {what}."] if parts else []
 
 
 def _ablation(archive: Archive) -> list[str]:
@@ -97,7 +100,7 @@ def _ablation(archive: Archive) -> list[str]:
     if selection is None:
         return ["The ablation was not measured."]
     rows = rows_of(archive.measurements, selection)
-    losses = {name: ratio(rows, "im2win", name, "tflops") for name in ABLATED}
+    losses = {name: ratio(rows, "im2win", name, "tflops") for name in ALL_ABLATED}
     found = {name: loss for name, loss in losses.items() if not loss.empty}
     if not found:
         return ["No ablated variant was ok on a layer where im2win is."]

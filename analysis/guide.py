@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.series import (
-    ABLATED,
+    ALL_ABLATED,
     BEST_CUDNN,
     MIB,
     PROTOCOLS,
@@ -29,7 +29,7 @@ from analysis.text import markdown_table, names, number, plural
 
 TITLE = "Which algorithm should I use?"
 # No choices for a user: a ceiling that is no convolution, the derived best, and kernels that are worse on purpose.
-NO_CHOICE = ("cublas_gemm_ceiling", BEST_CUDNN, "im2win_base", *ABLATED)
+NO_CHOICE = ("cublas_gemm_ceiling", BEST_CUDNN, "im2win_base", *ALL_ABLATED)
 # MiB of workspace that a user may have to spare; infinity is no limit.
 LIMITS = (math.inf, 256.0, 64.0, 0.0)
 

@@ -22,6 +22,8 @@ def method(archive: Archive) -> str:
         "protocols; its result is checked against float64 before and after timing.",
         *_limits(configs),
         *_sampling(archive.measurements),
+        *_discarded(archive),
+        *_ceilings(archive),
     ]
     return "".join(f"* {sentence}\n" for sentence in said) + _protocols(configs)
 
@@ -48,6 +50,34 @@ def _sampling(measurements: pd.DataFrame) -> list[str]:
             f"{parts} of {plural(len(group), 'row')}; median half-width of the 95 % interval {number(width)} %."
         )
     return said
+
+
+def _discarded(archive: Archive) -> list[str]:
+    """Say how many samples were thrown away because the device was slowed down; nothing where that was not recorded."""
+    states = [
+        state
+        for point in archive.provenance["points"]
+        for state in ((point.get("run") or {}).get("protocols") or {}).values()
+        if isinstance(state, dict) and "discarded" in state
+    ]
+    if not states:
+        return []
+    count = sum(len(state["discarded"]) for state in states)
+    capped = sum(bool((state.get("lowered_for") or {}).get("power cap")) for state in states)
+    said = f"{plural(count, 'sample was', 'samples were')} discarded because the device was slowed down"
+    return [f"{said}; {capped} of {plural(len(states), 'series', 'series')} of samples ran into the power limit."]
+
+
+def _ceilings(archive: Archive) -> list[str]:
+    measured = archive.provenance.get("ceilings") or {}
+    units = {"copy_bytes_per_s": ("copies", "TB/s"), "fp32_flops": ("FP32 multiply-adds", "TFLOPS")}
+    units |= {"tf32_flops": ("TF32 matrix products", "TFLOPS"), "fp16_flops": ("FP16 matrix products", "TFLOPS")}
+    parts = [
+        f"{what} {number(measured[name] / 1e12)} {unit}" for name, (what, unit) in units.items() if measured.get(name)
+    ]
+    if not parts:
+        return []
+    return [f"Measured before any point: {names(parts)}. No time below what follows from these is kept."]
 
 
 def _protocols(configs: list[dict[str, Any]]) -> str:

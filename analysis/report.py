@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import claims, guide, html_report, method, tables
+from analysis import claims, gpus, guide, html_report, method, tables
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.findings import about_the_paper, findings
@@ -54,6 +54,7 @@ def compose(
         if name != "ablation" or archive.measurements["algorithm"].isin(ABLATED).any()
     ]
     which = guide.body(archive)
+    of_gpus = gpus.compare_gpus(archive)
     return [
         Section("findings", "Findings", _list(findings(archive, judged) + _stale_sentences(staleness))),
         Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
@@ -65,6 +66,7 @@ def compose(
         Section("method", "Method", method.method(archive)),
         Section("paper", "About the paper's own data", _list(about_the_paper())),
         Section("machine", "Machine and software", method.machine(archive)),
+        *([Section("gpus", gpus.TITLE, of_gpus.markdown)] if of_gpus else []),
         Section("provenance", "Provenance", method.provenance(archive, staleness)),
     ]
 

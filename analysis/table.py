@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class Archive:
         return _read_samples(self.folder / SAMPLES, self.measurements)
 
 
+@cache
 def sort_key(name: str) -> tuple[Any, ...]:
     """Order names by their numbers as numbers: conv2 before conv10."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
@@ -138,16 +140,16 @@ def write_provenance(provenance: Mapping[str, Any], path: Path | str) -> None:
 def _csv_text(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], path: Path) -> str:
     lines = []
     for row in rows:
-        name = "/".join(str(row.get(column)) for column in KEY)
         wrong = None if set(row) == set(kinds) else wrong_columns(row, kinds)
         try:
             if wrong:
                 raise ValueError(wrong)
             lines.append([text_of(row[column], column, kind) for column, kind in kinds.items()])
         except ValueError as error:
+            name = "/".join(str(row.get(column)) for column in KEY)
             raise ArchiveError(path, f"row {name}: {error}", "correct the row before it is written") from None
     key = [list(kinds).index(column) for column in (*KEY, "sample") if column in kinds]
-    lines.sort(key=lambda line: [sort_key(line[index]) for index in key])
+    lines.sort(key=lambda line: tuple(sort_key(line[index]) for index in key))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kinds)

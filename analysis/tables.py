@@ -8,9 +8,10 @@ in such cells.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,10 +20,12 @@ from analysis.blocks import DAGGER, Block, Table
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.series import (
-    ABLATED,
+    ALL_ABLATED,
     BEST_CUDNN,
     MIB,
+    NOT_MEASURED,
     algorithm_order,
+    constant_memory,
     label,
     layer_order,
     memory_metric,
@@ -30,7 +33,7 @@ from analysis.series import (
     rows_of,
     selections,
     speed_unit,
-    state_of,
+    state,
     values,
     with_best_cudnn,
 )
@@ -88,7 +91,7 @@ def _memory_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
 
 def _ablation_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
     unit, factor = speed_unit(kind)
-    present = [name for name in ABLATED if name in set(rows["algorithm"])]
+    present = [name for name in ALL_ABLATED if name in set(rows["algorithm"])]
     if not present:
         return []
     lines = [_Line(name, unit, "tflops", factor) for name in ("im2win", *present)]
@@ -100,6 +103,7 @@ def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], 
     frames, blocks = [], []
     for selection in selections(archive.measurements):
         rows = with_best_cudnn(rows_of(archive.measurements, selection))
+        found = {(row["layer"], row["algorithm"]): row for row in rows.to_dict("records")}
         layers = layer_order(rows["layer"])
         shown = []
         for line in lines_of(rows, archive.device_kind):
@@ -107,11 +111,13 @@ def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], 
             name = label(line.algorithm) + (f" / {label(line.baseline)}" if line.baseline else "")
             head = {**asdict(selection), "algorithm": line.algorithm, "over": line.baseline, "unit": line.unit}
             frames.append(pd.DataFrame([head | {one: float(numbers[one]) for one in layers}]))
-            cells = [_cell(rows, line, layer, float(numbers[layer]), stale) for layer in layers]
+            cells = [_cell(found, line, layer, float(numbers[layer]), stale) for layer in layers]
             mean = f"{number(float(numbers.mean()))} ({numbers.count()})"
             shown.append([name, line.unit, *cells, mean if line.baseline else ""])
         if shown:
             metric = memory_metric(rows).label if title == "Memory" else ""
+            if metric and (constant := constant_memory(archive, rows)):
+                metric += f"; {constant}"
             header = ["algorithm", "unit", *layers, "mean (layers)"]
             heading = f"{selection} (experiment {selection.experiment})"
             blocks.append(Block(header, shown, (0, 1), heading, metric))
@@ -130,14 +136,17 @@ def _numbers(rows: pd.DataFrame, line: _Line) -> pd.Series:
     return values(rows, line.algorithm, line.column) * line.factor
 
 
-def _cell(rows: pd.DataFrame, line: _Line, layer: str, value: float, stale: Stale) -> str:
+def _cell(
+    found: Mapping[tuple[str, str], dict[Hashable, Any]], line: _Line, layer: str, value: float, stale: Stale
+) -> str:
     involved = [line.algorithm, line.baseline] if line.baseline else [line.algorithm]
+    rows = [found[layer, name] for name in involved if (layer, name) in found]
     if value != value:
-        states = [state_of(rows, layer, name, line.column)[1] for name in involved]
-        return "" if line.baseline else SHORT.get(states[0], states[0])
-    keys = rows[(rows["layer"] == layer) & rows["algorithm"].isin(involved)]
-    keys = keys.assign(algorithm=keys["chosen"])[list(KEY)]  # the best cuDNN is as old as the one that was chosen
-    return number(value) + (DAGGER if any(tuple(key) in stale for key in keys.to_numpy().tolist()) else "")
+        status = state(rows[0], line.column)[1] if rows else NOT_MEASURED
+        return "" if line.baseline else SHORT.get(status, status)
+    # The best cuDNN is as old as the one that was chosen.
+    keys = [tuple((row | {"algorithm": row["chosen"]})[column] for column in KEY) for row in rows]
+    return number(value) + (DAGGER if any(key in stale for key in keys) else "")
 
 
 def _best_cudnn(archive: Archive) -> Table:

@@ -59,6 +59,8 @@ def scatter(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(1, len(picture.panels), squeeze=False, sharey=True)[0]
         for axes, panel in zip(grid, picture.panels, strict=True):
             _scatter(axes, panel, layout)
+        for axes in grid:  # not before all are drawn: they share the axis of speeds
+            _widen(axes)
         for axes in grid[1:]:
             axes.set_ylabel("")
         legend(figure, handles_of(grid), 3 if layout is TWO_COLUMNS else 2)
@@ -82,7 +84,6 @@ def _scatter(axes: Axes, panel: Panel, layout: Layout) -> None:
     axes.set(xscale="log", yscale="log", xlabel=panel.x_axis, ylabel=panel.axis)
     axes.set_title(layout.wrap(panel.title))
     axes.grid(True, axis="both")
-    _widen(axes)
     for name in ("x", "y"):
         _plain(axes, name)
     if means:

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.frames.common import Panel, Picture, geometric_mean, headline, ours, shown
+from analysis.frames.common import Panel, Picture, geometric_mean, headline, ours
 from analysis.series import (
-    ABLATED,
+    ALL_ABLATED,
     BEST_CUDNN,
     COUNTED,
     Selection,
@@ -20,7 +20,7 @@ from analysis.text import names, number, plural
 
 CEILING = "cublas_gemm_ceiling"
 #: What would only hide others: a mark twice, no convolution, and variants that take and err as im2win does.
-LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ABLATED)
+LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ALL_ABLATED)
 #: How far the lines of a roofline go beyond the layers, as a factor.
 MARGIN = 1.25
 POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
@@ -99,7 +99,7 @@ def roofline(archive: Archive) -> Picture:
     unit, factor = speed_unit(archive.device_kind)
     title = f"Roofline on {archive.device_name}"
     found = []
-    for algorithm in shown(archive, rows):
+    for algorithm in (name for name in algorithm_order(rows["algorithm"]) if name != BEST_CUDNN):
         speed, time = values(rows, algorithm, "tflops"), values(rows, algorithm, "time_ms")
         intensity = speed * time * 1e9 / values(rows, algorithm, "tensor_bytes")
         pair = pd.DataFrame({"x": intensity, "y": speed * factor}).dropna()

@@ -17,8 +17,11 @@ from analysis.frames.common import (
 )
 from analysis.series import (
     ABLATED,
+    ALL_ABLATED,
     BEST_CUDNN,
+    FURTHER_ABLATED,
     MIB,
+    constant_memory,
     label,
     layer_order,
     memory_metric,
@@ -70,7 +73,8 @@ def memory(archive: Archive) -> Picture:
             kind = "less" if saved.mean() >= 0 else "more"
             amount = f"{number(abs(float(saved.mean())))} % {kind} than {label(baseline)}"
             said.append(f"{amount} ({plural(len(saved), 'layer')})")
-    caption = f"Memory on each layer ({selection}): {metric.label}."
+    constant = constant_memory(archive, rows)
+    caption = f"Memory on each layer ({selection}): {metric.label}{f'; {constant}' if constant else ''}."
     caption += f" On average {label(ours(archive))} takes {names(said)}." if said else ""
     if on_cpu:
         return _picture(archive, "Memory", [measured], caption)
@@ -79,15 +83,16 @@ def memory(archive: Archive) -> Picture:
 
 
 def ablation(archive: Archive) -> Picture:
-    """Speed of im2win and of its three ablated variants, by the kernel alone where it was measured."""
+    """Speed of im2win and of its ablated variants, by the kernel alone where it was measured."""
     selection = pick(archive.measurements, ("kernel_only", "end_to_end", "authors"), having=ABLATED)
     if selection is None:
         none = "the CPU backend has none" if archive.device_kind == "cpu" else "none were measured"
         return Picture(_title("Ablation of im2win", archive), note=f"this table holds no ablated variants: {none}")
     unit, factor = speed_unit(archive.device_kind)
     rows = rows_of(archive.measurements, selection)
-    measured = Panel(_measured(archive, selection), unit, cells(rows, ABLATION, "tflops", factor))
-    losses = {name: ratio(rows, "im2win", name, "tflops") for name in ABLATED}
+    shown = (*ABLATION, *(name for name in FURTHER_ABLATED if name in set(rows["algorithm"])))
+    measured = Panel(_measured(archive, selection), unit, cells(rows, shown, "tflops", factor))
+    losses = {name: ratio(rows, "im2win", name, "tflops") for name in ALL_ABLATED}
     means = {name: float(loss.mean()) for name, loss in losses.items() if not loss.empty}
     said = [f"{number(means[name])}x as fast as {label(name)}" for name in sorted(means, key=lambda one: -means[one])]
     caption = f"What each optimization of im2win is worth ({selection}): the speed without it. "
