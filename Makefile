@@ -1,12 +1,15 @@
 ## make reproduce     build the environment (.venv) if need be, then run the main job: the paper's comparison
 ## make test          build the environment if need be, then lint, check types and run the tests
 ## make figures       redraw the figures, tables and claims of every archived measurement; needs no GPU
+## make tune          find the fastest tiles for the GPU at hand and store them in conf/tuning
+## make compare       set archives against each other, point by point: TABLES='FOLDER FOLDER' or names in analysis/archive
 ## make readme        bring the README's numbers and figures up to date with the archive
 ## make environment   only build the environment
 ## make clean         remove the environment and the tools' caches; results/ stays
 ##
 ## Variables:
 ##   ARGS='-n'            passed on to snakemake (reproduce, figures) or to pytest (tests), e.g. ARGS='--config gpu=1'
+##   TABLES=...           what make compare compares: its first one with each other one
 ##   CORES=all            CPU cores that snakemake may use
 ##   TEST_WORKERS=2       test processes
 ##   ENVIRONMENT=active   use the Python environment that is active now (conda, or a machine with no package index)
@@ -93,6 +96,16 @@ reproduce: $(READY)
 .PHONY: figures
 figures: $(READY)
 	$(PYTHON) -m snakemake --cores $(CORES) figures $(ARGS) --config archive=all
+
+.PHONY: tune
+tune: $(READY)
+	$(PYTHON) -m snakemake --cores $(CORES) tune $(ARGS)
+
+.PHONY: compare
+compare: $(READY)
+	@$(PYTHON) -m analysis.compare $(or $(TABLES),$(error give TABLES='ONE TWO', folders with measurements.csv or names in analysis/archive)) \
+	    --output results/comparison $(ARGS)
+	@echo "report: results/comparison/report.html"
 
 .PHONY: readme
 readme: $(READY)

@@ -106,6 +106,12 @@ def fixture_make_rows() -> Callable[..., list[dict[str, Any]]]:
     return make_rows
 
 
+@pytest.fixture(name="make_provenance", scope="session")
+def fixture_make_provenance() -> Callable[..., dict[str, Any]]:
+    """Make the provenance of some rows."""
+    return make_provenance
+
+
 @pytest.fixture
 def cpu_rows() -> list[dict[str, Any]]:
     """Rows of the CPU backend at batch 1."""

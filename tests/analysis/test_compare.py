@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analysis import compare, table
+from analysis import cli, compare, table
 from analysis.charts import bars
 from analysis.frames import devices
 from analysis.table import Archive
@@ -89,23 +89,51 @@ def test_the_table_compares_with_the_first(pair: list[Archive]) -> None:
     assert list(frame.index.get_level_values(0).unique()) == ["cudnn_best", "im2win", "direct", "cudnn_gemm"]
 
 
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit status of the program."""
+    monkeypatch.setattr(sys, "argv", ["compare", *(str(one) for one in arguments)])
+    try:
+        cli.run(compare.main)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
 def test_the_program_writes_the_same_files_twice(
     pair: list[Archive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables = [f"--table={one.folder}" for one in pair]
     written = []
     for output in (tmp_path / "first", tmp_path / "second"):
-        monkeypatch.setattr(sys, "argv", ["compare", *tables, "--output", str(output), "--format", "svg"])
-        compare.main()
+        assert run(monkeypatch, *(one.folder for one in pair), "--output", output, "--format", "svg") == 0
         written.append({path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()})
     assert written[0] == written[1]
     assert sorted(str(path) for path in written[0]) == [
-        *("figures/captions.json", "figures/speedup.svg", "figures/tflops.svg"),
+        *("figures/captions.json", "figures/speedup.svg", "figures/tflops.svg", "report.html", "report.md"),
         *("tables/comparison.csv", "tables/comparison.md", "tables/comparison.tex"),
+        *("tables/points.csv", "tables/points.md"),
     ]
+    report = (tmp_path / "first/report.md").read_text()
+    for text in ("## Point by point", "![tflops](figures/tflops.svg)", "Machine and software: Test GPU 9000 (two)"):
+        assert text in report
+    assert "<svg" in (tmp_path / "first/report.html").read_text()
 
 
-def test_one_table_is_not_enough(pair: list[Archive], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare", "--table", str(pair[0].folder), "--output", str(tmp_path / "out")])
-    with pytest.raises(SystemExit):
-        compare.main()
+def test_exit_status(
+    pair: list[Archive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (archive.folder for archive in pair)
+    assert run(monkeypatch, one, one, "--require-agreement") == 0
+    assert "by the rule of 95 % the two runs repeat each other" in capsys.readouterr().out
+    assert run(monkeypatch, one, two) == 0
+    assert run(monkeypatch, one, two, "--require-agreement") == 1
+    assert "the two runs do not repeat each other" in capsys.readouterr().out
+    assert run(monkeypatch, one, tmp_path / "nowhere") == 2
+    assert "there is no such folder of results" in capsys.readouterr().err
+    assert run(monkeypatch, one) == 2
+
+
+def test_archives_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "ARCHIVES", tmp_path)
+    (tmp_path / "nvidia-h100").mkdir()
+    assert compare.find("nvidia-h100").resolve() == (tmp_path / "nvidia-h100").resolve()
+    assert compare.find("results/cpu") == Path("results/cpu")

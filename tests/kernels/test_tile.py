@@ -1,11 +1,17 @@
-"""Tiles and the choice among them."""
+"""Tiles, how blocks share their steps, and the choice among both."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 
 from kernels.problem import ConvProblem
-from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, TILES, Tile, choose_tile
+from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, candidates, choose_schedule, fits
+
+CONV6 = ConvProblem(64, 256, 12, 12, 512, 3, 3, 1)
+CONV7 = ConvProblem(64, 3, 224, 224, 64, 3, 3, 1)
+CONV12 = ConvProblem(64, 512, 7, 7, 512, 3, 3, 1)
 
 
 @pytest.mark.parametrize("tile", [*TILES, TILE_WITHOUT_MICRO_KERNEL], ids=str)
@@ -14,16 +20,47 @@ def test_a_block_is_launchable(tile: Tile) -> None:
     assert tile.threads % 32 == 0
 
 
-def test_blocks_cover_the_problem() -> None:
-    assert Tile(128, 128, 8, 8, 8, 1.0).blocks(ConvProblem(1, 1, 3, 43, 129, 1, 1, 1)) == 2 * 2
+def test_blocks_and_steps_cover_the_problem() -> None:
+    tile = Tile(128, 128, 8, 16, 8, 3)
+    problem = ConvProblem(1, 3, 3, 43, 129, 3, 1, 1)
+    assert tile.blocks(problem) == 2 * 1
+    assert tile.steps(problem) == 2  # nine values of the reduction
+
+
+def test_one_tile_per_block_or_equal_shares() -> None:
+    tile = Tile(64, 64, 8, 8, 8, 3)
+    assert Schedule(tile, 0).steps_per_block(CONV6, slots=792) == tile.steps(CONV6)
+    total = tile.blocks(CONV6) * tile.steps(CONV6)
+    for waves, slots in itertools.product((0.5, 1, 2), (132, 792)):
+        share = Schedule(tile, waves).steps_per_block(CONV6, slots)
+        assert share * int(waves * slots) >= total > (share - 1) * int(waves * slots)
 
 
 def test_few_output_channels_get_a_narrow_tile() -> None:
-    assert choose_tile(ConvProblem(64, 64, 112, 112, 64, 3, 3, 1), 132).m == 64
-    assert choose_tile(ConvProblem(64, 3, 227, 227, 96, 11, 11, 4), 132).m == 96
-    assert choose_tile(ConvProblem(64, 64, 112, 112, 128, 3, 3, 1), 132).m in (64, 128)
+    assert choose_schedule(ConvProblem(64, 64, 112, 112, 64, 3, 3, 1), 132).tile.m == 64
+    assert choose_schedule(ConvProblem(64, 3, 227, 227, 96, 11, 11, 4), 132).tile.m == 96
 
 
-def test_few_pixels_get_a_small_tile() -> None:
-    conv12 = ConvProblem(64, 512, 7, 7, 512, 3, 3, 1)
-    assert choose_tile(conv12, 132).blocks(conv12) > 52  # the 128 x 128 tile would leave most of 132 idle
+def test_few_tiles_are_shared_by_all_multiprocessors() -> None:
+    for problem in (CONV6, CONV12):
+        schedule = choose_schedule(problem, 132)
+        assert schedule.waves > 0
+        share = schedule.steps_per_block(problem, 132 * schedule.tile.resident)
+        blocks = -(-schedule.tile.blocks(problem) * schedule.tile.steps(problem) // share)
+        assert blocks > 0.9 * 132 * schedule.tile.resident
+    assert choose_schedule(CONV7, 132).waves == 0  # tens of thousands of tiles need no sharing
+
+
+@pytest.mark.parametrize("problem", [CONV6, CONV7, ConvProblem(1, 1, 3, 3, 1, 3, 3, 1)], ids=str)
+def test_every_candidate_is_compiled_and_survives_its_configuration(problem: ConvProblem) -> None:
+    found = candidates(problem, 132, LOADERS)
+    assert choose_schedule(problem, 132) in found
+    for schedule in found:
+        assert Schedule.from_parameters(schedule.to_parameters()) == schedule
+
+
+def test_a_stored_schedule_that_is_not_compiled_is_named() -> None:
+    stored = {"tile": [64, 128, 8, 16, 8, 3], "waves": 1, "loader": "PixelLoader"}
+    assert not fits("PixelLoader", Tile(64, 128, 8, 16, 8, 3))
+    with pytest.raises(ValueError, match=r"no kernel is compiled for tile \[64, 128, 8, 16, 8, 3\] with PixelLoader"):
+        Schedule.from_parameters(stored)

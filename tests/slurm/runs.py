@@ -13,29 +13,8 @@ from pathlib import Path
 
 from tests.slurm.cluster import Cluster
 from tests.workflow.conftest import Checkout, copy_checkout
+from tests.workflow.conftest import pretend as pretend_measuring
 
-# Instead of workflow/worker.py: takes as long as seconds.txt says and adds a line to measured.log.
-WORKER = """
-import json, os, sys, time
-from pathlib import Path
-from workflow.files import write_json
-from workflow.outcome import empty_rows, result_document
-
-job = json.load(sys.stdin)
-point = job["point"]
-start = time.time()
-time.sleep(float(Path("seconds.txt").read_text()))
-timed = {"time_ms": 1.0, "time_ms_low": 0.9, "time_ms_high": 1.1, "samples": 2, "stop_reason": "max_samples"}
-timed |= {"tflops": 0.5, "error_fro": 1e-7, "error_max": 1e-6}
-rows = [row | timed for row in empty_rows(point)]
-samples = {protocol["name"]: [0.9, 1.1] for protocol in point["protocols"]}
-environment = {"device": {"name": "Stand-in", "kind": "cpu"}}
-document = result_document(point, "ok", "", rows, samples, environment, {"log": job["log"]})
-write_json(Path(job["output"]), document | {"attempt": job["attempt"]})
-name = f"{point['layer']['name']}/{point['algorithm']['name']}"
-with open("measured.log", "a") as log:
-    log.write(f"{name} {job['attempt']} {os.environ.get('CUDA_VISIBLE_DEVICES')} {start} {time.time()}\\n")
-"""
 CLUSTER = """
 defaults:
   - /schema/cluster@_here_
@@ -43,9 +22,12 @@ defaults:
 name: test
 partition: gpu
 gpus:
-  fake: {device: Fake GPU, architecture: sm_90a}
+  fake: {{device: Fake GPU, architecture: sm_90a}}
+seconds_per_point: 1
+seconds_per_job: {size}
 minutes_per_point: 1
-memory_mb_per_point: 500
+cores_per_job: 2
+memory_mb_per_core: 500
 """
 OPTIONS = ("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 CONFIG = ("--config", "experiment=tiny", "cluster=test", "gpu_model=fake")
@@ -59,13 +41,14 @@ class Run:
     checkout: Checkout
     slurm: Cluster
     #: Points in one Slurm job.
-    group: int = 5
+    size: int = 5
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Snakemake through the profile, up to the results table."""
         command = self.checkout.command("results/cpu/measurements.csv", *OPTIONS)
-        command += ["--group-components", f"measure={self.group}", *CONFIG, *arguments]
+        command += [*CONFIG, *arguments]
+        (self.checkout.folder / "conf/cluster/test.yaml").write_text(CLUSTER.format(size=self.size))
         environment = self.slurm.environment | {"PYTHONPATH": self.checkout.environment()["PYTHONPATH"]}
         process = subprocess.Popen(
             command,
@@ -96,11 +79,11 @@ class Run:
     def recorded(self) -> set[str]:
         """`layer/algorithm` of every point whose record is on disk."""
         folder = self.checkout.folder / POINTS
-        return {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/re*.json")}
+        return {str(path.parent.relative_to(folder)) for path in folder.glob("*/*/result.json")}
 
     def seconds(self, each: float) -> None:
         """How long a measurement takes from now on."""
-        (self.checkout.folder / "seconds.txt").write_text(str(each))
+        self.checkout.outcomes(seconds=each)
 
     def until_recorded(self, count: int) -> None:
         """Wait until as many points have a record, while the last Snakemake runs."""
@@ -135,9 +118,8 @@ def end_leftovers(folder: Path) -> None:
 def running(folder: Path, pretend: bool = True) -> Iterator[Run]:
     """A checkout in `folder` and a Slurm for it alone; `pretend` puts a stand-in for the measuring process."""
     checkout = copy_checkout(folder)
-    (folder / "conf/cluster/test.yaml").write_text(CLUSTER)
     if pretend:
-        (folder / "workflow/worker.py").write_text(WORKER)
+        pretend_measuring(checkout)
     # Not in pytest's folder, which other users cannot enter: munge wants its socket where they can.
     with tempfile.TemporaryDirectory(prefix="slurm-test-") as private:
         cluster = Cluster(Path(private))

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.slurm.cluster import GPUS, why_not
-from tests.slurm.runs import POINTS, Run, running
+from tests.slurm.runs import Run, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 TEN = "layer=odd_window,odd_channels"
@@ -35,17 +35,16 @@ def shape(run: Run, folder: str) -> list[tuple[Any, ...]]:
 def results_are_those_of_a_local_run(run: Run) -> None:
     arguments = ("layer=odd_window", "algorithm=cpu_direct,cpu_torch,cpu_im2win")
     run.succeed(*arguments)
-    assert [job["JobState"] for job in run.slurm.finished()] == ["COMPLETED"]
-    assert not list((run.checkout.folder / POINTS).rglob("recorded.json"))
+    assert [job["JobState"] for job in run.slurm.finished()] == ["COMPLETED"] * 2  # the machine's ceilings, the points
     run.checkout.ran("local/cpu/measurements.csv", "--config", "experiment=tiny", "results=local", *arguments)
     assert shape(run, "results/cpu") == shape(run, "local/cpu")
     assert all(row[-1] for row in shape(run, "results/cpu"))
 
 
 def one_job_on_a_gpu_and_one_gpu_in_a_job(run: Run) -> None:
-    run.group = 3
+    run.size = 3
     output = run.succeed(TEN)
-    assert [job["JobState"] for job in run.slurm.finished()] == ["COMPLETED"] * 4, output
+    assert [job["JobState"] for job in run.slurm.finished()] == ["COMPLETED"] * 5, output
     lines = [line.split() for line in (run.checkout.folder / "measured.log").read_text().splitlines()]
     assert len(lines) == len({line[0] for line in lines}) == 10
     assert {line[2] for line in lines} == {str(index) for index in range(GPUS)}
@@ -77,7 +76,7 @@ def a_job_is_killed(run: Run) -> None:
 
 
 def a_job_runs_out_of_time(run: Run) -> None:
-    run.group = 10
+    run.size = 10
     run.seconds(15)
     first = run.start(TEN)
     run.until_recorded(1)
@@ -85,11 +84,33 @@ def a_job_runs_out_of_time(run: Run) -> None:
     answer = run.slurm.ask("scontrol", "update", f"JobId={run.slurm.jobs('RUNNING')[0]}", "TimeLimit=1")
     assert not answer.strip(), answer
     assert first.wait(240) != 0
-    (job,) = run.slurm.finished()
+    (job,) = [job for job in run.slurm.finished() if job["JobState"] != "COMPLETED"]
     # Slurm ends the job, or refuses it another step: then the job fails.
     assert job["JobState"] in ("TIMEOUT", "FAILED")
     assert 1 <= len(run.recorded()) < 10, run.output()
     finish(run)
+
+
+def a_node_is_set_down(run: Run) -> None:
+    """Slurm ends its jobs and puts them back into the queue, where they wait for a node; they begin again there."""
+    run.seconds(2)
+    first = run.start(TEN)
+    run.until_recorded(2)
+    running = run.slurm.jobs("RUNNING")
+    run.slurm.ask("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
+    run.slurm.wait(lambda: not run.slurm.jobs("RUNNING", "COMPLETING"), "end of the jobs on the node")
+    time.sleep(1)  # the measuring process dies with its job
+    recorded, before = run.recorded(), len(run.measured())
+    assert 2 <= len(recorded) < 10, run.output()
+    run.slurm.ask("scontrol", "update", "NodeName=node1", "State=RESUME")
+    run.seconds(0.1)
+    if first.wait(240) != 0:  # a cluster that does not put jobs back (JobRequeue=0)
+        finish(run)
+        return
+    assert set(running) & {job["JobId"] for job in run.slurm.finished() if job["JobState"] == "COMPLETED"}
+    again = run.measured()[before:]
+    assert not recorded & set(again), f"{recorded & set(again)} measured again: {run.output()}"
+    assert len(again) == len(set(again)) == 10 - len(recorded)
 
 
 def snakemake_is_interrupted(run: Run) -> None:
@@ -108,7 +129,6 @@ def snakemake_is_killed(run: Run) -> None:
     run.kill()
     orphans = run.slurm.jobs()
     assert orphans, "the jobs of a killed Snakemake go on"
-    run.seconds(0.1)
     output = run.succeed(TEN)
     assert "Slurm jobs of an earlier run" in output
     states = {job["JobId"]: job["JobState"] for job in run.slurm.finished()}
@@ -140,6 +160,7 @@ def the_controller_is_restarted(run: Run) -> None:
 SCENARIOS: tuple[Callable[[Run], None], ...] = (
     a_job_runs_out_of_time,  # the longest ones first
     the_controller_is_restarted,
+    a_node_is_set_down,
     snakemake_is_killed,
     a_job_is_killed,
     snakemake_is_interrupted,

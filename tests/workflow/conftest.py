@@ -19,36 +19,54 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "conf", "kernels", "workflow", "analysis", "profiles", "environment.yml")
 H100 = "NVIDIA H100 80GB HBM3"
 
-# Writes the outcome that outcomes.json has for the algorithm (ok if none), and a line to measured.log.
-MEASURE = """
-import argparse, json, time
+# Instead of workflow/worker.py: takes as long as outcomes.json says (`seconds`), writes the outcome that it has for
+# the algorithm (ok if none), with so many `samples`, and adds a line to measured.log: layer/algorithm, attempt, GPU,
+# start, end.
+WORKER = """
+import json, os, sys, time
 from pathlib import Path
 from workflow.files import write_json
 from workflow.outcome import empty_rows, result_document
 
-parser = argparse.ArgumentParser()
-for name in ("--point", "--output", "--log", "--kernels", "--attempt", "--device"):
-    parser.add_argument(name)
-options = parser.parse_args()
-point = json.loads(options.point)
+job = json.load(sys.stdin)
+point = job["point"]
 name = f"{point['layer']['name']}/{point['algorithm']['name']}"
 for program in point["algorithm"]["programs"]:
-    assert Path(options.kernels, f"{program}.cubin").exists(), f"{program} is not compiled"
+    assert Path(job["kernels"], f"{program}.cubin").exists(), f"{program} is not compiled"
 settings = json.loads(Path("outcomes.json").read_text()) if Path("outcomes.json").exists() else {}
+start = time.time()
 time.sleep(settings.get("seconds", 0))
 status = settings.get(point["algorithm"]["name"], "ok")
+run = {"log": job["log"]}
+if status == "over the ceiling":
+    status, run["over_ceiling"] = "failed", {}
 rows = empty_rows(point)
-timed = {"time_ms": 1.0, "time_ms_low": 0.9, "time_ms_high": 1.1, "samples": 2, "stop_reason": "max_samples"}
+count = settings.get("samples", 2)
+timed = {"time_ms": 1.0, "time_ms_low": 0.9, "time_ms_high": 1.1, "samples": count, "stop_reason": "max_samples"}
 timed |= {"tflops": 0.5, "error_fro": 1e-7, "error_max": 1e-6}
 if status == "ok":
     rows = [row | timed for row in rows]
-samples = {protocol["name"]: [0.9, 1.1] for protocol in point["protocols"]}
+samples = {protocol["name"]: [0.9 + 0.2 * i / count for i in range(count)] for protocol in point["protocols"]}
 environment = {"device": {"name": "Stand-in", "kind": point["device"]["kind"]}}
 reason = "" if status == "ok" else "as the test asks"
-document = result_document(point, status, reason, rows, samples, environment, {"log": options.log})
-write_json(Path(options.output), document | {"attempt": int(options.attempt)})
+document = result_document(point, status, reason, rows, samples, environment, run)
+write_json(Path(job["output"]), document | {"attempt": job["attempt"]})
 with open("measured.log", "a") as log:
-    log.write(f"{name} {options.attempt}\\n")
+    log.write(f"{name} {job['attempt']} {os.environ.get('CUDA_VISIBLE_DEVICES')} {start} {time.time()}\\n")
+"""
+# Instead of workflow/ceilings.py; a line in ceilings.log.
+CEILINGS = """
+import argparse
+from pathlib import Path
+from workflow.files import write_json
+
+parser = argparse.ArgumentParser()
+for name in ("--kind", "--output", "--kernels", "--device"):
+    parser.add_argument(name)
+options = parser.parse_args()
+write_json(Path(options.output), {"copy_bytes_per_s": 1e12, "fp32_flops": 1e13})
+with open("ceilings.log", "a") as log:
+    log.write(f"{options.kind} {options.device}\\n")
 """
 COMPILE = """
 import argparse
@@ -108,9 +126,9 @@ class Checkout:
         (self.folder / "outcomes.json").write_text(json.dumps(outcomes))
 
     def taken(self, log: str = "measured.log") -> list[str]:
-        """The sorted lines of a log, which is emptied."""
+        """The first two words of the lines of a log, sorted; it is emptied."""
         file = self.folder / log
-        lines = sorted(file.read_text().splitlines()) if file.exists() else []
+        lines = sorted(" ".join(line.split()[:2]) for line in file.read_text().splitlines()) if file.exists() else []
         file.unlink(missing_ok=True)
         return lines
 
@@ -128,6 +146,12 @@ def copy_checkout(folder: Path) -> Checkout:
     return Checkout(folder)
 
 
+def pretend(checkout: Checkout) -> None:
+    """Put programs that only pretend in the place of those that measure."""
+    (checkout.folder / "workflow" / "worker.py").write_text(WORKER)
+    (checkout.folder / "workflow" / "ceilings.py").write_text(CEILINGS)
+
+
 @pytest.fixture
 def real_checkout(tmp_path: Path) -> Checkout:
     return copy_checkout(tmp_path / "checkout")
@@ -135,8 +159,8 @@ def real_checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def checkout(real_checkout: Checkout) -> Checkout:
-    """Without a GPU, and with a measuring program that only pretends."""
-    (real_checkout.folder / "workflow" / "measure.py").write_text(MEASURE)
+    """Without a GPU, and with a measuring process that only pretends."""
+    pretend(real_checkout)
     (real_checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
     stand_in = real_checkout.folder / "stand_in"
     stand_in.mkdir()

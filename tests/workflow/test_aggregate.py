@@ -16,6 +16,7 @@ from workflow.errors import ResultError
 from workflow.files import write_json
 from workflow.outcome import empty_rows, result_document
 from workflow.points import Selection, Sweep
+from workflow.results import CEILINGS
 
 SELECTION = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_torch", "cpu_fft"]})
 TIMED = {
@@ -48,6 +49,7 @@ def folder(sweep: Sweep, tmp_path: Path) -> Path:
     """One result that is ok, and one of a process that died."""
     store(tmp_path / "cpu", sweep, "cpu_torch", document(sweep, "cpu_torch"))
     store(tmp_path / "cpu", sweep, "cpu_fft", document(sweep, "cpu_fft", "failed", device=None))
+    write_json(tmp_path / "cpu" / CEILINGS, {"copy_bytes_per_s": 1e12, "fp32_flops": 1e13})
     return tmp_path / "cpu"
 
 
@@ -65,6 +67,7 @@ def test_the_three_files(sweep: Sweep, folder: Path) -> None:
     assert set(failed["status"]) == {"failed"}
     assert set(failed["reason"]) == {"why"}
     assert failed["time_ms"].isna().all()
+    assert archive.provenance["ceilings"]["fp32_flops"] == 1e13
     assert archive.provenance["device"] == {"name": "A processor", "slug": "cpu", "kind": "cpu"}
     assert [point["environment"] for point in archive.provenance["points"]] == [0, 1]
     assert archive.provenance["points"][0]["config"]["layer"]["kernel_w"] == 5

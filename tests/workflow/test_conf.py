@@ -45,7 +45,27 @@ def test_every_algorithm_is_registered(conf: Catalog) -> None:
 def test_paper_measures_every_cuda_algorithm(conf: Catalog) -> None:
     of_cuda = {name for name, entry in conf.groups["algorithm"].items() if entry["backend"] == "cuda"}
     assert set(conf.get("experiment", "paper")["algorithm"]) == of_cuda
-    assert len(Sweep(conf, Selection("paper", {})).points) == 12 * len(of_cuda)
+    points = Sweep(conf, Selection("paper", {})).points.values()
+    offers = [numerics for name in of_cuda for numerics in conf.groups["algorithm"][name]["numerics"]]
+    assert len([point for point in points if (point.suite, point.batch) == ("paper_table", 64)]) == 12 * len(offers)
+
+
+def test_paper_measures_other_batches_and_the_authors_log(conf: Catalog) -> None:
+    points = Sweep(conf, Selection("paper", {})).points.values()
+    layers = conf.get("suite", "paper_table")["layers"]
+    for batch in (1, 16, 64, 128):
+        for algorithm in ("im2win", "im2win_fused", "cudnn_autotuned", "im2col_cublas"):
+            assert {p.layer for p in points if (p.batch, p.algorithm) == (batch, algorithm)} == set(layers)
+    assert {point.layer for point in points if point.suite == "authors_log"} == {"conv4"}
+
+
+def test_a_request_leaves_out_what_it_does_not_ask_for(conf: Catalog) -> None:
+    """An extra product of the experiment goes where the request sets an axis of it, and is narrowed by the others."""
+    narrow = Sweep(conf, Selection("paper", {"layer": ["conv4"], "algorithm": ["im2win"]}))
+    assert list(narrow.points) == ["paper_table/strict_fp32/batch64/conv4/im2win"]
+    layer = Sweep(conf, Selection("paper", {"layer": ["conv4"]})).points.values()
+    assert {point.batch for point in layer} == {1, 16, 64, 128}
+    assert {point.suite for point in layer} == {"paper_table"}
 
 
 def test_tiny_sizes_are_odd_ones(conf: Catalog) -> None:

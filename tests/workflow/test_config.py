@@ -69,8 +69,8 @@ def test_a_machine_without() -> None:
     assert "\n" not in made.note
     assert "No NVIDIA GPU was found" in made.note
     assert "batch 1" in made.note
-    assert made.architectures == ["sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"]
-    assert len(made.programs) == 7
+    assert made.architectures == ["sm_80", "sm_90a", "sm_120"]
+    assert {"ceilings", "direct", "im2win"} <= set(made.programs)
 
 
 def test_a_cluster_is_planned_for_without_its_gpu() -> None:
@@ -127,6 +127,7 @@ def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path
         ({"experiment": "paper,tiny"}, [], BadValueError, ["experiment is paper,tiny", "one value"]),
         ({"layer": None}, [], BadValueError, ["layer has an empty value"]),
         ({"layer": "conv1,"}, [], BadValueError, ["layer has an empty value"]),
+        ({"container": "none.sif"}, [], BadValueError, ["container is none.sif", "no such file", "docker://"]),
         ({"results": "a{b}"}, [], BadValueError, ["results is a{b}"]),
         ({"experiment": "paper"}, [], GpuError, ["experiment paper", "none was found", "paper_cpu"]),
         ({"cluster": "exmple"}, [], UnknownNameError, ["cluster 'exmple'", "did you mean example?"]),

@@ -1,10 +1,8 @@
-"""The parameters of a measuring job: when they stay as they were, nothing is measured again."""
+"""What the rules are told of a plan: the files and what a job asks for."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,74 +11,17 @@ from analysis.compare import FIGURES as SIDE_BY_SIDE
 from analysis.figures import FIGURES as DRAWN
 from workflow import catalog
 from workflow.config import ROOT, plan
-from workflow.jobs import COMPARED, FIGURE_LABELS, FIGURES, Jobs, MeasureJob
-from workflow.results import next_attempt, read_result
+from workflow.devices import Gpu
+from workflow.errors import ResultError
+from workflow.jobs import COMPARED, FIGURE_LABELS, FIGURES, Jobs
 
 CONF = catalog.read()
+H100 = Gpu(0, "GPU-a", "NVIDIA H100 80GB HBM3", "sm_90a")
 POINT = "tiny/strict_fp32/batch2/odd_window/cpu_torch"
 
 
 def jobs(results: Path, **config: object) -> Jobs:
     return Jobs(plan({"experiment": "tiny", "results": str(results), **config}, list, known=CONF))
-
-
-def store(results: Path, document: Any) -> None:
-    path = results / "cpu/points/tiny" / POINT / "result.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document if isinstance(document, str) else json.dumps(document))
-
-
-def stored(job: MeasureJob, status: str = "ok", attempt: int = 1) -> dict[str, Any]:
-    return {"point": json.loads(job.point), "status": status, "attempt": attempt}
-
-
-@pytest.mark.parametrize(
-    ("document", "attempt"),
-    [
-        (None, 1),
-        ({"status": "ok", "attempt": 3}, 3),
-        ({"status": "unsupported", "attempt": 1}, 1),
-        ({"status": "out_of_memory", "attempt": 1}, 1),
-        ({"status": "incorrect", "attempt": 1}, 1),
-        ({"status": "failed", "attempt": 3}, 4),
-        ({}, 0),
-    ],
-)
-def test_next_attempt(document: dict[str, Any] | None, attempt: int) -> None:
-    assert next_attempt(document) == attempt
-
-
-def test_a_stored_result_leaves_the_parameters(tmp_path: Path) -> None:
-    first = jobs(tmp_path).measure(POINT)
-    store(tmp_path, stored(first))
-    assert jobs(tmp_path).measure(POINT) == first
-
-
-def test_a_failed_one_changes_the_attempt_alone(tmp_path: Path) -> None:
-    first = jobs(tmp_path).measure(POINT)
-    store(tmp_path, stored(first, "failed"))
-    again = jobs(tmp_path).measure(POINT)
-    assert again.attempt == 2
-    assert (again.point, again.source_hash) == (first.point, first.source_hash)
-
-
-def test_fewer_protocols_leave_the_point(tmp_path: Path) -> None:
-    both = jobs(tmp_path).measure(POINT)
-    store(tmp_path, stored(both))
-    assert jobs(tmp_path, protocol="end_to_end").measure(POINT) == both
-
-
-def test_one_more_protocol_is_measured_with_the_others(tmp_path: Path) -> None:
-    store(tmp_path, stored(jobs(tmp_path, protocol="end_to_end").measure(POINT)))
-    point = json.loads(jobs(tmp_path, protocol="kernel_only").measure(POINT).point)
-    assert [protocol["name"] for protocol in point["protocols"]] == ["end_to_end", "kernel_only"]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"ok"'])
-def test_a_damaged_result(tmp_path: Path, text: str) -> None:
-    store(tmp_path, text)
-    assert read_result(tmp_path / "cpu/points/tiny" / POINT / "result.json") == {}
-    assert jobs(tmp_path).measure(POINT).attempt == 0
 
 
 def test_threads(tmp_path: Path) -> None:
@@ -90,22 +31,37 @@ def test_threads(tmp_path: Path) -> None:
 
 
 def test_a_job_on_a_cluster_asks_for_one_gpu_by_name(tmp_path: Path) -> None:
-    made = jobs(tmp_path, experiment="paper", cluster="example")
-    # A number of GPUs would be summed over the points of a job.
-    assert made.measure_resources == {
-        "mem_mb": 8000,
-        "runtime": 1,
-        "slurm_partition": "gpu",
-        "gpu_model": "h100",
-    }
-    assert made.measure_threads(4) == 4
+    sixteen = ",".join(CONF.get("experiment", "paper")["algorithm"][:16])
+    made = jobs(tmp_path, experiment="paper", cluster="example", algorithm=sixteen, numerics="strict_fp32")
+    assert made.measure_resources == {"mem_mb": 32000, "slurm_partition": "gpu", "gpu_model": "h100"}
+    assert (made.measure_threads(64), made.at_once) == (4, 4)
+    # Sixteen algorithms at ten seconds, of which three minutes have eighteen.
+    assert made.groups and len(made.groups.members) == 12
+    group = next(iter(made.groups.members))
+    assert (made.size(group), made.minutes(group)) == (16, 16)
+    assert made.cubins(group)[0] == f"{tmp_path}/kernels/sm_90a/direct.cubin"
     assert jobs(tmp_path).measure_resources["gpu"] == 0
+
+
+def test_on_one_host_processes_of_several_jobs_take_turns(tmp_path: Path) -> None:
+    config = {"experiment": "paper", "results": str(tmp_path)}
+    one = Jobs(plan(config, lambda: [H100], known=CONF))
+    four = Jobs(plan(config, lambda: [H100] * 4, known=CONF))
+    assert one.groups and {len(group) for group in one.groups.members.values()} == {1}
+    assert [one.measure_threads(cores) for cores in (None, 2, 16, 32, 100)] == [1, 1, 1, 2, 7]
+    assert [four.measure_threads(cores) for cores in (16, 32, 64, 100)] == [1, 1, 2, 3]
+    assert one.at_once == four.at_once == 1
 
 
 def test_results_are_where_their_point_says(tmp_path: Path) -> None:
     made = jobs(tmp_path, layer="odd_window", algorithm="cpu_torch")
-    assert made.point_results == [f"{tmp_path}/cpu/points/tiny/{POINT}/result.json"]
+    assert made.measured == [f"{tmp_path}/cpu/points/tiny/{POINT}/job-1.json"]
     assert list(made.tables) == ["cpu"]
+
+
+def test_only_the_first_point_names_a_job(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="cpu_torch begins no job of this run"):
+        jobs(tmp_path).cubins(POINT)
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:
@@ -120,4 +76,5 @@ def test_the_figures_are_those_that_are_drawn() -> None:
 def test_the_comparison_is_what_is_written() -> None:
     figures = [f"figures/{name}.{suffix}" for name in SIDE_BY_SIDE for suffix in FORMATS]
     tables = [f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")]
+    tables += ["tables/points.csv", "tables/points.md", "report.md", "report.html"]
     assert sorted(COMPARED) == sorted([*figures, "figures/captions.json", *tables])

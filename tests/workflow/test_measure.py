@@ -2,102 +2,62 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.schema import COLUMNS
-from workflow import catalog
+from workflow import catalog, stop
 from workflow.devices import Gpu
-from workflow.measure import is_recorded, main, measure_point
+from workflow.files import write_json
+from workflow.groups import split
+from workflow.measure import main, measure_point
+from workflow.outcome import empty_rows, result_document
 from workflow.points import Selection, Sweep
+from workflow.results import CEILINGS
 
-# An algorithm that misbehaves in the way its parameter names, in a module of its own.
-ROGUE = """
-import os, signal, time
-import torch
-from torch.nn import functional
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
-
-class RoguePlan(Plan):
-    def __init__(self, problem, how):
-        self.stride, self.how, self.runs, self.first = problem.stride, how, 0, None
-
-    def compute(self, x, f, y):
-        self.runs += 1
-        result = functional.conv2d(x, f, stride=self.stride)
-        if self.how == "raises":
-            raise RuntimeError("device-side assert")
-        if self.how == "dies":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if self.how == "hangs":
-            time.sleep(60)
-        if self.how == "unsupported":
-            raise UnsupportedError("stride is too long")
-        if self.how == "out_of_memory":
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.50 GiB. GPU 0 has 1 GiB.")
-        if self.how == "unwritten":
-            return
-        if self.how == "edge":
-            y[..., :-1] = result[..., :-1]
-            return
-        if self.how == "half":
-            result = functional.conv2d(x.bfloat16(), f.bfloat16(), stride=self.stride).float()
-        if self.how == "previous_answer":
-            self.first = result if self.first is None else self.first
-            result = self.first
-        if self.how == "filter_once":
-            self.first = f.clone() if self.first is None else self.first
-            result = functional.conv2d(x, self.first, stride=self.stride)
-        if self.how == "wrong_later" and self.runs > 4:
-            result = result + 1
-        y.copy_(result)
-
-@register("rogue")
-class Rogue(Algorithm):
-    def plan(self, problem, device, kernels, tf32):
-        return RoguePlan(problem, self.parameters["how"])
-"""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def rogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Measure the rogue algorithm on a small layer; returns the result document."""
-    (tmp_path / "rogue_kernels.py").write_text(ROGUE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setattr("workflow.outcome.source_hash", lambda module, programs: "0" * 16)
-    # The worker hashes the module's source where the packages are, so it gets a stand-in as well.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import kernels.sources\nkernels.sources.source_hash = lambda module, programs: '0' * 16\n"
-    )
+def rogue(tmp_path: Path) -> Any:
+    """Measure an algorithm of tests/workflow/rogues.py on a small layer; returns the result document."""
 
     def measure(how: str, time_limit: float = 60) -> dict[str, Any]:
-        point = resolved() | {"device": {"kind": "cpu", "time_limit_seconds": time_limit}}
-        point["algorithm"] = {
-            "name": "rogue",
-            "module": "rogue_kernels",
-            "backend": "cpu",
-            "programs": [],
-            "numerics": ["strict_fp32"],
-            "parameters": {"how": how},
-        }
+        point = rogue_point(how)
+        point["device"] = point["device"] | {"time_limit_seconds": time_limit}
         return measure_point(point, tmp_path / "out" / "result.json", tmp_path / "out" / "log.txt")
 
     return measure
 
 
+def rogue_point(how: str) -> dict[str, Any]:
+    point = resolved()
+    point["algorithm"] = point["algorithm"] | {
+        "name": "rogue",
+        "module": "tests.workflow.rogues",
+        "parameters": {"how": how},
+    }
+    return point
+
+
+#: Composing it takes longer than many of these tests.
+known = cache(catalog.read)
+
+
 def resolved() -> dict[str, Any]:
     selection = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_im2win"]})
-    sweep = Sweep(catalog.read(), selection)
+    sweep = Sweep(known(), selection)
     (point,) = sweep.points.values()
-    return sweep.resolve(point)
+    return copy.deepcopy(sweep.resolve(point))
 
 
 def test_ok(tmp_path: Path) -> None:
@@ -126,39 +86,17 @@ def test_another_gpu_than_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert document == json.loads((tmp_path / "result.json").read_text())
 
 
-def test_a_record_is_not_measured_again(tmp_path: Path) -> None:
-    output, record, log = (tmp_path / name for name in ("result.json", "recorded.json", "log.txt"))
-    point = resolved()
-    arguments = ["--point", json.dumps(point), "--output", str(output), "--log", str(log), "--device", "cpu"]
-    assert main(arguments) == 0
-    first = json.loads(output.read_text())
-    assert output.read_bytes() == record.read_bytes()
-    output.unlink()  # as Snakemake does before it runs a job again
-    main(arguments)
-    assert json.loads(output.read_text()) == first
-    assert is_recorded(record, point, 1)
-    assert not is_recorded(record, point, 2)
-    assert not is_recorded(record, point | {"batch": 3}, 1)
-    for change in ({"status": "failed"}, {"rows": [row | {"source_hash": "0"} for row in first["rows"]]}):
-        record.write_text(json.dumps(first | change))
-        assert not is_recorded(record, point, 1)
-    record.write_text("{")
-    assert not is_recorded(record, point, 1)
-
-
 @pytest.mark.parametrize(
     ("how", "status", "reason"),
     [
         ("raises", "failed", "RuntimeError: device-side assert"),
+        ("launch_fails", "failed", "AcceleratorError: CUDA error: unspecified launch failure"),
         ("dies", "failed", "killed by SIGSEGV"),
+        ("killed_while_timed", "failed", "killed by SIGKILL"),
         ("unsupported", "unsupported", "stride is too long"),
         ("out_of_memory", "out_of_memory", "Tried to allocate 9.50 GiB"),
-        ("unwritten", "incorrect", "error_fro nan"),
-        ("edge", "incorrect", "error_fro nan"),
-        ("half", "incorrect", "error_fro 0.0"),
-        ("previous_answer", "incorrect", "error_fro"),
-        ("filter_once", "incorrect", "error_fro"),
-        ("wrong_later", "incorrect", "error_fro"),
+        ("gives_nan", "incorrect", "accuracy: error_fro nan"),
+        ("wrong_later", "incorrect", "accuracy: error_fro"),
     ],
 )
 def test_other_outcomes(rogue: Any, how: str, status: str, reason: str) -> None:
@@ -185,23 +123,48 @@ def test_the_log_holds_the_traceback(rogue: Any, tmp_path: Path) -> None:
     assert "Traceback" in (tmp_path / "out" / "log.txt").read_text()
 
 
-def test_a_killed_job_leaves_neither_result_nor_process(tmp_path: Path) -> None:
-    """SIGKILL of the job ends the measuring process too, and the last result is not mistaken for a new one."""
-    output = tmp_path / "result.json"
-    command = [sys.executable, "-m", "workflow.measure", "--point", json.dumps(slow_point()), "--output", str(output)]
-    job = subprocess.Popen([*command, "--log", str(tmp_path / "log.txt")])
+# A job of one point, which warms up for a minute.
+JOB = """
+import sys
+from workflow import measure, points
+
+resolve = points.Sweep.resolve
+
+def slow(*arguments):
+    point = resolve(*arguments)
+    return point | {"protocols": [entry | {"warmup_seconds": 60.0} for entry in point["protocols"]]}
+
+points.Sweep.resolve = slow
+sys.exit(measure.main(sys.argv[1:]))
+"""
+
+
+def command(folder: Path, **axes: list[str]) -> list[str]:
+    selection = Selection("tiny", {"layer": ["odd_window"], **axes})
+    group, *_ = split(Sweep(catalog.read(), selection).points.values(), 8)
+    write_json(folder / CEILINGS, {})
+    options = ["--selection", selection.to_json(), "--size", "8", "--group", group, "--folder", str(folder)]
+    return [*options, "--output", str(folder / "points/tiny" / group / "job-1.json"), "--device", "cpu"]
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_job_leaves_neither_result_nor_process(tmp_path: Path, signalled: int) -> None:
+    """The measuring process ends too, and its end is not taken for a failure of the point."""
+    job = subprocess.Popen([sys.executable, "-c", JOB, *command(tmp_path, algorithm=["cpu_im2win"])], cwd=ROOT)
     deadline = time.perf_counter() + 30
-    children = Path(f"/proc/{job.pid}/task/{job.pid}/children")
-    while not children.read_text().split() and time.perf_counter() < deadline:
+    children = [Path(f"/proc/{job.pid}/task/{job.pid}/children")]
+    while not (found := [pid for path in children for pid in path.read_text().split()]):
+        assert time.perf_counter() < deadline and job.poll() is None
         time.sleep(0.05)
-    (child,) = children.read_text().split()
+        children = [*Path(f"/proc/{job.pid}/task").glob("*/children")]
+    (child,) = found
     time.sleep(1.0)
-    job.send_signal(signal.SIGKILL)
+    job.send_signal(signalled)
     job.wait()
     while running(child) and time.perf_counter() < deadline:
         time.sleep(0.05)
     assert not running(child)
-    assert not output.exists()
+    assert [path.name for path in tmp_path.rglob("*.json")] == [CEILINGS]
 
 
 def running(process: str) -> bool:
@@ -210,7 +173,73 @@ def running(process: str) -> bool:
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def slow_point() -> dict[str, Any]:
-    point = resolved()
-    point["protocols"] = [entry | {"warmup_seconds": 60.0} for entry in point["protocols"]]
-    return point
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Measuring that takes no time and fails for cpu_fft the first time; the list of what it was asked for."""
+    asked: list[tuple[str, int]] = []
+
+    def measure(point: dict[str, Any], output: Path, log: Path, kernels: Any, attempt: int, *others: Any) -> Any:
+        name = point["algorithm"]["name"]
+        asked.append((name, attempt))
+        status = "failed" if (name, attempt) == ("cpu_fft", 1) else "ok"
+        document = result_document(point, status, "", empty_rows(point), {}, {}, {}) | {"attempt": attempt}
+        write_json(output, document)
+        return document
+
+    monkeypatch.setattr("workflow.measure.measure_point", measure)
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)
+    return asked
+
+
+def test_a_job_measures_what_does_not_hold(quick: list[tuple[str, int]], tmp_path: Path) -> None:
+    two = ["cpu_im2win", "cpu_fft"]
+    assert main([*command(tmp_path, algorithm=two), "--at-once", "2"]) == 0
+    assert sorted(quick) == [("cpu_fft", 1), ("cpu_im2win", 1)]
+    quick.clear()
+    assert main(command(tmp_path, algorithm=two)) == 0
+    assert quick == [("cpu_fft", 2)]
+    # Other points of the same layer have their own job; what was measured in another's holds there too.
+    quick.clear()
+    assert main(command(tmp_path, algorithm=[*two, "cpu_torch"])) == 0
+    assert quick == [("cpu_torch", 1)]
+
+
+def test_a_group_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command(tmp_path)
+    assert main([*arguments, "--group", "nothing"]) == 1
+    assert "nothing begins no job of this run" in capsys.readouterr().err
+
+
+def test_without_the_ceilings_nothing_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command(tmp_path)
+    (tmp_path / CEILINGS).unlink()
+    assert main(arguments) == 1
+    assert "ceilings.json is missing; run snakemake, which measures it first" in capsys.readouterr().err
+
+
+def test_a_stop_lets_no_other_measurement_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def measure(point: dict[str, Any], output: Path, *others: Any) -> Any:
+        asked.append(point["algorithm"]["name"])
+        run: dict[str, Any] = {"log": "log.txt"} | ({"over_ceiling": {}} if len(asked) == 2 else {})
+        document = result_document(point, "failed", "too fast", empty_rows(point), {}, {}, run)
+        write_json(output, document)
+        return document
+
+    monkeypatch.setattr("workflow.measure.measure_point", measure)
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)
+    arguments = command(tmp_path)
+    assert main(arguments) == 1
+    assert asked == ["cpu_direct", "cpu_im2col"]
+    said = "tiny/strict_fp32/batch2/odd_window/cpu_im2col: too fast\nlog: log.txt"
+    assert stop.reason(tmp_path) == said
+    assert f"error: the run was stopped, because no honest number can be this good: {said}" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("job-*.json"))
+    main(arguments)
+    assert len(asked) == 2
+    stop.clear(str(tmp_path.parent))
+    main(arguments)
+    assert len(asked) == 7

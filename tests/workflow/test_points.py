@@ -51,6 +51,12 @@ def test_numeric_classes_that_an_algorithm_lacks_are_dropped(conf: Catalog) -> N
     assert sorted(found) == [("strict_fp32", "direct"), ("strict_fp32", "im2win"), ("tf32", "im2win")]
 
 
+def test_classes_that_no_chosen_algorithm_offers_are_an_error(conf: Catalog) -> None:
+    with pytest.raises(NoPointError) as caught:
+        sweep(conf, algorithm=["im2win", "direct"], numerics=["tf32"])
+    assert all(name in str(caught.value) for name in ("tf32", "strict_fp32"))
+
+
 def test_many_points_expand_in_seconds(conf: Catalog) -> None:
     started = time.perf_counter()
     points = sweep(conf, batch=[str(batch) for batch in range(1, 522)]).points
@@ -77,7 +83,6 @@ def test_selection_survives_json() -> None:
         ("batch", "1.5", BadValueError, ["batch is 1.5"]),
         ("batch", "many", BadValueError, ["batch is many"]),
         ("algorithm", "cpu_fft", BackendError, ["algorithm 'cpu_fft' runs on cpu", "im2col_cublas", "paper_cpu"]),
-        ("numerics", "tf32", NoPointError, ["tf32", "strict_fp32"]),
     ],
 )
 def test_bad_axis(conf: Catalog, axis: str, value: str, error: type[RequestError], named: list[str]) -> None:

@@ -37,14 +37,14 @@ def test_failed_and_unfinished_points(checkout: Checkout) -> None:
     checkout.outcomes()
     (checkout.folder / POINTS / "odd_window/cpu_torch/result.json").write_text("{")
     checkout.ran(*TINY)
-    assert checkout.taken() == ["odd_window/cpu_fft 3", "odd_window/cpu_torch 0"]
+    assert checkout.taken() == ["odd_window/cpu_fft 3", "odd_window/cpu_torch 1"]
 
     # Touching everything, a comment in a kernel's module and other rules or resources repeat no measurement.
     for path in checkout.folder.rglob("*"):
         if path.suffix in (".py", ".smk", ".yaml", ".cu", ".cuh") or path.name == "Snakefile":
             path.touch()
     checkout.replace("kernels/cpu.py", "import torch\n", "import torch  # a comment\n\n\n")
-    checkout.replace("workflow/worker.py", "import torch\n", "import torch\nimport this\n")
+    checkout.replace("workflow/timing.py", "import torch\n", "import torch\nimport this\n")
     checkout.replace("workflow/rules/figures.smk", "mem_mb=2000", "mem_mb=3000")
     checkout.replace("workflow/jobs.py", '"mem_mb": 8000', '"mem_mb": 9000')
     assert NOTHING in checkout.ran(*TINY)
@@ -57,10 +57,44 @@ def test_failed_and_unfinished_points(checkout: Checkout) -> None:
     assert "cpu_fft" in table and "cpu_torch" not in table
 
 
+def test_a_time_that_cannot_be_stops_the_run(checkout: Checkout) -> None:
+    both = (*TINY[:-1], "layer=odd_window,odd_channels")
+    checkout.outcomes(cpu_im2col="over the ceiling")
+    result = checkout.snakemake(*both)
+    assert result.returncode == 1
+    first, second = checkout.taken()  # of whichever layer came first
+    layer = first.split("/")[0]
+    assert (first, second) == (f"{layer}/cpu_direct 1", f"{layer}/cpu_im2col 1")
+    named = f"tiny/strict_fp32/batch2/{layer}/cpu_im2col: as the test asks"
+    assert f"error: the run was stopped, because no honest number can be this good: {named}" in result.stdout
+    assert not (checkout.folder / TINY[0]).exists()
+
+    # What was measured stays; the next run goes on where this one stopped.
+    checkout.outcomes()
+    checkout.ran(*both)
+    taken = checkout.taken()
+    assert f"{layer}/cpu_direct 1" not in taken
+    assert f"{layer}/cpu_im2col 2" in taken
+    assert len(taken) == 9
+    provenance = json.loads((checkout.folder / "results/cpu/provenance.json").read_text())
+    assert provenance["ceilings"]["copy_bytes_per_s"] == 1e12
+    assert checkout.taken("ceilings.log") == ["cpu cpu"]
+
+
+def test_ceilings_are_measured_again_where_their_program_changes(checkout: Checkout) -> None:
+    checkout.ran(*TINY)
+    assert checkout.taken("ceilings.log") == ["cpu cpu"]
+    checkout.taken()
+    checkout.replace("workflow/ceilings.py", "1e13", "1e14")
+    checkout.ran(*TINY)
+    assert checkout.taken("ceilings.log") == ["cpu cpu"]
+    assert checkout.taken() == []
+
+
 def test_changed_kernels(gpu_checkout: Checkout) -> None:
     checkout = gpu_checkout
     checkout.ran(*PAPER)
-    programs = ("direct", "im2win", "im2win_base", "im2win_transform")
+    programs = ("ceilings", "direct", "im2win", "im2win_base", "im2win_transform")
     assert checkout.taken("compiled.log") == [f"{name} sm_90a" for name in programs]
     assert len(checkout.taken()) == 4
 
@@ -90,7 +124,7 @@ def test_changed_kernels(gpu_checkout: Checkout) -> None:
 
 def test_a_killed_run_is_resumed(checkout: Checkout) -> None:
     ten = (*TINY[:-1], "layer=odd_window,odd_channels")
-    checkout.outcomes(seconds=0.5)
+    checkout.outcomes(seconds=2)
     running = subprocess.Popen(
         checkout.command(*ten), cwd=checkout.folder, env=checkout.environment(), start_new_session=True
     )

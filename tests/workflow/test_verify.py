@@ -52,11 +52,39 @@ def test_zero_reference() -> None:
     assert not verify.error(x, f, torch.full((1, 1, 2, 2), 1e-9), stride=1).within(1e-3, 1e-3)
 
 
-def test_inputs_are_fresh() -> None:
+@pytest.mark.parametrize("name", verify.DISTRIBUTIONS)
+def test_inputs_are_fresh(name: str) -> None:
     generator = torch.Generator().manual_seed(1)
-    x, f = torch.empty(2, 2), torch.empty(2, 2)
-    verify.refresh(x, f, generator)
+    x, f = torch.empty(20, 20), torch.empty(20, 20)
+    verify.DISTRIBUTIONS[name](x, f, generator)
     first = x.clone()
-    verify.refresh(x, f, generator)
+    verify.DISTRIBUTIONS[name](x, f, generator)
     assert not torch.equal(x, first)
+    assert x.isfinite().all() and f.isfinite().all()
+
+
+def test_what_is_timed_and_what_is_not() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, f = torch.empty(99, 99), torch.empty(99, 99)
+    verify.uniform(x, f, generator)
     assert float(x.min()) >= 0.0 and float(x.max()) < 1.0 and float(f.abs().max()) <= 0.5
+    verify.normal(x, f, generator)
+    assert float(x.min()) < 0.0 and float(x.std() / f.std()) not in (0.0, 1.0)
+    verify.wide(x, f, generator)
+    assert float(x.min()) < -32.0 and float(x.max()) > 32.0 and float(x.abs().min()) < 2.0**-5
+
+
+def test_unwritten_elements_are_counted() -> None:
+    y = torch.empty(3, 4)
+    verify.poison(y)
+    assert y.isnan().all()
+    assert verify.unwritten(y) == 12
+    y[0, :2] = math.nan  # some other NaN is written
+    assert verify.unwritten(y) == 10
+
+
+def test_only_some_images(convolved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    x, f, y = convolved
+    y[1] += 1
+    assert verify.error(x, f, y, 2, [0]).within(1e-6, 1e-6)
+    assert not verify.error(x, f, y, 2, [1]).within(1e-6, 1e-6)

@@ -1,0 +1,139 @@
+"""From a number back to its samples, configuration, sources and machine."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import cli, table, trace
+from analysis.series import algorithm_order, layer_order, selections
+from analysis.table import Archive
+
+ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
+
+
+@pytest.fixture
+def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callable[..., Any]) -> Archive:
+    """A table whose provenance tells everything."""
+    rows = make_rows()
+    provenance = make_provenance(rows)
+    provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "cache_bytes": 5e7}
+    state: dict[str, Any] = {"sm_clock_low_mhz": 1900.0, "sm_clock_high_mhz": 1980.0, "usual_clock_mhz": 1980.0}
+    state |= {"lowered_for": {"power cap": 7}}
+    state |= {"discarded": [{"time_ms": 2.5, "sm_clock_mhz": 900.0, "why": "clock below 75 % of 1980 MHz"}]}
+    for point in provenance["points"]:
+        point["run"] |= {"protocols": {"end_to_end": state}, "started": "2026-01-02T03:04:05Z", "uuid": "GPU-a"}
+        point["config"]["protocols"] = [{"name": "end_to_end", "clock": "device"}, {"name": "authors"}]
+    raw = [
+        {column: row[column] for column in table.KEY} | {"sample": index, "time_ms": row["time_ms"]}
+        for row in rows
+        for index in range(row["samples"] or 0)
+    ]
+    table.write(tmp_path / "told", rows, raw, provenance)
+    return table.read(tmp_path / "told")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["trace", *(str(one) for one in arguments)])
+    try:
+        cli.run(trace.main)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_everything_there_is(
+    told: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = tmp_path / "sources.json"
+    sources.write_text(json.dumps({"algorithms": {"im2win": "hash-im2win"}, "harness": "another"}))
+    assert run(monkeypatch, told.folder, "conv2", "im2win", "--sources", sources) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "layer conv2, algorithm im2win",
+        "0.11364 ms [0.11250 to 0.11477], the median of 3 samples; sampling ended: converged",
+        f"{told.folder}/samples.csv.gz, 3 rows with this key",
+        "1900 to 1980 MHz around the samples, usually 1980",
+        "lowered: power cap around 7",
+        "1 samples taken while the device was slowed down",
+        "2.5 ms at 900.0 MHz: clock below 75 % of 1980 MHz",
+        "hash-im2win (the algorithm's), as today",
+        "harness (the measuring program's), STALE",
+        "Test GPU 9000, GPU-a",
+        "torch 2.0",
+        "copy_bytes_per_s 3e+12, fp32_flops 6.5e+13",
+        "2026-01-02T03:04:05Z, seed 1, log points/conv2/im2win/log.txt",
+        '"clock": "device"',
+        "process peak 786432000 bytes",
+    ):
+        assert text in said
+    assert '"authors"' not in said  # only the row's own protocol
+
+
+def test_the_best_cudnn_is_the_one_it_was(told: Archive, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, told.folder, "conv1", "cudnn_best", "--sources", told.folder / "none") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("the best cuDNN on conv1 is cudnn_implicit_gemm")
+    assert "Whether it is stale cannot be told" in said
+
+
+def test_what_is_not_ok_has_its_reason(told: Archive, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, told.folder, "conv1", "cudnn_winograd") == 0
+    assert "unsupported: CUDNN_STATUS_NOT_SUPPORTED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("conv13", "im2win"), ["has no layer conv13", "conv11 and conv12"]),
+        (("conv1", "im2wim"), ["has no algorithm im2wim", "im2win_base"]),
+        (("conv1", "im2win", "authors"), ["holds nothing with protocol authors", "it has: suite paper_table"]),
+        (("conv1", "im2win", "--batch", "1"), ["holds nothing with batch 1"]),
+        (("--claim", "nothing"), ["there is no claim nothing", "speedup_cublas"]),
+        (("conv1",), ["give a layer, an algorithm"]),
+        ((), ["give a layer, an algorithm"]),
+    ],
+)
+def test_no_such_number(
+    told: Archive, monkeypatch: pytest.MonkeyPatch, capsys: Any, arguments: tuple[str, ...], named: list[str]
+) -> None:
+    assert run(monkeypatch, told.folder, *arguments) == 2
+    said = capsys.readouterr().err
+    for text in named:
+        assert text in said
+
+
+@pytest.mark.parametrize(
+    ("claim", "algorithms"),
+    [("speedup_cudnn", ["im2win", "cudnn_best"]), ("memory_cublas", ["im2win", "im2col_cublas"])],
+)
+def test_what_a_claim_is_made_of(
+    told: Archive, monkeypatch: pytest.MonkeyPatch, capsys: Any, claim: str, algorithms: list[str]
+) -> None:
+    assert run(monkeypatch, told.folder, "--claim", claim) == 0
+    commands = [line.split("#")[0].split()[3:] for line in capsys.readouterr().out.splitlines() if "python -m" in line]
+    assert len(commands) == 24
+    assert [command[2] for command in commands[:2]] == algorithms
+    for command in (commands[0], commands[-1]):
+        assert run(monkeypatch, *command) == 0
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ARCHIVES.iterdir()))
+def test_every_number_of_an_archive_has_its_origin(name: str) -> None:
+    archive = table.read(ARCHIVES / name)
+    keys = {key for key, _ in archive.samples().groupby(list(table.KEY), sort=False)}
+    points = archive.points()
+    for selection in selections(archive.measurements):
+        rows = archive.measurements
+        for layer in layer_order(rows["layer"]):
+            for algorithm in algorithm_order(rows["algorithm"]):
+                row = trace.row_of(archive, selection, layer, algorithm)
+                point = points[tuple(row[column] for column in table.POINT_KEY)]
+                assert point["config"]["layer"]["name"] == layer
+                assert point["run"]["harness_hash"]
+                if row["status"] == "ok":
+                    assert tuple(row[column] for column in table.KEY) in keys
+                    assert row["source_hash"]

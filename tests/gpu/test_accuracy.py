@@ -1,0 +1,88 @@
+"""The FP32-accurate class is no less accurate than cuDNN's strict FP32 on the same data, whatever the data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from kernels import algorithm as algorithms
+from kernels.im2win_tensor_core import TensorCorePlan
+from kernels.launch import KernelLibrary
+from kernels.problem import ConvProblem
+from kernels.tensor_core_tile import MMA_TILES, WGMMA_TILES, TensorCoreTile
+from tests.problems import EDGES, random_problems
+from workflow import catalog, verify
+from workflow.accuracy import BASELINE, accuracy
+from workflow.distributions import DISTRIBUTIONS, make
+
+LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
+DEVICE = torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="module")
+def library() -> KernelLibrary:
+    return KernelLibrary(DEVICE)
+
+
+def run(plan: algorithms.Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    y = torch.empty(problem.output_shape, device=DEVICE)
+    verify.poison(y)
+    plan.run(x, f, y)
+    return y
+
+
+def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
+    return algorithms.load("im2win_tensor_core", "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
+    problem = ConvProblem(batch=2, **{key: value for key, value in LAYERS[layer].items() if key != "name"})
+    ours = tensor_core_plan(problem, library)
+    baseline = algorithms.load(BASELINE, "kernels.cudnn").plan(problem, DEVICE, library, False)
+    for seed, distribution in enumerate(DISTRIBUTIONS):
+        x, f = make(distribution, problem, DEVICE, seed)
+        found, allowed = (accuracy(x, f, run(plan, problem, x, f), problem.stride) for plan in (ours, baseline))
+        assert found.error_fro <= allowed.error_fro, distribution
+        assert found.error_max <= allowed.error_max, distribution
+
+
+@pytest.mark.parametrize("tile", (*WGMMA_TILES, *MMA_TILES), ids=lambda tile: tile.expression)
+def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLibrary) -> None:
+    if "wgmma" in tile.program and torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("wgmma is an instruction of compute capability 9.0")
+    for problem in EDGES + random_problems(4, seed=3):
+        x = torch.randint(-8, 9, problem.input_shape, device=DEVICE).float()
+        f = torch.randint(-8, 9, problem.filter_shape, device=DEVICE).float()
+        for splits in range(1, 1 + min(3, -(-problem.gemm_shape[2] // 32))):
+            y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
+            assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (problem, splits)
+
+
+@pytest.mark.parametrize("where", ["input", "filter"])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
+def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, library: KernelLibrary) -> None:
+    problem = ConvProblem(2, 20, 12, 13, 70, 3, 3, 1)
+    x, f = make("normal", problem, DEVICE, seed=1)
+    (x if where == "input" else f).view(-1)[77] = value
+    y = run(tensor_core_plan(problem, library), problem, x, f)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        expected = torch.nn.functional.conv2d(x, f)
+    assert torch.equal(y.isnan(), expected.isnan())
+    assert torch.equal(y.isinf(), expected.isinf())
+    assert torch.equal(y[y.isinf()], expected[y.isinf()])
+    finite = y.isfinite()
+    torch.testing.assert_close(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
+
+
+def test_denormals_and_zeros(library: KernelLibrary) -> None:
+    problem = ConvProblem(1, 20, 9, 10, 70, 3, 3, 1)
+    x, f = make("normal", problem, DEVICE, seed=1)
+    assert not run(tensor_core_plan(problem, library), problem, torch.zeros_like(x), f).any()
+    assert not run(tensor_core_plan(problem, library), problem, x, torch.zeros_like(f)).any()
+    # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
+    small, large = x * 1e-41, f * 1e20
+    y = run(tensor_core_plan(problem, library), problem, small, large)
+    assert verify.error(small, large, y, 1).within(1e-6, 1e-6)

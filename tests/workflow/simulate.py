@@ -1,0 +1,84 @@
+"""A run of many points whose measurements are only pretended: what planning, jobs and the steps after them cost.
+
+    python -m tests.workflow.simulate [--points 10000] [--folder DIR] [--cores N]
+
+A copy of the checkout seems to have eight GPUs and measures the paper's experiment at many batches, each time with as
+many samples as an H100 takes on average. Prints the seconds of every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
+
+GPUS = 8
+SAMPLES = 37
+GPU_MACHINE = f"""
+import os
+import workflow.devices
+
+def find_gpus():
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "{",".join(f"GPU-{index}" for index in range(GPUS))}")
+    return [workflow.devices.Gpu(int(uuid[4:]), uuid, "{H100}", "sm_90a") for uuid in visible.split(",")]
+
+workflow.devices.find_gpus = find_gpus
+"""
+RESULTS = "results/nvidia-h100-80gb-hbm3"
+#: Step -> what Snakemake is asked for; each has what the ones before it made.
+STEPS = {
+    "plan": (f"{RESULTS}/measurements.csv", "-n"),
+    "measure": (f"{RESULTS}/measurements.csv", "--until", "measure"),
+    "plan again": (f"{RESULTS}/measurements.csv", "-n"),
+    "aggregate": (f"{RESULTS}/measurements.csv",),
+    "claims": (f"{RESULTS}/claims.csv",),
+    "figures": (f"{RESULTS}/figures/tflops.svg",),
+    "tables": (f"{RESULTS}/tables/tflops.csv",),
+    "report": (f"{RESULTS}/report.html",),
+}
+POINTS_OF_A_BATCH = 192
+
+
+def prepare(folder: Path) -> Checkout:
+    """The checkout, with stand-ins for the GPUs, the compiler and the measuring process."""
+    checkout = copy_checkout(folder)
+    pretend(checkout)
+    (folder / "workflow/compile.py").write_text(COMPILE)
+    (folder / "stand_in").mkdir()
+    (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE)
+    checkout.outcomes(samples=SAMPLES)
+    return checkout
+
+
+def simulate(checkout: Checkout, points: int, cores: int) -> dict[str, float]:
+    """The seconds of every step, for so many points or a few more."""
+    batches = ",".join(str(batch) for batch in range(1, 1 + -(-points // POINTS_OF_A_BATCH)))
+    seconds = {}
+    for step, arguments in STEPS.items():
+        start = time.perf_counter()
+        checkout.ran(*arguments, "--cores", str(cores), "--config", "experiment=paper", f"batch={batches}")
+        seconds[step] = time.perf_counter() - start
+        print(f"{step:<12} {seconds[step]:8.1f} s", flush=True)
+    return seconds
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m tests.workflow.simulate", description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="where the copy of the checkout goes; a temporary one if left out")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        checkout = prepare((options.folder or Path(temporary)) / "checkout")
+        seconds = simulate(checkout, options.points, options.cores)
+        count = len(checkout.taken())
+    print(f"{count} points, {1e3 * seconds['measure'] / count:.0f} ms each to measure nothing")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The errors of an output, the kinds of data on which they are compared, and the table of both."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import pytest
+import torch
+
+from kernels.problem import ConvProblem
+from workflow.accuracy import Row, accuracy, table
+from workflow.distributions import DISTRIBUTIONS, make
+
+PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
+CPU = torch.device("cpu")
+
+
+def exact(x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.conv2d(x.double(), f.double())
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_distributions_are_repeatable_and_finite(name: str) -> None:
+    x, f = make(name, PROBLEM, CPU, seed=3)
+    again = make(name, PROBLEM, CPU, seed=3)
+    assert torch.equal(x, again[0])
+    assert torch.equal(f, again[1])
+    assert exact(x, f).isfinite().all()
+    assert exact(x, f).abs().max() < torch.finfo(torch.float32).max
+
+
+def test_an_unknown_distribution_is_a_clear_error() -> None:
+    with pytest.raises(KeyError, match="no distribution 'cauchy'; there are uniform, normal"):
+        make("cauchy", PROBLEM, CPU, seed=1)
+
+
+def test_a_result_that_is_too_small_has_a_negative_mean_error() -> None:
+    x, f = make("normal", PROBLEM, CPU, seed=1)
+    found = accuracy(x, f, exact(x, f) * (1 - 1e-3), stride=1)
+    assert found.error_fro == pytest.approx(1e-3)
+    assert found.error_max == pytest.approx(1e-3)
+    assert found.error_mean == pytest.approx(-1e-3)
+    assert 0 < found.error_componentwise < 1e-3
+
+
+def test_an_exact_result_has_no_error_even_where_all_terms_are_zero() -> None:
+    x, f = make("normal", PROBLEM, CPU, seed=1)
+    x[0] = 0.0
+    assert set(vars(accuracy(x, f, exact(x, f), stride=1)).values()) == {0.0}
+
+
+def test_a_nan_is_never_a_small_error() -> None:
+    x, f = make("normal", PROBLEM, CPU, seed=1)
+    y = exact(x, f)
+    y[1, 2, 3, 4] = math.nan
+    assert all(math.isnan(value) for value in vars(accuracy(x, f, y, stride=1)).values())
+
+
+def test_table_has_a_column_for_each_field() -> None:
+    row = Row(
+        suite="tiny",
+        batch=4,
+        layer="conv1",
+        reduction=27,
+        distribution="uniform",
+        algorithm="im2win_tensor_core",
+        numerics="fp32_accurate",
+        status="unsupported",
+        reason="too large, by far",
+        error_fro=None,
+        error_max=None,
+        error_componentwise=None,
+        error_mean=None,
+        source_hash="0",
+    )
+    (read,) = csv.DictReader(io.StringIO(table(iter([row]))))
+    assert list(read) == list(vars(row))
+    assert read["reason"] == "too large, by far"
+    assert read["error_fro"] == ""
