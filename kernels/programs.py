@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernels.tensor_core_tile import MMA_TILES, WGMMA_TILES
+from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, WGMMA_TILES
 from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, fits
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
@@ -37,6 +37,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "im2win_without_micro_kernel": (without_micro_kernel(),),
     "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
     "im2win_tensor_core_wgmma": tuple(tile.expression for tile in WGMMA_TILES),
+    "im2win_tensor_core_sliding": tuple(tile.expression for tile in SLIDING_TILES),
     "im2win_tensor_core_mma": tuple(tile.expression for tile in MMA_TILES),
 }
 

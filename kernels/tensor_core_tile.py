@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kernels.algorithm import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 
 #: Values of the reduction in a stage, and bytes of a row of its tile (STAGE_K, ROW_BYTES in cuda/tensor_core.cuh).
@@ -11,6 +14,8 @@ STAGE_K = 32
 ROW_BYTES = 128
 #: The split filter's output channels are padded to a multiple of this (FILTER_PADDING in cuda/tensor_core.cuh).
 FILTER_PADDING = 128
+#: What a block may have on Hopper.
+MAX_SHARED_BYTES = 227 * 1024
 #: Partial results of a reduction that is computed in parts may take this much.
 MAX_PARTIAL_BYTES = 48 * 2**20
 
@@ -41,10 +46,59 @@ class TensorCoreTile:
         """Name expression of the kernel."""
         return f"{self.program}<{self.arguments}>"
 
-    def blocks(self, problem: ConvProblem) -> int:
-        """Tiles of the output."""
+    def supports(self, problem: ConvProblem) -> bool:
+        """Whether the kernel can compute the problem."""
+        return True
+
+    def taps(self, problem: ConvProblem) -> int:
+        """How many matrix products each gathered stage serves."""
+        return 1
+
+    def stages(self, problem: ConvProblem) -> int:
+        """Stages in which the windows are gathered."""
+        return -(-problem.gemm_shape[2] // self.taps(problem) // STAGE_K)
+
+    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
+        """Tiles of the output along the channels and along the pixels."""
         m, n, _ = problem.gemm_shape
-        return -(-m // self.m) * -(-n // self.n)
+        return -(-m // self.m), -(-n // self.n)
+
+    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
+        """What the kernel wants to know besides the plan's numbers."""
+        return ()
+
+
+@dataclass(frozen=True)
+class SlidingTile(TensorCoreTile):
+    """Shape in cuda/im2win_tensor_core_sliding.cu: eight output rows in each of some groups, and a piece of each row.
+
+    A gathered stage, `pitch` columns of X for each row, serves all the taps along the filter's width. `columns` are
+    multiplied for each consumer, in `line_groups` groups `pitch` apart.
+    """
+
+    lines: int
+    columns: int
+    pitch: int
+    line_groups: int
+
+    def supports(self, problem: ConvProblem) -> bool:
+        touched = (self.columns - 1) * problem.stride + problem.kernel_w
+        fits = problem.kernel_w <= self.pitch and touched <= self.pitch * self.line_groups
+        return fits and (problem.stride == 1 or self.line_groups == 1)
+
+    def taps(self, problem: ConvProblem) -> int:
+        return problem.kernel_w
+
+    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
+        blocks = -(-problem.batch * problem.out_height // self.lines)
+        return -(-problem.out_channels // self.m), blocks * self.arguments_of(problem)[0]
+
+    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
+        """Pieces of an output row, and the outputs of each: as even as they can be."""
+        of_last_group = self.columns - (self.line_groups - 1) * self.pitch
+        most = min(of_last_group, (self.pitch - problem.kernel_w) // problem.stride + 1)
+        pieces = -(-problem.out_width // most)
+        return pieces, -(-problem.out_width // pieces)
 
 
 def _wgmma(
@@ -65,6 +119,32 @@ def _wgmma(
         tile_time=times[1],
         parts=parts,
         persistent=True,
+    )
+
+
+def _sliding(warpgroups_m: int, columns: int, pitch: int, line_groups: int, times: tuple[float, float]) -> SlidingTile:
+    """Two consumers, each 64 channels x `columns` columns of eight lines."""
+    groups = line_groups * (2 // warpgroups_m)
+    window_stages, parts, chunks, column_bytes, alignment = 2, 2, 4, 9 * 16, 1024
+    windows = window_stages * (parts * chunks * groups * pitch * column_bytes + groups * 8 * FLOAT_BYTES)
+    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
+    left = MAX_SHARED_BYTES - alignment - windows - window_stages * barrier_pair
+    filter_stages = min(12, left // (filter_tile + barrier_pair))
+    return SlidingTile(
+        program="im2win_tensor_core_sliding",
+        arguments=f"{warpgroups_m}, {columns}, {pitch}, {line_groups}, {filter_stages}",
+        m=64 * warpgroups_m,
+        n=8 * columns * (2 // warpgroups_m),
+        threads=512,
+        shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
+        stage_time=times[0],
+        tile_time=times[1],
+        parts=parts,
+        persistent=True,
+        lines=8 * groups,
+        columns=columns,
+        pitch=pitch,
+        line_groups=line_groups,
     )
 
 
@@ -100,28 +180,49 @@ WGMMA_TILES = (
     _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
     _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
 )
+#: (columns, pitch, groups of lines): for the widths of outputs that networks have; (13, 32) is for stride 2.
+_SLIDING_SHAPES = (
+    (20, 24, 1),
+    (19, 21, 1),
+    (18, 20, 1),
+    (13, 15, 1),
+    (13, 32, 1),
+    (12, 14, 1),
+    (10, 12, 1),
+    (12, 7, 2),
+)
+#: Their times are not measured yet: those of the tensor cores, and a guess.
+SLIDING_TILES = tuple(
+    _sliding(warpgroups_m, *shape, (53.0 * shape[0], 3000.0 + 150 * shape[0]))
+    for warpgroups_m in (1, 2)
+    for shape in _SLIDING_SHAPES
+)
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
 
 
-def choose(problem: ConvProblem, multiprocessors: int, wgmma: bool) -> tuple[TensorCoreTile, int]:
-    """The tile with the least estimated time, and into how many parts the reduction is split.
+def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:
+    """The one of `tiles` with the least estimated time, and into how many parts the reduction is split.
 
-    `wgmma` says whether the device has that instruction. Splitting fills a device that has too few tiles, at the price
-    of writing and reading the partial results.
+    Splitting fills a device that has too few tiles, at the price of writing and reading the partial results. Raises
+    UnsupportedError where none of them can compute the problem.
     """
-    m, n, k = problem.gemm_shape
-    stages = -(-k // STAGE_K)
+    m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
     def cost(choice: tuple[TensorCoreTile, int]) -> float:
         tile, splits = choice
-        rounds = -(-tile.blocks(problem) * splits // multiprocessors)
+        rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
+        stages = -(-tile.stages(problem) // splits) * tile.taps(problem)
         # A multiprocessor moves some 12 bytes a clock; a second kernel takes a few microseconds.
         partials = 4000.0 + 2 * splits * partial_bytes / multiprocessors / 12 if splits > 1 else 0.0
-        return rounds * (-(-stages // splits) * tile.stage_time + tile.tile_time) + partials
+        return rounds * (stages * tile.stage_time + tile.tile_time) + partials
 
-    # A sum of one stage is so short that sequential FP32 is as good as two parts; three are nearly correctly rounded.
-    parts = 3 if stages == 1 else 2
-    tiles = [tile for tile in (WGMMA_TILES if wgmma else MMA_TILES) if tile.parts == parts]
-    most = max(1, min(8, stages, MAX_PARTIAL_BYTES // partial_bytes))
-    return min(((tile, splits) for tile in tiles for splits in range(1, most + 1)), key=cost)
+    def splits(tile: TensorCoreTile) -> range:
+        return range(1, 1 + max(1, min(8, tile.stages(problem), MAX_PARTIAL_BYTES // partial_bytes)))
+
+    able = [tile for tile in tiles if tile.supports(problem)]
+    if not able:
+        raise UnsupportedError(
+            f"no tile of the kernel reaches a filter {problem.kernel_w} wide at stride {problem.stride}"
+        )
+    return min(((tile, parts) for tile in able for parts in splits(tile)), key=cost)

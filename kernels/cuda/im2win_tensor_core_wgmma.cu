@@ -30,16 +30,6 @@ struct Shape {
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMERS / 8 * 8;
 };
 
-// Where the ring of buffers stands: the next buffer, and the parity of the round.
-template <int STAGES>
-struct Ring {
-  int slot = 0;
-  unsigned parity = 0;
-  __device__ void next() {
-    if (++slot == STAGES) slot = 0, parity ^= 1;
-  }
-};
-
 // Adds a stage's sums to the results of one m16n8 piece: two columns, each with its factor.
 template <int PARTS>
 __device__ inline void promote(float (&results)[4], const float (&sums)[4], const float (&exact)[4], float first,

@@ -36,12 +36,15 @@ __device__ inline long long filter_tile_offset(const Problem& p, int first_chann
   return tile * (PARTS - 1) * FILTER_TILE_BYTES;
 }
 
+__device__ inline void store_shared(unsigned address, uint4 values) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(values.x), "r"(values.y), "r"(values.z),
+               "r"(values.w)
+               : "memory");
+}
 // Writes a chunk of a row, given the address of the row's first chunk in a tile that starts at a multiple of 128 bytes:
 // chunk_offset for one exclusive or.
 __device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values) {
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(first_chunk ^ (chunk << 4)), "r"(values.x),
-               "r"(values.y), "r"(values.z), "r"(values.w)
-               : "memory");
+  store_shared(first_chunk ^ (chunk << 4), values);
 }
 
 // Two FP16 values in one register, rounded to nearest.

@@ -2,14 +2,15 @@
 #include "tensor_core.cuh"
 
 // Splits F[co][k] into tiles of FILTER_ROWS output channels x STAGE_K, one contiguous piece each, as shared memory
-// wants them (see ROW_BYTES): tiles[k / STAGE_K][co / FILTER_ROWS]. Channels and k beyond F are zeros.
+// wants them (see ROW_BYTES): tiles[stage][co / FILTER_ROWS]. Stage s takes every `taps`-th value, from s % taps on:
+// with one tap STAGE_K neighbours, with kernel_w the same column of STAGE_K filter rows. What is beyond F is zero.
 //
 // Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
 // undoes that and the division by 2^15 of StageScale. It is NaN if the channel holds an Inf or NaN, or a value too
 // large for it. Grid: one block for each channel, those of the padding included.
 template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
-                             float* __restrict__ factors, int stages, PROBLEM_PARAMETERS) {
+                             float* __restrict__ factors, int stages, int taps, PROBLEM_PARAMETERS) {
   __shared__ float warp_largest[32];
   const Problem p = PROBLEM_ARGUMENTS;
   const int channel = blockIdx.x;
@@ -39,7 +40,7 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
     float values[CHUNK];
 #pragma unroll
     for (int j = 0; j < CHUNK; ++j) {
-      const int k = i * CHUNK + j;
+      const int k = (stage / taps * STAGE_K + chunk * CHUNK + j) * taps + stage % taps;
       values[j] = k < reduction && in_range ? weights[k] * first_scale * second_scale : 0.0f;
     }
     const SplitChunk<PARTS> split(values, 1.0f);

@@ -41,6 +41,16 @@ class Barrier {
   unsigned long long state_;
 };
 
+// Where the ring of buffers stands: the next buffer, and the parity of the round.
+template <int STAGES>
+struct Ring {
+  int slot = 0;
+  unsigned parity = 0;
+  __device__ void next() {
+    if (++slot == STAGES) slot = 0, parity ^= 1;
+  }
+};
+
 // Makes this thread's writes to shared memory visible to matrix products and bulk copies.
 __device__ inline void fence_shared_writes() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 __device__ inline void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
@@ -86,10 +96,14 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19" \
   ", %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define SUMS_64 SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
+#define REGISTERS_80 REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39"
+#define SUMS_80 SUMS_64, SUMS(8), SUMS(9)
 #define REGISTERS_96 \
   REGISTERS_64 \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define SUMS_96 SUMS_64, SUMS(8), SUMS(9), SUMS(10), SUMS(11)
+#define REGISTERS_104 REGISTERS_96 ", %48, %49, %50, %51"
+#define SUMS_104 SUMS_96, SUMS(12)
 #define REGISTERS_112 REGISTERS_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
 #define SUMS_112 SUMS_96, SUMS(12), SUMS(13)
 #define REGISTERS_120 REGISTERS_112 ", %56, %57, %58, %59"
@@ -119,7 +133,9 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
                  : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                               \
   }
 DEFINE_MULTIPLY_TILES(64, "%32", "%33", "%34")
+DEFINE_MULTIPLY_TILES(80, "%40", "%41", "%42")
 DEFINE_MULTIPLY_TILES(96, "%48", "%49", "%50")
+DEFINE_MULTIPLY_TILES(104, "%52", "%53", "%54")
 DEFINE_MULTIPLY_TILES(112, "%56", "%57", "%58")
 DEFINE_MULTIPLY_TILES(120, "%60", "%61", "%62")
 DEFINE_MULTIPLY_TILES(128, "%64", "%65", "%66")

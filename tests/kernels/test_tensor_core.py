@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from kernels.algorithm import UnsupportedError
 from kernels.im2win_tensor_core import exponent_limit, window_offsets
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tensor_core_tile import MMA_TILES, STAGE_K, WGMMA_TILES, TensorCoreTile, choose
+from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, STAGE_K, WGMMA_TILES, SlidingTile, TensorCoreTile, choose
 from tests.problems import EDGES, random_problems
 
 #: The order of products in cuda/tensor_core.cuh, by the number of parts; three parts keep the last product apart.
@@ -124,6 +125,9 @@ def test_offsets_reach_every_value_of_a_window(problem: ConvProblem) -> None:
     assert len(offsets) % STAGE_K == 0
     assert np.array_equal(x[offsets[:k] // FLOAT_BYTES], window)
     assert np.all(offsets[k:] == offsets[k - 1])
+    pairs = window_offsets(problem, problem.kernel_w)
+    assert np.array_equal(pairs[: k // problem.kernel_w], offsets[: k : problem.kernel_w])
+    assert len(pairs) % STAGE_K == 0
 
 
 def test_exponent_limit_leaves_room_for_the_sum() -> None:
@@ -132,18 +136,29 @@ def test_exponent_limit_leaves_room_for_the_sum() -> None:
     assert 2.0 ** (largest_exponent + 1) * problem.gemm_shape[2] <= 2.0**128
 
 
-@pytest.mark.parametrize("tile", [*WGMMA_TILES, *MMA_TILES], ids=lambda tile: tile.expression)
+@pytest.mark.parametrize("tile", [*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES], ids=lambda tile: tile.expression)
 def test_a_block_is_launchable(tile: TensorCoreTile) -> None:
     assert tile.threads <= 1024
     # A block's shared memory: 227 KiB on Hopper; 99 KiB on the smallest GPUs with the other instructions.
-    assert tile.shared_bytes <= (227 if tile in WGMMA_TILES else 99) * 1024
+    assert tile.shared_bytes <= (99 if tile in MMA_TILES else 227) * 1024
 
 
-def test_choice() -> None:
-    short = ConvProblem(64, 3, 224, 224, 64, 3, 3, 1)
-    assert choose(short, 132, wgmma=True)[0].parts == 3
+@pytest.mark.parametrize("tiles", [WGMMA_TILES, SLIDING_TILES, MMA_TILES], ids=["wgmma", "sliding", "mma"])
+def test_choice(tiles: tuple[TensorCoreTile, ...]) -> None:
     few_tiles = ConvProblem(64, 512, 7, 7, 512, 3, 3, 1)
-    tile, splits = choose(few_tiles, 132, wgmma=True)
-    assert tile in WGMMA_TILES
-    assert tile.blocks(few_tiles) * splits > 66  # at least half of the multiprocessors
-    assert choose(few_tiles, 132, wgmma=False)[0] in MMA_TILES
+    tile, splits = choose(few_tiles, 132, tiles)
+    assert tile in tiles
+    assert math.prod(tile.tiles(few_tiles)) * splits > 66  # at least half of the multiprocessors
+
+
+@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: tile.expression)
+def test_sliding_tiles_cover_the_output(tile: SlidingTile) -> None:
+    for problem in filter(tile.supports, EDGES + random_problems(40, seed=5)):
+        pieces, columns = tile.arguments_of(problem)
+        assert pieces * columns >= problem.out_width > (pieces - 1) * columns
+        assert (columns - 1) * problem.stride + problem.kernel_w <= tile.pitch  # what the outputs need is gathered
+
+
+def test_a_filter_wider_than_a_tile_is_declined() -> None:
+    with pytest.raises(UnsupportedError, match="40 wide"):
+        choose(ConvProblem(1, 8, 50, 50, 8, 3, 40, 1), 132, SLIDING_TILES)
