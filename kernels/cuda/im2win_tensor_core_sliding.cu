@@ -5,7 +5,7 @@
 // A "line" is an output row of an image. The reduction is cut into stages of STAGE_K (input channel, filter row) pairs;
 // a stage's part of the window tensor holds, for each line and each column of X that its windows touch, STAGE_K values.
 // They are gathered and split once, and used for kernel_w taps.
-#include "wgmma.cuh"
+#include "warpgroups.cuh"
 
 // Eight lines at one column of X are the eight rows of a core matrix (PTX ISA, wgmma, no swizzle): a chunk of STAGE_K
 // for each, 128 bytes in a row. The column after it starts one chunk later than need be, so that a warp that writes 32

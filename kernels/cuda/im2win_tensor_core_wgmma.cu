@@ -5,7 +5,7 @@
 // warpgroups, which multiply, and PRODUCERS producer warpgroups, which gather, scale and split the pixels' windows into
 // a ring of STAGES buffers and have the filter's tiles copied beside them. Blocks stay for several tiles, so that the
 // producers gather the next one while the consumers write a result.
-#include "wgmma.cuh"
+#include "warpgroups.cuh"
 
 // A block computes 64 * WARPGROUPS_M output channels x PIXELS pixels at a time, each consumer 64 x N of them.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>

@@ -1,6 +1,7 @@
 // Which part of the output a block computes, and how the blocks share the work.
 #pragma once
 #include "convolution.cuh"
+#include "shared_memory.cuh"
 
 // The part of the output that a block computes at one time. Tiles are numbered with the output channels running fastest:
 // neighbouring tiles read the same pixels, and find them in the L2 cache.
@@ -52,10 +53,8 @@ class Segment {
   __device__ bool wait(const int* turns) const {
     if (whole_) return false;
     if (threadIdx.x == 0) {
-      int turn;
-      do {
-        asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(turn) : "l"(turns + tile) : "memory");
-      } while (turn != order_);
+      while (load_acquire(turns + tile) != order_) {
+      }
     }
     __syncthreads();
     return order_ != 0;
@@ -66,18 +65,12 @@ class Segment {
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-      const int turn = first == 0 ? 0 : order_ + 1;
-      asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(turns + tile), "r"(turn) : "memory");
+      store_release(turns + tile, first == 0 ? 0 : order_ + 1);
     }
   }
 
  private:
-  // A volatile read, done anew each time: to keep the number through the main loop would cost a register.
-  __device__ static int block() {
-    int block;
-    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
-    return gridDim.x - 1 - block;
-  }
+  __device__ static int block() { return gridDim.x - 1 - block_index(); }
 
   bool whole_;
   int order_;

@@ -1,4 +1,5 @@
-// Shared memory by its 32-bit addresses, and copies from device memory to it in the background.
+// Shared memory by its 32-bit addresses, copies from device memory to it in the background, and other instructions that
+// CUDA C++ has no words for.
 #pragma once
 
 constexpr int VECTOR = 4;  // floats in a 16-byte access
@@ -58,4 +59,20 @@ __device__ inline void end_copies() { asm volatile("cp.async.commit_group;" ::: 
 template <int PENDING>
 __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// blockIdx.x, read anew each time: to keep the number through a main loop would cost a register.
+__device__ inline int block_index() {
+  int block;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  return block;
+}
+// What another block stored with `store_release`, and with it all that the block had written before.
+__device__ inline int load_acquire(const int* from) {
+  int value;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(value) : "l"(from) : "memory");
+  return value;
+}
+__device__ inline void store_release(int* to, int value) {
+  asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(to), "r"(value) : "memory");
 }

@@ -6,6 +6,7 @@
 // the products of the stage are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
 #pragma once
 #include "convolution.cuh"
+#include "half.cuh"
 
 constexpr int STAGE_K = 32;
 
@@ -23,10 +24,6 @@ constexpr int FILTER_TILE_BYTES = FILTER_ROWS * ROW_BYTES;
 // Byte offset of a chunk in a tile; chunks CHUNKS and up are the second part.
 __device__ inline int chunk_offset(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
-__device__ inline unsigned shared_address(const void* pointer) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
-}
-
 // Where the split filter of some output channels and one stage starts, in bytes: split_filter has the layout.
 template <int CHANNELS, int PARTS>
 __device__ inline long long filter_tile_offset(const Problem& p, int first_channel, int stage) {
@@ -36,29 +33,10 @@ __device__ inline long long filter_tile_offset(const Problem& p, int first_chann
   return tile * (PARTS - 1) * FILTER_TILE_BYTES;
 }
 
-__device__ inline void store_shared(unsigned address, uint4 values) {
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(values.x), "r"(values.y), "r"(values.z),
-               "r"(values.w)
-               : "memory");
-}
 // Writes a chunk of a row, given the address of the row's first chunk in a tile that starts at a multiple of 128 bytes:
 // chunk_offset for one exclusive or.
 __device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values) {
   store_shared(first_chunk ^ (chunk << 4), values);
-}
-
-// Two FP16 values in one register, rounded to nearest.
-__device__ inline unsigned pack(float first, float second) {
-  unsigned packed;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
-  return packed;
-}
-__device__ inline float2 unpack(unsigned packed) {
-  float2 values;
-  asm("{\n.reg .b16 first, second;\nmov.b32 {first, second}, %2;\ncvt.f32.f16 %0, first;\ncvt.f32.f16 %1, second;\n}"
-      : "=f"(values.x), "=f"(values.y)
-      : "r"(packed));
-  return values;
 }
 
 // A chunk of scaled values v, split.
@@ -107,13 +85,6 @@ __device__ constexpr PartProduct part_product(int i) {
 }
 template <int PARTS>
 constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 6;
-
-// The larger of two magnitudes, NaN if either is.
-__device__ inline float max_magnitude(float a, float b) {
-  float result;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(fabsf(a)), "f"(fabsf(b)));
-  return result;
-}
 
 template <int COUNT>
 __device__ inline float max_magnitude(const float (&values)[COUNT]) {

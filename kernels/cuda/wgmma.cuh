@@ -1,7 +1,7 @@
 // Hopper's own instructions as functions: barriers in shared memory, bulk copies, warpgroup matrix products.
 // PTX ISA, sections mbarrier, cp.async.bulk, wgmma and setmaxnreg (sm_90a only).
 #pragma once
-#include "tensor_core.cuh"
+#include "half.cuh"
 
 // A barrier in shared memory that counts arrivals of threads and bytes of copies, phase after phase.
 class Barrier {
@@ -41,16 +41,6 @@ class Barrier {
   unsigned long long state_;
 };
 
-// Where the ring of buffers stands: the next buffer, and the parity of the round.
-template <int STAGES>
-struct Ring {
-  int slot = 0;
-  unsigned parity = 0;
-  __device__ void next() {
-    if (++slot == STAGES) slot = 0, parity ^= 1;
-  }
-};
-
 // Makes this thread's writes to shared memory visible to matrix products and bulk copies.
 __device__ inline void fence_shared_writes() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 __device__ inline void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
@@ -63,13 +53,6 @@ __device__ inline void reduce_registers() {
 template <int REGISTERS>
 __device__ inline void raise_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
-// Descriptor of a tile (see ROW_BYTES) that starts at a multiple of 1024 bytes: rows of 128 bytes along K, swizzled,
-// groups of eight rows 1024 bytes apart. Adding bytes / 16 to it moves along the row.
-__device__ inline unsigned long long tile_descriptor(unsigned address) {
-  constexpr unsigned long long SWIZZLE_128 = 1ull << 62, EIGHT_ROWS = 8ull * ROW_BYTES / 16 << 32, UNUSED = 1ull << 16;
-  return SWIZZLE_128 | EIGHT_ROWS | UNUSED | (address & 0x3ffff) >> 4;
 }
 
 __device__ inline void start_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
