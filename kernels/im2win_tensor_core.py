@@ -66,7 +66,7 @@ class TensorCorePlan(Plan):
         stages, taps = tile.stages(problem), tile.taps(problem)
         tiles_m, tiles_n = tile.tiles(problem)
         padded_m = -(-m // FILTER_PADDING) * FILTER_PADDING
-        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+        multiprocessors = _multiprocessors(device)
         blocks = tiles_m * tiles_n * splits
         self._kernels = kernels
         self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")

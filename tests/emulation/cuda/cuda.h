@@ -1,0 +1,189 @@
+// CUDA C++ on the CPU, as far as the kernels use it: the threads of a block are contexts that take turns, each until it
+// must wait, and the blocks run one after the other. What needs PTX has a stand-in in the other files of this folder,
+// named as the one it replaces.
+#pragma once
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#define __device__
+#define __global__
+#define __shared__ static
+#define __restrict__
+#define __align__(bytes) __attribute__((aligned(bytes)))
+#define __launch_bounds__(...)
+#define __CUDA_ARCH__ 900
+#define __CUDA_ARCH_FEAT_SM90_ALL
+#define dynamic emulation::dynamic_memory  // the kernels' name for their dynamic shared memory
+
+using std::max;
+using std::min;
+
+struct Index {
+  unsigned x, y;
+};
+struct float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+inline Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulation {
+alignas(1024) inline unsigned char dynamic_memory[228 * 1024];
+
+[[noreturn]] inline void fail(const char* message) {
+  std::fprintf(stderr, "emulation: %s (thread %u of block %u)\n", message, threadIdx.x, blockIdx.x);
+  std::abort();
+}
+
+struct Thread {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack;
+  int exchanges = 0;
+  bool done = false;
+};
+inline std::vector<Thread> threads;
+inline ucontext_t scheduler;
+inline int waits_over;  // of this turn of all threads
+
+// Lets the other threads run until `over()`.
+template <class Condition>
+void wait_until(Condition over) {
+  while (!over()) swapcontext(&threads[threadIdx.x].context, &scheduler);
+  ++waits_over;
+}
+
+// Waits until all of `expected` threads have come here.
+struct Meeting {
+  int expected, arrived = 0, number = 0;
+  void leave() {
+    if (arrived == --expected && expected > 0) arrived = 0, ++number;
+  }
+  void meet() {
+    const int this_one = number;
+    if (++arrived == expected) {
+      arrived = 0, ++number;
+    }
+    wait_until([&] { return number != this_one; });
+  }
+};
+struct Warp {
+  Meeting meeting{32};
+  float exchanged[2][32];
+};
+inline std::vector<Warp> warps;
+inline Meeting block;
+
+// Shared memory has 32-bit addresses, here distances from the dynamic part.
+inline unsigned address(const void* pointer) {
+  return static_cast<unsigned>(static_cast<const unsigned char*>(pointer) - dynamic_memory);
+}
+template <class T>
+T* place(unsigned address) {
+  if (address % alignof(T) != 0) fail("a misaligned address in shared memory");
+  return reinterpret_cast<T*>(dynamic_memory + static_cast<int>(address));
+}
+
+template <class... Parameters, std::size_t... I>
+void call(void (*kernel)(Parameters...), const std::int64_t* arguments, std::index_sequence<I...>) {
+  const auto convert = []<class T>(std::int64_t value, std::type_identity<T>) {
+    if constexpr (std::is_pointer_v<T>) {
+      return reinterpret_cast<T>(value);
+    } else {
+      return static_cast<T>(value);
+    }
+  };
+  kernel(convert(arguments[I], std::type_identity<Parameters>())...);
+}
+
+// Runs a kernel; `arguments` are pointers and integers. Shared memory is full of NaNs at first.
+template <class... Parameters>
+void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int block_size,
+            const std::int64_t* arguments) {
+  static void (*of_this_launch)(Parameters...);
+  static const std::int64_t* with;
+  constexpr std::size_t STACK = 1 << 17;
+  of_this_launch = kernel, with = arguments;
+  gridDim = {grid_x, grid_y}, blockDim = {static_cast<unsigned>(block_size), 1};
+  threads.resize(block_size);
+  for (unsigned i = 0; i < grid_x * grid_y; ++i) {
+    std::memset(dynamic_memory, 0xff, sizeof(dynamic_memory));
+    warps.assign((block_size + 31) / 32, Warp());
+    block = {block_size};
+    blockIdx = {i % grid_x, i / grid_x};
+    for (Thread& thread : threads) {
+      getcontext(&thread.context);
+      if (!thread.stack) thread.stack.reset(new char[STACK]);
+      thread.context.uc_stack.ss_sp = thread.stack.get(), thread.context.uc_stack.ss_size = STACK;
+      thread.context.uc_link = &scheduler;
+      thread.exchanges = 0, thread.done = false;
+      makecontext(&thread.context, [] {
+        call(of_this_launch, with, std::index_sequence_for<Parameters...>());
+        threads[threadIdx.x].done = true, ++waits_over;
+        block.leave();
+      }, 0);
+    }
+    for (bool running = true; running;) {
+      waits_over = 0, running = false;
+      for (int thread = 0; thread < block_size; ++thread) {
+        if (threads[thread].done) continue;
+        running = true, threadIdx = {static_cast<unsigned>(thread), 0};
+        swapcontext(&scheduler, &threads[thread].context);
+      }
+      if (running && waits_over == 0) fail("all threads wait for each other");
+    }
+  }
+}
+}  // namespace emulation
+
+inline void __syncthreads() { emulation::block.meet(); }
+inline void __syncwarp() { emulation::warps[threadIdx.x / 32].meeting.meet(); }
+inline void __threadfence() {}
+// Two buffers in turn: a lane may be at the next exchange while another still reads this one.
+inline float __shfl_xor_sync(unsigned, float value, int mask) {
+  emulation::Warp& warp = emulation::warps[threadIdx.x / 32];
+  float* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
+  exchanged[threadIdx.x % 32] = value;
+  warp.meeting.meet();
+  return exchanged[threadIdx.x % 32 ^ mask];
+}
+template <class T>
+T __ldg(const T* from) {
+  if (reinterpret_cast<std::uintptr_t>(from) % alignof(T) != 0) emulation::fail("a misaligned address in device memory");
+  return *from;
+}
+template <class T>
+T __ldcg(const T* from) {
+  return __ldg(from);
+}
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(std::uint64_t{a} * b >> 32); }
+inline int __float_as_int(float value) {
+  int bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+inline float __int_as_float(int bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}

@@ -1,0 +1,76 @@
+"""The CUDA programs on the CPU: compiled as C++, launched as `kernels.launch.KernelLibrary` launches them on a GPU.
+
+So the kernels' index arithmetic, barriers, guards and edges are tested where there is no GPU. What it cannot show:
+races of copies in the background, the speed, and whether the hardware does as the stand-ins say.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+from kernels.programs import CUDA_FOLDER
+
+STAND_INS = Path(__file__).parent / "cuda"
+COMPILER = shutil.which("g++")
+#: No fused multiply-add but where the source says so, as the tensor-core kernels' error analysis wants it.
+OPTIONS = ("-std=c++20", "-O1", "-march=native", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", "-w")
+
+
+class EmulatedLibrary:
+    """Kernels of chosen programs. Each program is compiled once, into `folder`."""
+
+    def __init__(self, folder: Path, kernels: dict[str, list[str]]) -> None:
+        """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles."""
+        self._folder = folder
+        self._kernels = kernels
+        self._loaded: dict[str, ctypes.CDLL] = {}
+
+    def kernel(self, program: str, expression: str) -> tuple[ctypes.CDLL, int]:
+        if program not in self._loaded:
+            self._loaded[program] = self._compile(program)
+        return self._loaded[program], self._kernels[program].index(expression)
+
+    def slots(self, kernel: object, threads: int) -> int:
+        """Few, so that blocks share tiles."""
+        return 5
+
+    def allow_shared(self, kernel: object, shared_bytes: int) -> None:
+        assert shared_bytes <= 227 * 1024
+
+    def launch(
+        self,
+        kernel: tuple[ctypes.CDLL, int],
+        grid: tuple[int, ...],
+        threads: int,
+        *arguments: torch.Tensor | int,
+        shared_bytes: int = 0,
+    ) -> None:
+        values = [value.data_ptr() if isinstance(value, torch.Tensor) else value for value in arguments]
+        packed = (ctypes.c_int64 * len(values))(*values)
+        program, index = kernel
+        program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, packed)
+
+    def _compile(self, program: str) -> ctypes.CDLL:
+        sources = self._folder / program
+        shutil.copytree(CUDA_FOLDER, sources)
+        shutil.copytree(STAND_INS, sources, dirs_exist_ok=True)
+        # Dynamic shared memory is declared by cuda.h, once for all.
+        source = (sources / f"{program}.cu").read_text().replace("extern __shared__ unsigned char dynamic[];", "")
+        cases = "".join(
+            f"    case {index}: emulation::launch({expression}, grid_x, grid_y, threads, arguments); break;\n"
+            for index, expression in enumerate(self._kernels[program])
+        )
+        (sources / "program.cpp").write_text(
+            f'#include "cuda.h"\n{source}\n'
+            'extern "C" void run(int kernel, int grid_x, int grid_y, int threads, const std::int64_t* arguments) {\n'
+            f"  switch (kernel) {{\n{cases}  }}\n}}\n"
+        )
+        binary = sources / "program.so"
+        assert COMPILER is not None
+        subprocess.run([COMPILER, *OPTIONS, "program.cpp", "-o", binary], cwd=sources, check=True)
+        return ctypes.CDLL(str(binary))

@@ -1,0 +1,139 @@
+"""The CUDA kernels' own source, run on the CPU (tests/emulation): against float64, and exactly on integers.
+
+A GPU's tests (tests/gpu) cover more shapes and the hardware; these run everywhere.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from kernels import im2win_tensor_core
+from kernels.algorithm import Plan
+from kernels.cpu import im2win_transform
+from kernels.im2win import BasePlan, TiledPlan
+from kernels.im2win_tensor_core import TensorCorePlan
+from kernels.problem import ConvProblem
+from kernels.programs import PROGRAMS, without_micro_kernel
+from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
+from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
+from tests.emulation.library import COMPILER, EmulatedLibrary
+from tests.relative import BOUND, backward_error
+from workflow import verify
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
+
+CPU = torch.device("cpu")
+#: Output rows and images end anywhere in a tile; K is no multiple of a step; images of 4 k and of 4 k + 1 pixels.
+TILED = [
+    ConvProblem(2, 3, 11, 13, 70, 3, 3, 1),
+    ConvProblem(3, 2, 7, 7, 33, 2, 3, 1),
+    ConvProblem(1, 3, 23, 31, 97, 5, 7, 3),
+]
+ABLATED = ("prefetch", "double_buffering", "vectorized_load", "shared_memory")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
+    # Of the tiles, an ablation runs one.
+    kernels = {
+        program: list(expressions[3:4] if "without" in program and len(expressions) > 1 else expressions)
+        for program, expressions in PROGRAMS.items()
+    }
+    return EmulatedLibrary(tmp_path_factory.mktemp("emulated"), kernels)
+
+
+def check(plan: Plan, problem: ConvProblem) -> None:
+    """The plan's convolution is exact on integers and close on fractions, twice, with all of Y written."""
+    for integers in (True, False):
+        x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
+        if integers:
+            x, f = (8 * x).round(), (16 * f).round()
+        y = torch.empty(problem.output_shape)
+        verify.poison(y)
+        plan.run(x, f, y)
+        assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
+
+
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("program", ["im2win", *(f"im2win_fused {loader}" for loader in LOADERS)])
+def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
+    program, _, loader = program.partition(" ")
+    if loader and not fits(loader, tile):
+        pytest.skip("not compiled")
+    expression = f"{program}<{loader}, {tile.arguments}>" if loader else f"{program}<{tile.arguments}>"
+    for problem, waves in zip(TILED, (0, 0.5, 1), strict=True):
+        schedule = Schedule(tile, waves, loader or "WindowLoader")
+        check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
+
+
+@pytest.mark.parametrize("problem", TILED, ids=str)
+@pytest.mark.parametrize("part", ABLATED)
+def test_ablations(part: str, problem: ConvProblem, library: EmulatedLibrary) -> None:
+    program, tile = f"im2win_without_{part}", TILES[3]
+    expression = f"{program}<{tile.arguments}>"
+    check(TiledPlan(problem, CPU, library, program, expression, Schedule(tile, waves=0)), problem)
+
+
+@pytest.mark.parametrize("problem", TILED, ids=str)
+def test_without_micro_kernel(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    schedule = Schedule(TILE_WITHOUT_MICRO_KERNEL, waves=0)
+    program = "im2win_without_micro_kernel"
+    check(TiledPlan(problem, CPU, library, program, without_micro_kernel(), schedule), problem)
+
+
+@pytest.mark.parametrize("problem", TILED, ids=str)
+def test_base_and_transform(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    check(BasePlan(problem, CPU, library), problem)
+    schedule = Schedule(TILES[0], waves=0)
+    plan = TiledPlan(problem, CPU, library, "im2win", f"im2win<{TILES[0].arguments}>", schedule)
+    x = torch.rand(problem.input_shape)
+    plan.prepare(x, torch.rand(problem.filter_shape))
+    assert torch.equal(plan.window, im2win_transform(x, problem))
+
+
+#: At stride 1 and 2, with one image and more, with Y's rows of odd and even length and shorter and longer than a tile.
+SLIDING = [
+    ConvProblem(1, 3, 6, 9, 5, 3, 3, 1),
+    ConvProblem(2, 11, 9, 24, 70, 5, 5, 1),
+    ConvProblem(3, 12, 7, 7, 130, 3, 3, 1),
+    ConvProblem(1, 3, 13, 57, 20, 7, 7, 2),
+]
+
+
+def tensor_core(
+    problem: ConvProblem, library: EmulatedLibrary, tile: TensorCoreTile, splits: int, monkeypatch: pytest.MonkeyPatch
+) -> Plan:
+    monkeypatch.setattr(im2win_tensor_core, "_multiprocessors", lambda device: 2)
+    return TensorCorePlan(problem, CPU, library, tile, splits)
+
+
+@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: tile.arguments)
+def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    able = [problem for problem in SLIDING if tile.supports(problem)]
+    assert able
+    for i, problem in enumerate(able):
+        check(tensor_core(problem, library, tile, 1 + i % tile.stages(problem), monkeypatch), problem)
+
+
+@pytest.mark.parametrize("tile", WGMMA_TILES, ids=lambda tile: tile.arguments)
+def test_gathering(tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ConvProblem(2, 3, 9, 11, 130, 3, 3, 1) if tile.parts == 3 else ConvProblem(2, 3, 13, 16, 130, 5, 5, 2)
+    check(tensor_core(problem, library, tile, 1 if tile.parts == 3 else 2, monkeypatch), problem)
+
+
+@pytest.mark.parametrize(
+    "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1]], ids=lambda tile: tile.expression
+)
+def test_inf_and_nan_come_out_as_in_fp32(
+    tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = ConvProblem(2, 2, 9, 9, 70, 3, 3, 1)
+    x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
+    x[0, 0, 2, 3], x[1, 1, 5, 5], f[3, 0, 0, 0] = torch.inf, torch.nan, torch.inf
+    y = torch.empty(problem.output_shape)
+    verify.poison(y)
+    tensor_core(problem, library, tile, 1, monkeypatch).run(x, f, y)
+    expected = functional.conv2d(x, f)
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
