@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -31,7 +32,7 @@ using std::min;
 struct Index {
   unsigned x, y;
 };
-struct float2 {
+struct alignas(8) float2 {
   float x, y;
 };
 struct alignas(16) float4 {
@@ -56,9 +57,15 @@ alignas(1024) inline unsigned char dynamic_memory[228 * 1024];
   std::abort();
 }
 
+struct Copy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+};
 struct Thread {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
+  std::deque<std::vector<Copy>> copies;  // in the background: groups, the last of them still open
   int exchanges = 0;
   bool done = false;
 };
@@ -136,7 +143,7 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
       if (!thread.stack) thread.stack.reset(new char[STACK]);
       thread.context.uc_stack.ss_sp = thread.stack.get(), thread.context.uc_stack.ss_size = STACK;
       thread.context.uc_link = &scheduler;
-      thread.exchanges = 0, thread.done = false;
+      thread.copies.assign(1, {}), thread.exchanges = 0, thread.done = false;
       makecontext(&thread.context, [] {
         call(of_this_launch, with, std::index_sequence_for<Parameters...>());
         threads[threadIdx.x].done = true, ++waits_over;

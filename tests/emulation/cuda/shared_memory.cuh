@@ -1,4 +1,4 @@
-// Stands in for kernels/cuda/shared_memory.cuh. Copies are done at once: whether anybody waits for them is not tested.
+// Stands in for kernels/cuda/shared_memory.cuh. Copies in the background are done when their thread waits for them.
 #pragma once
 #include "cuda.h"
 
@@ -19,17 +19,27 @@ template <class T>
 void write_shared(SharedAddress to, T value) {
   *emulation::place<T>(to) = value;
 }
+inline void copy_later(void* to, const void* from, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(from) % bytes != 0) emulation::fail("a misaligned address in device memory");
+  emulation::threads[threadIdx.x].copies.back().push_back({to, from, bytes});
+}
 template <int BYTES>
 void copy_async(SharedAddress to, const void* from) {
   using Copied = std::conditional_t<BYTES == 16, float4, float>;
-  *emulation::place<Copied>(to) = __ldg(static_cast<const Copied*>(from));
+  copy_later(emulation::place<Copied>(to), from, BYTES);
 }
 inline void copy_async_unless_negative(SharedAddress to, const void* from, int skip) {
-  *emulation::place<float>(to) = skip < 0 ? 0.0f : *static_cast<const float*>(from);
+  static const float zero = 0.0f;
+  copy_later(emulation::place<float>(to), skip < 0 ? &zero : from, sizeof(float));
 }
-inline void end_copies() {}
+inline void end_copies() { emulation::threads[threadIdx.x].copies.emplace_back(); }
 template <int PENDING>
-void wait_for_copies() {}
+void wait_for_copies() {
+  auto& groups = emulation::threads[threadIdx.x].copies;
+  for (; groups.size() > PENDING + 1; groups.pop_front()) {
+    for (const emulation::Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.bytes);
+  }
+}
 
 inline int block_index() { return blockIdx.x; }
 // Blocks run in order, so that what another one is to store must be there already.

@@ -1,5 +1,5 @@
 // Stands in for kernels/cuda/wgmma.cuh. Matrix products follow the PTX ISA's descriptors and fragments; their sums are
-// rounded, not truncated. Nothing runs in the background.
+// rounded, not truncated. Copies in the background are done when somebody waits for them.
 #pragma once
 #include "half.cuh"
 
@@ -9,15 +9,30 @@ class Barrier {
   void arrive() { change(1, 0); }
   void arrive_and_expect(int bytes) { change(1, bytes); }
   void wait(unsigned parity) {
-    emulation::wait_until([&] { return phase_ % 2 != parity; });
+    emulation::wait_until([&] {
+      finish_copies();
+      return phase_ % 2 != parity;
+    });
   }
   void copy(void* shared, const void* global, int bytes) {
     if (bytes % 16 != 0 || emulation::address(shared) % 16 != 0) emulation::fail("a misaligned bulk copy");
-    std::memcpy(shared, global, bytes);
-    change(0, -bytes);
+    copies().push_back({this, {shared, global, static_cast<std::size_t>(bytes)}});
   }
 
  private:
+  static std::vector<std::pair<Barrier*, emulation::Copy>>& copies() {
+    static std::vector<std::pair<Barrier*, emulation::Copy>> copies;
+    return copies;
+  }
+  void finish_copies() {
+    for (auto& [barrier, copy] : copies()) {
+      if (barrier != this) continue;
+      std::memcpy(copy.to, copy.from, copy.bytes);
+      change(0, -static_cast<int>(copy.bytes));
+      barrier = nullptr;
+    }
+    std::erase_if(copies(), [](const auto& copy) { return copy.first == nullptr; });
+  }
   void change(int arrivals, int bytes) {
     missing_ = static_cast<std::int16_t>(missing_ - arrivals), units_ = static_cast<std::int16_t>(units_ + bytes / 16);
     if (missing_ < 0) emulation::fail("more arrivals at a barrier than it counts");
