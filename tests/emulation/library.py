@@ -10,9 +10,11 @@ import ctypes
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from kernels.launch import KernelLibrary
 from kernels.programs import CUDA_FOLDER
 
 STAND_INS = Path(__file__).parent / "cuda"
@@ -24,30 +26,30 @@ OPTIONS = (
 )
 
 
-class EmulatedLibrary:
+class EmulatedLibrary(KernelLibrary):
     """Kernels of chosen programs. Each program is compiled once, into `folder`."""
 
     def __init__(self, folder: Path, kernels: dict[str, list[str]]) -> None:
         """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles."""
-        self._folder = folder
+        self._sources = folder
         self._kernels = kernels
-        self._loaded: dict[str, ctypes.CDLL] = {}
+        self._compiled: dict[str, ctypes.CDLL] = {}
 
-    def kernel(self, program: str, expression: str) -> tuple[ctypes.CDLL, int]:
-        if program not in self._loaded:
-            self._loaded[program] = self._compile(program)
-        return self._loaded[program], self._kernels[program].index(expression)
+    def kernel(self, program: str, expression: str) -> Any:
+        if program not in self._compiled:
+            self._compiled[program] = self._compile(program)
+        return self._compiled[program], self._kernels[program].index(expression)
 
-    def slots(self, kernel: object, threads: int) -> int:
+    def slots(self, kernel: Any, threads: int) -> int:
         """Few, so that blocks share tiles."""
         return 5
 
-    def allow_shared(self, kernel: object, shared_bytes: int) -> None:
+    def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
         assert shared_bytes <= 227 * 1024
 
     def launch(
         self,
-        kernel: tuple[ctypes.CDLL, int],
+        kernel: Any,
         grid: tuple[int, ...],
         threads: int,
         *arguments: torch.Tensor | int,
@@ -59,7 +61,7 @@ class EmulatedLibrary:
         program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, packed)
 
     def _compile(self, program: str) -> ctypes.CDLL:
-        sources = self._folder / program
+        sources = self._sources / program
         shutil.copytree(CUDA_FOLDER, sources)
         shutil.copytree(STAND_INS, sources, dirs_exist_ok=True)
         # Dynamic shared memory is declared by cuda.h, once for all.

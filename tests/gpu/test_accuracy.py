@@ -11,7 +11,7 @@ from kernels import algorithm as algorithms
 from kernels.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tensor_core_tile import MMA_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
 from workflow import catalog, verify
 from workflow.accuracy import BASELINE, accuracy
@@ -19,6 +19,7 @@ from workflow.distributions import DISTRIBUTIONS, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 DEVICE = torch.device("cuda", 0)
+NAMES = ("im2win_tensor_core", "im2win_tensor_core_sliding")
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,18 @@ def run(plan: algorithms.Plan, problem: ConvProblem, x: torch.Tensor, f: torch.T
     return y
 
 
-def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
-    return algorithms.load("im2win_tensor_core", "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
+def tensor_core_plan(name: str, problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
+    try:
+        return algorithms.load(name, "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
+    except algorithms.UnsupportedError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem(batch=2, **{key: value for key, value in LAYERS[layer].items() if key != "name"})
-    ours = tensor_core_plan(problem, library)
+    ours = tensor_core_plan(name, problem, library)
     baseline = algorithms.load(BASELINE, "kernels.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(DISTRIBUTIONS):
         x, f = make(distribution, problem, DEVICE, seed)
@@ -49,25 +54,28 @@ def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
         assert found.error_max <= allowed.error_max, distribution
 
 
-@pytest.mark.parametrize("tile", (*WGMMA_TILES, *MMA_TILES), ids=lambda tile: tile.expression)
+@pytest.mark.parametrize("tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: tile.expression)
 def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLibrary) -> None:
-    if "wgmma" in tile.program and torch.cuda.get_device_capability() != (9, 0):
+    if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")
-    for problem in EDGES + random_problems(4, seed=3):
+    for problem in filter(tile.supports, EDGES + random_problems(4, seed=3)):
         x = torch.randint(-8, 9, problem.input_shape, device=DEVICE).float()
         f = torch.randint(-8, 9, problem.filter_shape, device=DEVICE).float()
-        for splits in range(1, 1 + min(3, -(-problem.gemm_shape[2] // 32))):
+        for splits in range(1, 1 + min(3, tile.stages(problem))):
             y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
             assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (problem, splits)
 
 
 @pytest.mark.parametrize("where", ["input", "filter"])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
-def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_special_values_come_out_where_fp32_puts_them(
+    name: str, where: str, value: float, library: KernelLibrary
+) -> None:
     problem = ConvProblem(2, 20, 12, 13, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
     (x if where == "input" else f).view(-1)[77] = value
-    y = run(tensor_core_plan(problem, library), problem, x, f)
+    y = run(tensor_core_plan(name, problem, library), problem, x, f)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = torch.nn.functional.conv2d(x, f)
     assert torch.equal(y.isnan(), expected.isnan())
@@ -77,12 +85,13 @@ def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, 
     torch.testing.assert_close(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
 
 
-def test_denormals_and_zeros(library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_denormals_and_zeros(name: str, library: KernelLibrary) -> None:
     problem = ConvProblem(1, 20, 9, 10, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
-    assert not run(tensor_core_plan(problem, library), problem, torch.zeros_like(x), f).any()
-    assert not run(tensor_core_plan(problem, library), problem, x, torch.zeros_like(f)).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, torch.zeros_like(x), f).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, x, torch.zeros_like(f)).any()
     # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
     small, large = x * 1e-41, f * 1e20
-    y = run(tensor_core_plan(problem, library), problem, small, large)
+    y = run(tensor_core_plan(name, problem, library), problem, small, large)
     assert verify.error(small, large, y, 1).within(1e-6, 1e-6)

@@ -73,6 +73,7 @@ def test_machine_code_is_what_the_source_says() -> None:
     ("program", "architecture", "instruction"),
     [
         ("im2win_tensor_core_wgmma", "sm_90a", "HGMMA"),
+        ("im2win_tensor_core_sliding", "sm_90a", "HGMMA"),
         ("im2win_tensor_core_mma", "sm_80", "HMMA"),
         ("im2win_tensor_core_mma", "sm_120", "HMMA"),
     ],
