@@ -118,7 +118,7 @@ def _products(device: torch.device, size: int, dtype: torch.dtype, tf32: bool) -
 
 
 def _cpu_convolutions() -> float:
-    """FLOPs each second of a convolution with a 5 x 5 filter, which oneDNN computes directly (its Winograd is 3 x 3)."""
+    """FLOPs each second of a convolution with a 5 x 5 filter, computed directly: oneDNN has Winograd for 3 x 3."""
     batch, channels, size, kernel = 4, 256, 16, 5
     x, f = (
         torch.randn(batch, channels, size + kernel - 1, size + kernel - 1),
