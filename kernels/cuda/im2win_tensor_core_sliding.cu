@@ -229,15 +229,8 @@ __global__ __launch_bounds__(512, 1) void im2win_tensor_core_sliding(
         const int line = unit * S::UNIT_LINES + lane / S::LANES, column = lane % S::LANES;
         const unsigned place = find_place(p, lines * S::TILE_LINES + line, first_column * p.stride + column);
         float values[STAGE_K];
-#pragma unroll
-        for (int k = 0; k < STAGE_K; k += 4) {
-          const int4 offset = __ldg(reinterpret_cast<const int4*>(offsets + stage * STAGE_K + k));
-          values[k] = load(x, place + offset.x);
-          values[k + 1] = load(x, place + offset.y);
-          values[k + 2] = load(x, place + offset.z);
-          values[k + 3] = load(x, place + offset.w);
-        }
-        // The loads above are under way while this waits for room.
+        gather(values, x, place, offsets + stage * STAGE_K);
+        // The loads are under way while this waits for room.
         window_empty[window.slot].wait(window.parity ^ 1);
         // A line has one scale, so that its columns can be shared by windows and sums undo it with one factor.
         float largest = max_magnitude(values);

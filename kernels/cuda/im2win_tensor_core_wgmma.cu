@@ -83,16 +83,9 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
         const int row = unit * 32 + lane;
         const unsigned window = find_window(p, tile.first_pixel + pixel_of_row(plan, row));
         float values[STAGE_K];
-#pragma unroll
-        for (int k = 0; k < STAGE_K; k += 4) {
-          const int4 place = __ldg(reinterpret_cast<const int4*>(offsets + stage * STAGE_K + k));
-          values[k] = load(x, window + place.x);
-          values[k + 1] = load(x, window + place.y);
-          values[k + 2] = load(x, window + place.z);
-          values[k + 3] = load(x, window + place.w);
-        }
+        gather(values, x, window, offsets + stage * STAGE_K);
         unsigned char* const buffer = buffers + ring.slot * S::STAGE_BYTES;
-        // The loads above are under way while this waits for room.
+        // The loads are under way while this waits for room.
         empty[ring.slot].wait(ring.parity ^ 1);
         if (unit == 0 && lane == 0) {
           full[ring.slot].arrive_and_expect(S::FILTER_BYTES);

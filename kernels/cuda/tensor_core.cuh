@@ -143,6 +143,18 @@ __device__ inline unsigned find_window(const Problem& p, int pixel) {
 __device__ inline float load(const float* __restrict__ x, unsigned offset) {
   return __ldg(reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + offset));
 }
+// A stage's values; the first one of their window lies `window` bytes into X.
+__device__ inline void gather(float (&values)[STAGE_K], const float* __restrict__ x, unsigned window,
+                              const int* __restrict__ offsets) {
+#pragma unroll
+  for (int k = 0; k < STAGE_K; k += 4) {
+    const int4 offset = __ldg(reinterpret_cast<const int4*>(offsets + k));
+    values[k] = load(x, window + offset.x);
+    values[k + 1] = load(x, window + offset.y);
+    values[k + 2] = load(x, window + offset.z);
+    values[k + 3] = load(x, window + offset.w);
+  }
+}
 
 // Index in Y of a pixel's value in the first channel.
 __device__ inline long long output_index(const TensorCorePlan& plan, int pixel) {
