@@ -152,14 +152,7 @@ struct SlidingOutput {
         if (is_finite(*place)) continue;
         const unsigned window = find_place(p, at, (column + c) * p.stride);
         const float* const weights = f + static_cast<long long>(row) * p.reduction();
-        float sum = 0.0f;
-#pragma unroll 1
-        for (int pair = first; pair < min(last, pairs); ++pair) {
-          for (int tap = 0; tap < p.kernel_w; ++tap) {
-            sum = fmaf(load(x, window + offsets[pair] + tap * 4), weights[pair * p.kernel_w + tap], sum);
-          }
-        }
-        *place = sum;
+        *place = strict_sum(x, window, weights, offsets, first, min(last, pairs), p.kernel_w);
       }
     }
   }

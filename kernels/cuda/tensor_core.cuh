@@ -155,6 +155,20 @@ __device__ inline void gather(float (&values)[STAGE_K], const float* __restrict_
     values[k + 3] = load(x, window + offset.w);
   }
 }
+// The guard's sum: one output in strict FP32, over [first, last) of `offsets` and `taps` neighbours in X at each. `window`
+// is as for `gather`, `weights` the output channel's.
+__device__ inline float strict_sum(const float* x, unsigned window, const float* weights, const int* offsets, int first,
+                                   int last, int taps) {
+  float sum = 0.0f;
+#pragma unroll 1
+  for (int k = first; k < last; ++k) {
+#pragma unroll 1
+    for (int tap = 0; tap < taps; ++tap) {
+      sum = fmaf(load(x, window + offsets[k] + tap * sizeof(float)), weights[k * taps + tap], sum);
+    }
+  }
+  return sum;
+}
 
 // Index in Y of a pixel's value in the first channel.
 __device__ inline long long output_index(const TensorCorePlan& plan, int pixel) {
@@ -236,12 +250,7 @@ class TensorCoreOutput {
       if (is_finite(*place)) continue;
       const unsigned window = find_window(p, pixel);
       const float* const weights = f + static_cast<long long>(channel_ + row) * p.reduction();
-      float sum = 0.0f;
-#pragma unroll 1
-      for (int k = first_k; k < min(last_k, p.reduction()); ++k) {
-        sum = fmaf(load(x, window + offsets[k]), weights[k], sum);
-      }
-      *place = sum;
+      *place = strict_sum(x, window, weights, offsets, first_k, min(last_k, p.reduction()), 1);
     }
   }
 
