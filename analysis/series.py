@@ -36,7 +36,6 @@ LABELS = {
     "im2win_without_shared_memory": "without shared memory",
     "im2win_fused": "im2win, fused",
     "im2win_tensor_core": "im2win, tensor cores",
-    "im2win_tensor_core_sliding": "im2win, tensor cores, sliding",
     "split_fp16_channels": "cuDNN FP16, split channels",
     "cudnn_implicit_gemm": "cuDNN implicit GEMM",
     "cudnn_implicit_precomp_gemm": "cuDNN implicit precomputed GEMM",

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
-from kernels.launch import THREADS, KernelLibrary, division_numbers, problem_arguments
+from kernels.division import division_numbers
+from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tensor_core_tile import (
     FILTER_PADDING,
@@ -126,18 +127,6 @@ class Im2winTensorCore(Algorithm):
         # A sum of one stage is so short that sequential FP32 is as good as two parts; three are nearly correctly
         # rounded.
         parts = 3 if problem.gemm_shape[2] <= STAGE_K else 2
-        tiles = [tile for tile in (WGMMA_TILES if _has_wgmma(device) else MMA_TILES) if tile.parts == parts]
+        able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
+        tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
         return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), tiles))
-
-
-@register("im2win_tensor_core_sliding")
-class Im2winTensorCoreSliding(Algorithm):
-    """The same arithmetic with the window tensor in shared memory, shared by neighbouring windows; Hopper only."""
-
-    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
-        library = require_kernels(kernels)
-        if not _has_wgmma(device):
-            raise UnsupportedError("the sliding kernel needs wgmma, which compute capability 9.0 alone has")
-        if problem.gemm_shape[2] <= STAGE_K:
-            raise UnsupportedError(f"K is at most {STAGE_K}, where two parts are less accurate than FP32")
-        return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), SLIDING_TILES))

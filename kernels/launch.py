@@ -16,6 +16,7 @@ from cuda.core import Device, LaunchConfig, ObjectCode, launch
 from kernels.algorithm import UnsupportedError
 from kernels.architectures import architecture_name
 from kernels.compile import compile_program
+from kernels.division import division_numbers
 from kernels.problem import FLOAT_BYTES, ConvProblem
 
 #: Threads of a block, for kernels that leave the choice open.
@@ -159,14 +160,3 @@ def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
         *division_numbers(problem.out_height),
         *division_numbers(problem.width),
     )
-
-
-def division_numbers(divisor: int) -> tuple[int, int]:
-    """Multiplier and shift with which FastDivision (cuda/convolution.cuh) divides numbers below 2^31.
-
-    n / d = ((n * multiplier >> 32) + n) >> shift, in 32-bit unsigned arithmetic; the multiplier is given as the signed
-    number of the same 32 bits, as kernel arguments are. Granlund and Montgomery, PLDI 1994, section 4.
-    """
-    shift = (divisor - 1).bit_length()
-    multiplier = ((1 << 32) * ((1 << shift) - divisor)) // divisor + 1
-    return (multiplier - (1 << 32) if multiplier >= 1 << 31 else multiplier, shift)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernels.algorithm import UnsupportedError
+from kernels.division import division_numbers
 from kernels.problem import FLOAT_BYTES, ConvProblem
 
 #: Values of the reduction in a stage, and bytes of a row of its tile (STAGE_K, ROW_BYTES in cuda/tensor_core.cuh).
@@ -18,6 +18,11 @@ FILTER_PADDING = 128
 MAX_SHARED_BYTES = 227 * 1024
 #: Partial results of a reduction that is computed in parts may take this much.
 MAX_PARTIAL_BYTES = 48 * 2**20
+#: Through which two consumers' warps write 16 channels x 32 columns each (WarpOutput in cuda/warpgroups.cuh).
+_OUTPUT_BYTES = 8 * 16 * (32 + 8) * FLOAT_BYTES
+#: By how many positions a sliding tile's windows can reach beyond their first column (MOST_SHIFT in
+#: cuda/im2win_tensor_core_sliding.cu).
+_MOST_SHIFT = 8
 
 
 @dataclass(frozen=True)
@@ -70,35 +75,30 @@ class TensorCoreTile:
 
 @dataclass(frozen=True)
 class SlidingTile(TensorCoreTile):
-    """Shape in cuda/im2win_tensor_core_sliding.cu: eight output rows in each of some groups, and a piece of each row.
-
-    A gathered stage, `pitch` columns of X for each row, serves all the taps along the filter's width. `columns` are
-    multiplied for each consumer, in `line_groups` groups `pitch` apart.
-    """
-
-    lines: int
-    columns: int
-    pitch: int
-    line_groups: int
+    """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, which are output rows and what windows need besides."""
 
     def supports(self, problem: ConvProblem) -> bool:
-        touched = (self.columns - 1) * problem.stride + problem.kernel_w
-        fits = problem.kernel_w <= self.pitch and touched <= self.pitch * self.line_groups
-        return fits and (problem.stride == 1 or self.line_groups == 1)
+        return _shifts(problem) <= _MOST_SHIFT
 
     def taps(self, problem: ConvProblem) -> int:
         return problem.kernel_w
 
     def tiles(self, problem: ConvProblem) -> tuple[int, int]:
-        blocks = -(-problem.batch * problem.out_height // self.lines)
-        return -(-problem.out_channels // self.m), blocks * self.arguments_of(problem)[0]
+        positions = problem.batch * problem.out_height * self.pitch(problem)
+        return -(-problem.out_channels // self.m), -(-positions // self.n)
 
     def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
-        """Pieces of an output row, and the outputs of each: as even as they can be."""
-        of_last_group = self.columns - (self.line_groups - 1) * self.pitch
-        most = min(of_last_group, (self.pitch - problem.kernel_w) // problem.stride + 1)
-        pieces = -(-problem.out_width // most)
-        return pieces, -(-problem.out_width // pieces)
+        pitch = self.pitch(problem)
+        return pitch, *division_numbers(pitch)
+
+    def pitch(self, problem: ConvProblem) -> int:
+        """Positions of an output row: its outputs, and what the last one's window reaches beyond its first column."""
+        return problem.out_width + _shifts(problem)
+
+
+def _shifts(problem: ConvProblem) -> int:
+    """By how many positions a window's last column is away from its first."""
+    return (problem.kernel_w - 1) // problem.stride
 
 
 def _wgmma(
@@ -114,7 +114,7 @@ def _wgmma(
         m=m,
         n=n,
         threads=128 * (2 + producers),
-        shared_bytes=ring + barriers + alignment,
+        shared_bytes=ring + barriers + alignment + _OUTPUT_BYTES,
         stage_time=times[0],
         tile_time=times[1],
         parts=parts,
@@ -122,29 +122,26 @@ def _wgmma(
     )
 
 
-def _sliding(warpgroups_m: int, columns: int, pitch: int, line_groups: int, times: tuple[float, float]) -> SlidingTile:
-    """Two consumers, each 64 channels x `columns` columns of eight lines."""
-    groups = line_groups * (2 // warpgroups_m)
-    window_stages, parts, chunks, column_bytes, alignment = 2, 2, 4, 9 * 16, 1024
-    windows = window_stages * (parts * chunks * groups * pitch * column_bytes + groups * 8 * FLOAT_BYTES)
-    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
-    left = MAX_SHARED_BYTES - alignment - windows - window_stages * barrier_pair
-    filter_stages = min(12, left // (filter_tile + barrier_pair))
+def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float, float]) -> SlidingTile:
+    """Two consumers, each 64 channels x `columns` positions."""
+    parts_n, window_stages, group = 2 // warpgroups_m, 3, 32
+    units = parts_n * -(-(columns + _MOST_SHIFT) // group)
+    windows = window_stages * units * group * ROW_BYTES
+    factors = -(-window_stages * units // 2) * 2 * FLOAT_BYTES
+    filter_tile, barrier_pair, alignment = 64 * warpgroups_m * ROW_BYTES, 16, 1024
+    left = MAX_SHARED_BYTES - alignment - windows - factors - _OUTPUT_BYTES - window_stages * barrier_pair
+    filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
-        arguments=f"{warpgroups_m}, {columns}, {pitch}, {line_groups}, {filter_stages}",
+        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}",
         m=64 * warpgroups_m,
-        n=8 * columns * (2 // warpgroups_m),
-        threads=512,
+        n=columns * parts_n,
+        threads=128 * (2 + producers),
         shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
         stage_time=times[0],
         tile_time=times[1],
-        parts=parts,
+        parts=2,
         persistent=True,
-        lines=8 * groups,
-        columns=columns,
-        pitch=pitch,
-        line_groups=line_groups,
     )
 
 
@@ -173,29 +170,22 @@ WGMMA_TILES = (
     _wgmma(2, 128, 2, 5, (1500, 5400)),
     _wgmma(2, 112, 3, 6, (1280, 4700)),
     _wgmma(2, 96, 3, 6, (1110, 4000)),
-    _wgmma(1, 128, 3, 4, (1820, 12800)),
     _wgmma(1, 112, 3, 5, (1570, 11000)),
     _wgmma(1, 96, 3, 6, (1410, 9300)),
     _wgmma(1, 64, 2, 6, (1180, 5100)),
     _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
     _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
 )
-#: (columns, pitch, groups of lines): for the widths of outputs that networks have; (13, 32) is for stride 2.
-_SLIDING_SHAPES = (
-    (20, 24, 1),
-    (19, 21, 1),
-    (18, 20, 1),
-    (13, 15, 1),
-    (13, 32, 1),
-    (12, 14, 1),
-    (10, 12, 1),
-    (12, 7, 2),
-)
-#: Their times are not measured yet: those of the tensor cores, and a guess.
-SLIDING_TILES = tuple(
-    _sliding(warpgroups_m, *shape, (53.0 * shape[0], 3000.0 + 150 * shape[0]))
-    for warpgroups_m in (1, 2)
-    for shape in _SLIDING_SHAPES
+#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and _MOST_SHIFT more are whole groups
+#: of 32.
+SLIDING_TILES = (
+    _sliding(1, 152, 2, (1240, 5200)),
+    _sliding(1, 120, 2, (1000, 3800)),
+    _sliding(1, 88, 2, (780, 2900)),
+    _sliding(2, 184, 1, (1470, 3200)),
+    _sliding(2, 152, 2, (1140, 3600)),
+    _sliding(2, 120, 2, (910, 2900)),
+    _sliding(2, 88, 2, (710, 2300)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
 
@@ -203,8 +193,7 @@ MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, p
 def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:
     """The one of `tiles` with the least estimated time, and into how many parts the reduction is split.
 
-    Splitting fills a device that has too few tiles, at the price of writing and reading the partial results. Raises
-    UnsupportedError where none of them can compute the problem.
+    Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
     """
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
@@ -220,9 +209,4 @@ def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCor
     def splits(tile: TensorCoreTile) -> range:
         return range(1, 1 + max(1, min(8, tile.stages(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
-    able = [tile for tile in tiles if tile.supports(problem)]
-    if not able:
-        raise UnsupportedError(
-            f"no tile of the kernel reaches a filter {problem.kernel_w} wide at stride {problem.stride}"
-        )
-    return min(((tile, parts) for tile in able for parts in splits(tile)), key=cost)
+    return min(((tile, parts) for tile in tiles for parts in splits(tile)), key=cost)

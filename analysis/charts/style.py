@@ -65,7 +65,6 @@ LOOKS = {
     "im2win": Look(0, "o"),
     "im2win_fused": Look(4, "D"),
     "im2win_tensor_core": Look(6, "*"),
-    "im2win_tensor_core_sliding": Look(3, "*"),
     "split_fp16_channels": Look(7, "P"),
     "direct": Look("0.2", "d"),
     "im2win_base": Look(0, "1"),

@@ -21,7 +21,7 @@ from analysis.table import Archive
 from analysis.text import names, number, plural
 
 #: The convolutions whose transform is outside the region that `kernel_only` times.
-TRANSFORMED = ("im2win", "im2win_tensor_core", "im2win_tensor_core_sliding", "cpu_im2win")
+TRANSFORMED = ("im2win", "im2win_tensor_core", "cpu_im2win")
 
 
 def speedup(archive: Archive) -> Picture:

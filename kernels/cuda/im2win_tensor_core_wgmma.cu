@@ -18,7 +18,7 @@ struct Shape {
   static constexpr int WINDOW_TILE_BYTES = PIXELS * ROW_BYTES, WINDOW_BYTES = (PARTS - 1) * WINDOW_TILE_BYTES;
   static constexpr int STAGE_BYTES = FILTER_BYTES + WINDOW_BYTES;
   static_assert(PARTS == 2 || WARPGROUPS_M == 1, "only one filter tile's parts lie behind each other");
-  static_assert(N % 16 == 0, "pixels are dealt in groups of 16");
+  static_assert(N % 16 == 0, "factors are dealt in groups of 16");
   static_assert(STAGE_BYTES % 1024 == 0, "swizzled tiles start at multiples of 1024 bytes");
   // The windows of 32 pixels in one stage are a warp's unit of work.
   static constexpr int UNITS = (PIXELS + 31) / 32, PRODUCER_WARPS = 4 * PRODUCERS;
@@ -28,6 +28,15 @@ struct Shape {
   static constexpr int REGISTERS = 65536 / THREADS / 8 * 8 * (CONSUMERS + PRODUCERS);  // a thread of each warpgroup
   static constexpr int PRODUCER_REGISTERS = PRODUCERS > 1 ? 64 : REGISTERS - CONSUMERS * (N + 24) / 8 * 8;
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMERS / 8 * 8;
+};
+
+// The columns of a consumer's results, for WarpOutput.
+struct Pixels {
+  const TensorCorePlan& plan;
+  int first;
+  __device__ bool is_output(int column) const { return first + column < plan.problem.pixels(); }
+  __device__ long long output_index(int column) const { return ::output_index(plan, first + column); }
+  __device__ unsigned find_window(int column) const { return ::find_window(plan.problem, first + column); }
 };
 
 // Adds a stage's sums to the results of one m16n8 piece: two columns, each with its factor.
@@ -52,9 +61,11 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
     TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, STAGES, PARTS>;
+  using Output = WarpOutput<N, Pixels>;
   extern __shared__ unsigned char dynamic[];
   unsigned char* const buffers = dynamic + (1024 - shared_address(dynamic) % 1024) % 1024;
-  float* const factors = reinterpret_cast<float*>(buffers + STAGES * S::STAGE_BYTES);  // [STAGES][PIXELS], dealt
+  float* const outputs = reinterpret_cast<float*>(buffers + STAGES * S::STAGE_BYTES);
+  float* const factors = outputs + 4 * S::CONSUMERS * Output::BUFFER;  // [STAGES][PIXELS], dealt
   Barrier* const full = reinterpret_cast<Barrier*>(factors + STAGES * S::PIXELS);
   Barrier* const empty = full + STAGES;
 
@@ -81,7 +92,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
         for (; unit >= S::UNITS && stage < tile.last_stage; unit -= S::UNITS, ring.next()) ++stage;
         if (stage == tile.last_stage) break;
         const int row = unit * 32 + lane;
-        const unsigned window = find_window(p, tile.first_pixel + pixel_of_row(plan, row));
+        const unsigned window = find_window(p, tile.first_pixel + row);
         float values[STAGE_K];
         gather(values, x, window, offsets + stage * STAGE_K);
         unsigned char* const buffer = buffers + ring.slot * S::STAGE_BYTES;
@@ -116,8 +127,6 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
     float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
-      const int channel = tile.first_channel + first_row + warp % 4 * 16 + lane / 4;
-      const RowFactors row_factors(p, filter_factors, channel);
       float results[N / 8][4] = {};
       for (int stage = tile.first_stage; stage < tile.last_stage; ++stage, ring.next()) {
         const unsigned buffer = shared_address(buffers + ring.slot * S::STAGE_BYTES);
@@ -154,9 +163,11 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
         __syncwarp();
         if (lane == 0) empty[ring.slot].arrive();
       }
-      const TensorCoreOutput<N> output(plan, y + tile.output, channel, tile.first_pixel + first_column);
-      if (!output.store(results, row_factors)) {
-        output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K);
+      const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
+      const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel};
+      const RowFactors row_factors(p, filter_factors, channel + lane / 4);
+      if (!output.store(results, row_factors, outputs + warp * Output::BUFFER)) {
+        output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K, 1);
       }
     }
   }

@@ -19,3 +19,71 @@ __device__ inline unsigned long long tile_descriptor(unsigned address) {
   constexpr unsigned long long SWIZZLE_128 = 1ull << 62, EIGHT_ROWS = 8ull * ROW_BYTES / 16 << 32, UNUSED = 1ull << 16;
   return SWIZZLE_128 | EIGHT_ROWS | UNUSED | (address & 0x3ffff) >> 4;
 }
+
+// Columns that a warp writes at a time, one for each lane.
+constexpr int GROUP = 32;
+
+// Writes the results of a consumer's warp, 16 channels x N columns. A thread has two rows and two of every eight columns;
+// they pass through shared memory, so that each instruction writes neighbouring outputs of one channel: writing pairs
+// straight from registers took most of the time of short reductions.
+//
+// COLUMNS says where a column's output lies: is_output(column), output_index(column), its place in Y in the first
+// channel, and find_window(column), the place of its window in X in bytes.
+template <int N, class COLUMNS>
+struct WarpOutput {
+  static constexpr int ROWS = 16;
+  // Floats from row to row of the buffer: four rows of two neighbours from four lanes meet no bank conflict.
+  static constexpr int ROW = GROUP + 8, BUFFER = ROWS * ROW;
+
+  const Problem& p;
+  COLUMNS columns;
+  float* y;
+  int channel;  // the warp's first
+
+  // results[j][0..1] are in the thread's first row, [2..3] in its second. `buffer` is the warp's own. Returns whether
+  // all that this thread wrote is finite.
+  __device__ bool store(const float (&results)[N / 8][4], RowFactors factors, float* buffer) const {
+    const int lane = threadIdx.x % 32;
+    const long long plane = p.pixels_per_image();
+    float* const own = buffer + lane / 4 * ROW + lane % 4 * 2;
+    float check = 0.0f;  // NaN as soon as one result is not finite
+#pragma unroll
+    for (int group = 0; group < N; group += GROUP) {
+      __syncwarp();
+#pragma unroll
+      for (int j = 0; j < GROUP / 8 && group + 8 * j < N; ++j) {
+        const float* const of = results[group / 8 + j];
+        *reinterpret_cast<float2*>(own + 8 * j) = make_float2(of[0] * factors.first, of[1] * factors.first);
+        *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(of[2] * factors.second, of[3] * factors.second);
+      }
+      __syncwarp();
+      if (group + lane >= N || !columns.is_output(group + lane)) continue;
+      float* to = y + columns.output_index(group + lane) + channel * plane;
+#pragma unroll
+      for (int row = 0; row < ROWS; ++row, to += plane) {
+        if (channel + row >= p.out_channels) break;
+        const float value = buffer[row * ROW + lane];
+        *to = value;
+        check = fmaf(value, 0.0f, check);
+      }
+    }
+    return check == 0.0f;
+  }
+
+  // The guard: computes again, in strict FP32, what this thread wrote and is not finite, over [first, last) of `offsets`
+  // (see strict_sum), which are `taps` values each.
+  __device__ void store_strict(const float* x, const float* f, const int* offsets, int first, int last, int taps) const {
+    const int end = min(last, p.reduction() / taps);
+#pragma unroll 1
+    for (int column = threadIdx.x % 32; column < N; column += GROUP) {
+      if (!columns.is_output(column)) continue;
+#pragma unroll 1
+      for (int row = channel; row < min(channel + ROWS, p.out_channels); ++row) {
+        float* const to = y + columns.output_index(column) + static_cast<long long>(row) * p.pixels_per_image();
+        if (is_finite(*to)) continue;
+        const float* const weights = f + static_cast<long long>(row) * p.reduction();
+        *to = strict_sum(x, columns.find_window(column), weights, offsets, first, end, taps);
+      }
+    }
+  }
+};

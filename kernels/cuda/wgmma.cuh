@@ -79,32 +79,26 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19" \
   ", %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define SUMS_64 SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
-#define REGISTERS_80 REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39"
-#define SUMS_80 SUMS_64, SUMS(8), SUMS(9)
-#define REGISTERS_96 \
-  REGISTERS_64 \
-  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
-#define SUMS_96 SUMS_64, SUMS(8), SUMS(9), SUMS(10), SUMS(11)
-#define REGISTERS_104 REGISTERS_96 ", %48, %49, %50, %51"
-#define SUMS_104 SUMS_96, SUMS(12)
+#define REGISTERS_88 REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43"
+#define SUMS_88 SUMS_64, SUMS(8), SUMS(9), SUMS(10)
+#define REGISTERS_96 REGISTERS_88 ", %44, %45, %46, %47"
+#define SUMS_96 SUMS_88, SUMS(11)
 #define REGISTERS_112 REGISTERS_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
 #define SUMS_112 SUMS_96, SUMS(12), SUMS(13)
 #define REGISTERS_120 REGISTERS_112 ", %56, %57, %58, %59"
 #define SUMS_120 SUMS_112, SUMS(14)
 #define REGISTERS_128 REGISTERS_120 ", %60, %61, %62, %63"
 #define SUMS_128 SUMS_120, SUMS(15)
-#define REGISTERS_136 REGISTERS_128 ", %64, %65, %66, %67"
-#define SUMS_136 SUMS_128, SUMS(16)
-#define REGISTERS_144 REGISTERS_136 ", %68, %69, %70, %71"
-#define SUMS_144 SUMS_136, SUMS(17)
+#define REGISTERS_144 REGISTERS_128 ", %64, %65, %66, %67, %68, %69, %70, %71"
+#define SUMS_144 SUMS_128, SUMS(16), SUMS(17)
 #define REGISTERS_152 REGISTERS_144 ", %72, %73, %74, %75"
 #define SUMS_152 SUMS_144, SUMS(18)
 #define REGISTERS_160 REGISTERS_152 ", %76, %77, %78, %79"
 #define SUMS_160 SUMS_152, SUMS(19)
-#define REGISTERS_176 REGISTERS_160 ", %80, %81, %82, %83, %84, %85, %86, %87"
-#define SUMS_176 SUMS_160, SUMS(20), SUMS(21)
-#define REGISTERS_192 REGISTERS_176 ", %88, %89, %90, %91, %92, %93, %94, %95"
-#define SUMS_192 SUMS_176, SUMS(22), SUMS(23)
+#define REGISTERS_184 REGISTERS_160 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91"
+#define SUMS_184 SUMS_160, SUMS(20), SUMS(21), SUMS(22)
+#define REGISTERS_192 REGISTERS_184 ", %92, %93, %94, %95"
+#define SUMS_192 SUMS_184, SUMS(23)
 #define DEFINE_MULTIPLY_TILES(COLUMNS, A, B, ADD)                                                              \
   template <>                                                                                                 \
   __device__ inline void multiply_tiles<COLUMNS>(float (&sums)[COLUMNS / 8][4], unsigned long long a,         \
@@ -116,15 +110,13 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
                  : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                               \
   }
 DEFINE_MULTIPLY_TILES(64, "%32", "%33", "%34")
-DEFINE_MULTIPLY_TILES(80, "%40", "%41", "%42")
+DEFINE_MULTIPLY_TILES(88, "%44", "%45", "%46")
 DEFINE_MULTIPLY_TILES(96, "%48", "%49", "%50")
-DEFINE_MULTIPLY_TILES(104, "%52", "%53", "%54")
 DEFINE_MULTIPLY_TILES(112, "%56", "%57", "%58")
 DEFINE_MULTIPLY_TILES(120, "%60", "%61", "%62")
 DEFINE_MULTIPLY_TILES(128, "%64", "%65", "%66")
-DEFINE_MULTIPLY_TILES(136, "%68", "%69", "%70")
 DEFINE_MULTIPLY_TILES(144, "%72", "%73", "%74")
 DEFINE_MULTIPLY_TILES(152, "%76", "%77", "%78")
 DEFINE_MULTIPLY_TILES(160, "%80", "%81", "%82")
-DEFINE_MULTIPLY_TILES(176, "%88", "%89", "%90")
+DEFINE_MULTIPLY_TILES(184, "%92", "%93", "%94")
 DEFINE_MULTIPLY_TILES(192, "%96", "%97", "%98")

@@ -19,7 +19,7 @@ from workflow.distributions import DISTRIBUTIONS, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 DEVICE = torch.device("cuda", 0)
-NAMES = ("im2win_tensor_core", "im2win_tensor_core_sliding")
+NAME = "im2win_tensor_core"
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +34,17 @@ def run(plan: algorithms.Plan, problem: ConvProblem, x: torch.Tensor, f: torch.T
     return y
 
 
-def tensor_core_plan(name: str, problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
+def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
     try:
-        return algorithms.load(name, "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(NAME, "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
     except algorithms.UnsupportedError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", NAMES)
-def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
+def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem(batch=2, **{key: value for key, value in LAYERS[layer].items() if key != "name"})
-    ours = tensor_core_plan(name, problem, library)
+    ours = tensor_core_plan(problem, library)
     baseline = algorithms.load(BASELINE, "kernels.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(DISTRIBUTIONS):
         x, f = make(distribution, problem, DEVICE, seed)
@@ -68,14 +67,11 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
 
 @pytest.mark.parametrize("where", ["input", "filter"])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
-@pytest.mark.parametrize("name", NAMES)
-def test_special_values_come_out_where_fp32_puts_them(
-    name: str, where: str, value: float, library: KernelLibrary
-) -> None:
+def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, library: KernelLibrary) -> None:
     problem = ConvProblem(2, 20, 12, 13, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
     (x if where == "input" else f).view(-1)[77] = value
-    y = run(tensor_core_plan(name, problem, library), problem, x, f)
+    y = run(tensor_core_plan(problem, library), problem, x, f)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = torch.nn.functional.conv2d(x, f)
     assert torch.equal(y.isnan(), expected.isnan())
@@ -85,13 +81,12 @@ def test_special_values_come_out_where_fp32_puts_them(
     torch.testing.assert_close(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_denormals_and_zeros(name: str, library: KernelLibrary) -> None:
+def test_denormals_and_zeros(library: KernelLibrary) -> None:
     problem = ConvProblem(1, 20, 9, 10, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
-    assert not run(tensor_core_plan(name, problem, library), problem, torch.zeros_like(x), f).any()
-    assert not run(tensor_core_plan(name, problem, library), problem, x, torch.zeros_like(f)).any()
+    assert not run(tensor_core_plan(problem, library), problem, torch.zeros_like(x), f).any()
+    assert not run(tensor_core_plan(problem, library), problem, x, torch.zeros_like(f)).any()
     # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
     small, large = x * 1e-41, f * 1e20
-    y = run(tensor_core_plan(name, problem, library), problem, small, large)
+    y = run(tensor_core_plan(problem, library), problem, small, large)
     assert verify.error(small, large, y, 1).within(1e-6, 1e-6)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("cuda.core")
 
-from kernels.launch import division_numbers
+from kernels.division import division_numbers
 
 
 def quotient(n: int, divisor: int) -> int:

@@ -99,6 +99,8 @@ SLIDING = [
     ConvProblem(2, 11, 9, 24, 70, 5, 5, 1),
     ConvProblem(3, 12, 7, 7, 130, 3, 3, 1),
     ConvProblem(1, 3, 13, 57, 20, 7, 7, 2),
+    ConvProblem(2, 2, 9, 13, 20, 3, 9, 1),
+    ConvProblem(2, 33, 5, 11, 20, 2, 1, 3),
 ]
 
 
