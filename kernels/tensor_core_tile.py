@@ -75,7 +75,7 @@ class TensorCoreTile:
 
 @dataclass(frozen=True)
 class SlidingTile(TensorCoreTile):
-    """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, which are output rows and what windows need besides."""
+    """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, output rows with what their windows need besides."""
 
     def supports(self, problem: ConvProblem) -> bool:
         return _shifts(problem) <= _MOST_SHIFT
@@ -176,8 +176,8 @@ WGMMA_TILES = (
     _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
     _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
 )
-#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and _MOST_SHIFT more are whole groups
-#: of 32.
+#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and _MOST_SHIFT more are whole
+#: groups of 32.
 SLIDING_TILES = (
     _sliding(1, 152, 2, (1240, 5200)),
     _sliding(1, 120, 2, (1000, 3800)),

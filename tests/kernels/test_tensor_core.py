@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from kernels.algorithm import UnsupportedError
 from kernels.im2win_tensor_core import exponent_limit, window_offsets
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, STAGE_K, WGMMA_TILES, SlidingTile, TensorCoreTile, choose
