@@ -146,4 +146,15 @@ def batches(archive: Archive) -> Picture:
         grown = (speed[there[-1]] / speed[there[0]]).mean()
         caption += f"From batch {there[0]} to {there[-1]}, {label(ours(archive))} becomes {number(grown)}x as fast "
         caption += f"(mean of {plural(len(speed), 'layer')})."
-    return Picture(title, tuple(panels), caption + missing(frame))
+    return Picture(title, tuple(panels), caption + _fewer_of_cudnn(archive.measurements[keep]) + missing(frame))
+
+
+def _fewer_of_cudnn(rows: pd.DataFrame) -> str:
+    """A sentence on batches at which fewer of cuDNN's algorithms were measured than at others, if there are any."""
+    cudnn = rows[rows["algorithm"].str.startswith("cudnn_")]
+    measured = cudnn.groupby("batch")["algorithm"].agg(set)
+    every = set(cudnn["algorithm"])
+    fewer = [f"at batch {batch} {names(map(label, sorted(some)))}" for batch, some in measured.items() if some < every]
+    if not fewer:
+        return ""
+    return f" Not every cuDNN algorithm was measured at every batch, and the best may be missing: {'; '.join(fewer)}."

@@ -197,6 +197,13 @@ def test_batches(build: Build, make_rows: Callable[..., Rows], archive: Archive)
     x, y = data(lines["im2win"])
     assert (x, y) == ([64.0, 128.0], [8.0, 8.0])
     assert [tick.get_text() for tick in axes[8].get_xticklabels()] == ["64", "128"]
+    assert "Not every cuDNN algorithm" not in picture.caption
+
+
+def test_batches_say_where_cudnn_lacks_algorithms(build: Build, make_rows: Callable[..., Rows]) -> None:
+    rows = [*make_rows(["im2win", "cudnn_gemm", "cudnn_fft"]), *make_rows(["im2win", "cudnn_gemm"], batch=128)]
+    caption = speed.batches(table.read(build(rows))).caption
+    assert "the best may be missing: at batch 128 cuDNN GEMM." in caption
 
 
 def test_captions_tell_what_is_drawn(archive: Archive) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis import cli, table, trace
-from analysis.series import algorithm_order, layer_order, selections
+from analysis.series import rows_of, selections
 from analysis.table import Archive
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
@@ -127,13 +127,13 @@ def test_every_number_of_an_archive_has_its_origin(name: str) -> None:
     keys = {key for key, _ in archive.samples().groupby(list(table.KEY), sort=False)}
     points = archive.points()
     for selection in selections(archive.measurements):
-        rows = archive.measurements
-        for layer in layer_order(rows["layer"]):
-            for algorithm in algorithm_order(rows["algorithm"]):
-                row = trace.row_of(archive, selection, layer, algorithm)
-                point = points[tuple(row[column] for column in table.POINT_KEY)]
-                assert point["config"]["layer"]["name"] == layer
-                assert point["run"]["harness_hash"]
-                if row["status"] == "ok":
-                    assert tuple(row[column] for column in table.KEY) in keys
-                    assert row["source_hash"]
+        rows = rows_of(archive.measurements, selection)
+        assert len(rows) > 0
+        for layer, algorithm in zip(rows["layer"], rows["algorithm"], strict=True):
+            row = trace.row_of(archive, selection, layer, algorithm)
+            point = points[tuple(row[column] for column in table.POINT_KEY)]
+            assert point["config"]["layer"]["name"] == layer
+            assert point["run"]["harness_hash"]
+            if row["status"] == "ok":
+                assert tuple(row[column] for column in table.KEY) in keys
+                assert row["source_hash"]
