@@ -1,5 +1,7 @@
 """The report's first sentences: what a table shows, in words, every number computed from the data."""
 
+import math
+
 import pandas as pd
 
 from analysis import reference
@@ -7,6 +9,7 @@ from analysis.series import (
     ABLATED,
     ALL_ABLATED,
     BEST_CUDNN,
+    Selection,
     constant_memory,
     label,
     memory_metric,
@@ -32,6 +35,9 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
         said += _speed(rows, "cpu_im2win", ("cpu_im2col", "cpu_torch", "cpu_direct", "cpu_fft"), "cpu")
     else:
         said += _speed(rows, "im2win", ("im2col_cublas", BEST_CUDNN, "direct"), "cuda")
+        if not values(rows, "im2win_fused", "tflops").empty:
+            said += _speed(rows, "im2win_fused", (BEST_CUDNN,), "cuda")
+        said += _compensated(archive, selection, rows)
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(_outcomes(archive))
     return [f"Measured on {archive.device_name} ({selection}).", *(sentence for sentence in said if sentence)]
@@ -70,6 +76,24 @@ def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str)
             f"({over.idxmax()})."
         )
     return said
+
+
+def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> list[str]:
+    """The kernel of the class fp32_accurate, against the best cuDNN of `rows`, which are of `selection`."""
+    name = "im2win_tensor_core"
+    accurate = Selection(selection.experiment, selection.suite, selection.batch, selection.protocol, "fp32_accurate")
+    ours = rows_of(archive.measurements, accurate)
+    both = pd.concat([rows, ours[ours["algorithm"] == name]])
+    speed, over = values(both, name, "tflops"), ratio(both, name, BEST_CUDNN, "tflops")
+    if over.empty:
+        return []
+    mean = math.exp(over.map(math.log).mean())
+    return [
+        f"im2win on tensor cores with error compensation (class {accurate.numerics}) reaches {number(speed.min())} "
+        f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
+        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: {number(mean)}x in the geometric "
+        f"mean, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
+    ]
 
 
 def _best_cudnn(rows: pd.DataFrame) -> list[str]:
