@@ -91,8 +91,8 @@ def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> 
     return [
         f"im2win on tensor cores with error compensation (class {accurate.numerics}) reaches {number(speed.min())} "
         f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
-        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: {number(mean)}x in the geometric "
-        f"mean, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
+        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: {number(mean)}x in the "
+        f"geometric mean, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
     ]
 
 
