@@ -5,31 +5,47 @@ from __future__ import annotations
 import torch
 
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.division import division_numbers
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import without_micro_kernel
 from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, Schedule, Tile, choose_schedule
 
-#: Values of the window tensor that a thread of the transform writes (COLUMNS in cuda/im2win_transform.cu).
-_TRANSFORM_COLUMNS = 8
+#: Values of the window tensor that a block of the transform writes, about.
+_TRANSFORM_VALUES = 4096
 #: Side of the square that a block of the filter's reordering transposes (SIDE in cuda/im2win_transform.cu).
 _REORDER_SIDE = 32
+#: Floats in a 16-byte access (VECTOR in cuda/shared_memory.cuh).
+_VECTOR = 4
 
 
 class Transform:
     """The im2win transform of X into the window tensor `window`, ready to be launched (section 3.1)."""
 
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
-        self._threads = THREADS // problem.kernel_h * problem.kernel_h
-        if self._threads == 0:
-            raise UnsupportedError(f"the transform takes filters of at most {THREADS} rows")
+        """Raises UnsupportedError if a block's shared memory cannot hold what a row of the window tensor needs of X."""
+        batch, channels, out_height, row = problem.window_tensor_shape
         self.window = torch.empty(problem.window_tensor_shape, device=device)
-        self._grid = (-(-self.window.numel() // (self._threads * _TRANSFORM_COLUMNS)),)
+        rows = max(1, _TRANSFORM_VALUES // row)
+        self._grid = (-(-batch * channels * out_height // rows),)
         self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
-        self._kernels, self._sizes = kernels, problem_arguments(problem)
+        self._shared_bytes = _transform_shared_bytes(problem, rows)
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        self._kernels = kernels
+        self._sizes = (rows, *division_numbers(problem.kernel_h), *problem_arguments(problem))
 
     def __call__(self, x: torch.Tensor) -> None:
-        self._kernels.launch(self._kernel, self._grid, THREADS, x, self.window, self._threads, *self._sizes)
+        arguments = (x, self.window, *self._sizes)
+        self._kernels.launch(self._kernel, self._grid, THREADS, *arguments, shared_bytes=self._shared_bytes)
+
+
+def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
+    """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
+    borders = -(-(rows - 1) // problem.out_height)  # between channels
+    skipped = max(0, problem.height - problem.out_height * problem.stride)  # rows of X, at each of them
+    input_rows = (rows - 1) * problem.stride + borders * skipped + problem.kernel_h
+    alignment = 2 * _VECTOR
+    return FLOAT_BYTES * (input_rows * problem.width + alignment)
 
 
 class FilterReorder:

@@ -57,15 +57,18 @@ class Tile:
 
 
 #: Micro-tiles of 16 x 8 read the least shared memory for their arithmetic; smaller ones leave room for more threads,
-#: which pays where the reduction is short and the time goes into beginning and ending tiles.
+#: which pays where the reduction is short and the time goes into beginning and ending tiles; those of 16 x 4 store the
+#: longest runs of neighbouring outputs (cuda/micro_kernel.cuh).
 TILES = (
     Tile(128, 64, 8, 16, 8, 3),
     Tile(128, 128, 8, 16, 8, 3),
     Tile(64, 128, 8, 16, 8, 3),
     Tile(96, 128, 8, 12, 8, 3),
+    Tile(96, 128, 16, 12, 8, 2),
     Tile(64, 128, 8, 8, 8, 3),
     Tile(64, 64, 8, 8, 8, 3),
     Tile(64, 64, 8, 8, 4, 3),
+    Tile(64, 128, 8, 16, 4, 3),
 )
 
 #: Without a micro-kernel every output has a thread of its own: the largest block of 1024 threads, squared.
@@ -136,9 +139,9 @@ def choose_schedule(problem: ConvProblem, multiprocessors: int) -> Schedule:
     """The schedule with the least estimated time on a device of that many multiprocessors.
 
     Its place is taken by a stored winner where one was measured (see workflow/tune.py). The estimate is what the
-    busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a constant number of steps
-    for a tile's beginning and end, more of them where fewer blocks share the multiprocessor. It knows nothing of the
-    inputs.
+    busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a tile's beginning and end,
+    which take as long as a constant number of values of the reduction, more where fewer blocks share the
+    multiprocessor. It knows nothing of the inputs.
     """
 
     def cost(schedule: Schedule) -> float:
@@ -152,7 +155,7 @@ def choose_schedule(problem: ConvProblem, multiprocessors: int) -> Schedule:
         efficiency = 0.8 if tile.micro_n < 8 else 0.95 if not large else 0.97 if tile.m * tile.n > 96 * 128 else 1.0
         # Blocks that share a tile add to it one after the other.
         turns = 0 if schedule.waves == 0 else tile.steps(problem) / per_block
-        overhead = (6 if large else 3) * tiles_per_block + (8 if large else 4) * turns
-        return rounds * tile.resident * (per_block + overhead) * tile.m * tile.n / efficiency
+        overhead = (48 if large else 24) * tiles_per_block + (64 if large else 32) * turns
+        return rounds * tile.resident * (per_block * tile.k + overhead) * tile.m * tile.n / efficiency
 
     return min(candidates(problem, multiprocessors, ("WindowLoader",)), key=cost)

@@ -76,7 +76,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
   Ring<STAGES> ring;
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
-      full[i].initialize(S::UNITS + 1);  // the units of windows and the copy of the filter
+      full[i].initialize(32 * S::UNITS + 1);  // the lanes of the units of windows, and the copy of the filter
       empty[i].initialize(4 * S::CONSUMERS);  // the consumers' warps
     }
     fence_barriers();
@@ -117,8 +117,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
           factors[ring.slot * S::PIXELS + deal(row)] = scale.factor;
         }
         fence_shared_writes();
-        __syncwarp();
-        if (lane == 0) full[ring.slot].arrive();
+        full[ring.slot].arrive();  // every lane for itself, since each wrote a factor that threads read
       }
     }
   } else {

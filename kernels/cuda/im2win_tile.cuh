@@ -39,6 +39,27 @@ __device__ void convolve(const Problem& p, float* y, int* turns, int steps_per_b
   }
 }
 
+// Multiplies the first `values` of a stage that is there; `filter` and `window` are its address plus the places of Micro.
+template <class Micro>
+__device__ void multiply_some(Micro& micro_kernel, SharedAddress filter, SharedAddress window, int values) {
+#pragma unroll 1
+  for (int k = 0; k < values; ++k) {
+    typename Micro::Operands operands;
+    Micro::read(operands, filter, window, k);
+    micro_kernel.multiply(operands);
+  }
+}
+// All values of a stage.
+template <class Micro>
+__device__ void multiply_stage(Micro& micro_kernel, SharedAddress filter, SharedAddress window) {
+#pragma unroll
+  for (int k = 0; k < Micro::Tiles::VALUES; ++k) {
+    typename Micro::Operands operands;
+    Micro::read(operands, filter, window, k);
+    micro_kernel.multiply(operands);
+  }
+}
+
 // The main loop with prefetching and STAGES buffers: multiplies the steps of `segment`. `shared` is where the stages lie.
 template <int STAGES, class Window, class Filter, class Micro>
 __device__ void multiply_prefetched(const Problem& p, const Segment& segment, SharedAddress shared, Window& window_loader,
@@ -49,30 +70,39 @@ __device__ void multiply_prefetched(const Problem& p, const Segment& segment, Sh
   // The reduction's last step may have fewer values than Tiles::VALUES.
   const int tail = segment.tail(p.reduction(), Tiles::VALUES);
   int remaining = segment.last - segment.first, current = 0;
-  for (int stage = 0; stage < STAGES - 1; ++stage) {
+  for (int stage = 0; stage < STAGES; ++stage) {
     if (stage < remaining) {
       window_loader.start(window_to + stage * sizeof(Tiles));
       filter_loader.start(filter_to + stage * sizeof(Tiles));
     }
     end_copies();
   }
+  wait_for_copies<STAGES - 1>();
+  __syncthreads();
+  typename Micro::Operands operands[2];
+  static_assert(Tiles::VALUES % 2 == 0, "operands change places an even number of times in a step");
+  Micro::read(operands[0], filter_from, window_from, 0);
   for (; remaining > (tail != 0); --remaining) {
-    // Multiple buffers: after this barrier the current tiles are there and nobody reads those before any more.
-    wait_for_copies<STAGES - 2>();
-    __syncthreads();
-    // Prefetch: later tiles are copied from device memory while these are multiplied.
-    if (remaining >= STAGES) {
-      const int next = current == 0 ? (STAGES - 1) * sizeof(Tiles) : current - sizeof(Tiles);
-      window_loader.start(window_to + next);
-      filter_loader.start(filter_to + next);
+#pragma unroll
+    for (int k = 0; k < Tiles::VALUES; ++k) {
+      // Prefetch into registers: the next operands are read while these are multiplied.
+      if (k + 1 < Tiles::VALUES) {
+        Micro::read(operands[(k + 1) % 2], filter_from + current, window_from + current, k + 1);
+      } else {
+        // Multiple buffers: after this barrier the next step's tiles are there, and nobody reads the current ones any
+        // more: later tiles are copied there from device memory.
+        wait_for_copies<STAGES - 2>();
+        __syncthreads();
+        if (remaining > STAGES) {
+          window_loader.start(window_to + current);
+          filter_loader.start(filter_to + current);
+        }
+        end_copies();
+        current = current + sizeof(Tiles) < STAGES * sizeof(Tiles) ? current + sizeof(Tiles) : 0;
+        Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
+      }
+      micro_kernel.multiply(operands[k % 2]);
     }
-    end_copies();
-    micro_kernel.multiply(filter_from + current, window_from + current);
-    current = current + sizeof(Tiles) < STAGES * sizeof(Tiles) ? current + sizeof(Tiles) : 0;
   }
-  if (tail != 0) {
-    wait_for_copies<0>();
-    __syncthreads();
-    micro_kernel.multiply(filter_from + current, window_from + current, tail);
-  }
+  if (tail != 0) multiply_some(micro_kernel, filter_from + current, window_from + current, tail);
 }

@@ -1,33 +1,78 @@
 // The two reorderings that bring X and F into im2win's layout (paper, section 3.1).
 #include "convolution.cuh"
+#include "shared_memory.cuh"
+
+// How many floats `pointer` lies behind a 16-byte boundary.
+__device__ inline int misalignment(const float* pointer) {
+  return reinterpret_cast<unsigned long long>(pointer) / sizeof(float) % VECTOR;
+}
 
 // I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w].
 //
-// I is one contiguous run of values: rows follow each other, and Hf divides them. So a thread whose values are a
-// multiple of Hf apart keeps to one u, and (row, w) advance by a constant number of columns.
-// `threads` of the block are at work, a multiple of Hf. Writes are contiguous; reads come from Hf rows of X at
-// neighbouring columns. Grid: x covers the values, threads * COLUMNS each.
-constexpr int COLUMNS = 8;  // of each thread, all on their way at once
-__global__ void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int threads,
-                                 PROBLEM_PARAMETERS) {
-  if (threadIdx.x >= threads) return;
+// A block writes `rows` neighbouring rows of I, of whatever channels and images: one run of values. What they need of X
+// is one run too, since channels follow each other in both. It is copied to shared memory once, where the Hf / s output
+// rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends.
+// Grid: x covers the rows. Dynamic shared memory: see kernels/im2win.py.
+__global__ void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int rows,
+                                 unsigned kernel_multiplier, unsigned kernel_shift, PROBLEM_PARAMETERS) {
+  extern __shared__ unsigned char dynamic[];
+  float* const input = reinterpret_cast<float*>(dynamic);
   const Problem p = PROBLEM_ARGUMENTS;
-  const int u = threadIdx.x % p.kernel_h, columns = threads / p.kernel_h;  // columns that the block fills at once
-  const int end = p.batch * p.in_channels * p.out_height * p.width;
-  const int first = static_cast<int>(blockIdx.x) * columns * COLUMNS + threadIdx.x / p.kernel_h;
-  float values[COLUMNS];
-#pragma unroll
-  for (int i = 0; i < COLUMNS; ++i) {
-    const int column = min(first + i * columns, end - 1);
-    const int row = p.by_width.quotient(column), w = column - row * p.width;
+  const FastDivision by_kernel = {kernel_h, kernel_multiplier, kernel_shift};
+  const int first = blockIdx.x * rows, end = min(first + rows, p.batch * p.in_channels * p.out_height);
+
+  // Where the values of a row of I begin in X, from where those of the block's first one do.
+  const int first_channel = p.by_column.quotient(first), first_y = first - first_channel * p.out_height;
+  auto begin_of = [&](int row) {
     const int channel = p.by_column.quotient(row);  // of all images together
-    const int input_row = (row - channel * p.out_height) * p.stride + u;
-    values[i] = x[(static_cast<long long>(channel) * p.height + input_row) * p.width + w];
+    const int y = row - channel * p.out_height;
+    return ((channel - first_channel) * p.height + (y - first_y) * p.stride) * p.width;
+  };
+  const long long begin = (static_cast<long long>(first_channel) * p.height + first_y * p.stride) * p.width;
+  const long long size = static_cast<long long>(p.batch) * p.in_channels * p.height * p.width;
+  const int before = misalignment(x + begin), needed = begin_of(end - 1) + p.window_row() + before;
+  const SharedAddress to = shared_address(input);
+  for (int i = threadIdx.x * VECTOR; i < needed; i += blockDim.x * VECTOR) {
+    const long long from = begin - before + i;
+    if (from >= 0 && from + VECTOR <= size) {
+      copy_async<VECTOR * sizeof(float)>(to + i * sizeof(float), x + from);
+    } else {
+      for (int j = 0; j < VECTOR; ++j) {
+        if (from + j >= 0 && from + j < size) input[i + j] = x[from + j];
+      }
+    }
   }
-  float* target = window + static_cast<long long>(blockIdx.x) * threads * COLUMNS + threadIdx.x;
+  end_copies();
+  wait_for_copies<0>();
+  __syncthreads();
+
+  const int values = (end - first) * p.window_row();
+  float* const target = window + static_cast<long long>(first) * p.window_row();
+  for (int i = threadIdx.x * VECTOR - misalignment(target); i < values; i += blockDim.x * VECTOR) {
+    const int column = by_kernel.quotient(max(i, 0));  // of the block's rows together
+    int u = max(i, 0) - column * p.kernel_h, row = p.by_width.quotient(column), w = column - row * p.width;
+    const float* from = input + before + begin_of(first + row);
+    float four[VECTOR];
 #pragma unroll
-  for (int i = 0; i < COLUMNS; ++i) {
-    if (first + i * columns < end) target[i * threads] = values[i];
+    for (int j = 0; j < VECTOR; ++j) {
+      four[j] = from[u * p.width + w];
+      if (i + j < 0) continue;
+      if (++u == p.kernel_h) {
+        u = 0;
+        if (++w == p.width) {
+          w = 0;
+          if (i + j + 1 < values) from = input + before + begin_of(first + ++row);
+        }
+      }
+    }
+    if (i >= 0 && i + VECTOR <= values) {
+      *reinterpret_cast<float4*>(target + i) = make_float4(four[0], four[1], four[2], four[3]);
+    } else {
+#pragma unroll
+      for (int j = 0; j < VECTOR; ++j) {
+        if (i + j >= 0 && i + j < values) target[i + j] = four[j];
+      }
+    }
   }
 }
 
@@ -35,30 +80,39 @@ __global__ void im2win_transform(const float* __restrict__ x, float* __restrict_
 // window tensor, if `by_columns`, else with k = c * Hf * Wf + u * Wf + v, that of X.
 //
 // K runs slowest, so that the filters of one k, which a tile reads together, are contiguous; rows and columns are
-// padded to whole tiles, so that the convolution needs no bounds check on the filter. A block transposes a square of
-// 32 x 32 values in shared memory, so that reads and writes are both contiguous.
+// padded to whole tiles, so that the convolution needs no bounds check on the filter. A block of 256 threads transposes a
+// square of 32 x 32 values in shared memory, so that reads and writes are both contiguous.
 // Grid: x covers padded_reduction, y padded_channels, in squares.
 __global__ void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered, int by_columns,
                                int padded_channels, int padded_reduction, PROBLEM_PARAMETERS) {
-  constexpr int SIDE = 32;
+  constexpr int SIDE = 32, LINES = 256 / SIDE, PASSES = SIDE / LINES;
   __shared__ float square[SIDE][SIDE + 1];  // one more column: reading down a column meets no bank conflict
+  __shared__ int places[SIDE];              // which row of F' each k of the square is
   const Problem p = PROBLEM_ARGUMENTS;
   const int first_k = blockIdx.x * SIDE, first_channel = blockIdx.y * SIDE;
-  const int lane = threadIdx.x % SIDE;
-  for (int i = threadIdx.x / SIDE; i < SIDE; i += blockDim.x / SIDE) {
-    const int channel = first_channel + i, k = first_k + lane;
+  const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+  float values[PASSES];  // all on their way at once
+#pragma unroll
+  for (int i = 0; i < PASSES; ++i) {
+    const int channel = first_channel + line + i * LINES, k = first_k + lane;
     const bool inside = channel < p.out_channels && k < p.reduction();
-    square[i][lane] = inside ? f[static_cast<long long>(channel) * p.reduction() + k] : 0.0f;
+    values[i] = inside ? f[static_cast<long long>(channel) * p.reduction() + k] : 0.0f;
   }
-  __syncthreads();
-  for (int i = threadIdx.x / SIDE; i < SIDE; i += blockDim.x / SIDE) {
-    const int channel = first_channel + lane, k = first_k + i;
-    if (channel >= padded_channels || k >= padded_reduction) continue;
-    int reordered_k = k;
+  if (threadIdx.x < SIDE) {
+    const int k = first_k + threadIdx.x;
+    places[threadIdx.x] = k;
     if (by_columns && k < p.reduction()) {
       const int v = k % p.kernel_w, u = k % p.window() / p.kernel_w;
-      reordered_k += v * p.kernel_h + u - (u * p.kernel_w + v);
+      places[threadIdx.x] += v * p.kernel_h + u - (u * p.kernel_w + v);
     }
-    reordered[static_cast<long long>(reordered_k) * padded_channels + channel] = square[lane][i];
+  }
+#pragma unroll
+  for (int i = 0; i < PASSES; ++i) square[line + i * LINES][lane] = values[i];
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < PASSES; ++i) {
+    const int channel = first_channel + lane, k = first_k + line + i * LINES;
+    if (channel >= padded_channels || k >= padded_reduction) continue;
+    reordered[static_cast<long long>(places[line + i * LINES]) * padded_channels + channel] = square[lane][line + i * LINES];
   }
 }

@@ -38,9 +38,9 @@ void im2win_without_double_buffering(const float* __restrict__ window, const flo
         filter_loader.fetch();
       }
       if (remaining == 1 && tail != 0) {
-        micro_kernel.multiply(filter_from, window_from, tail);
+        multiply_some(micro_kernel, filter_from, window_from, tail);
       } else {
-        micro_kernel.multiply(filter_from, window_from);
+        multiply_stage(micro_kernel, filter_from, window_from);
       }
     }
   });

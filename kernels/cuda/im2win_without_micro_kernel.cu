@@ -13,14 +13,14 @@ class SingleOutput {
   __device__ static int filter_place() { return threadIdx.x / TILE_N * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % TILE_N * sizeof(float); }
 
-  __device__ void multiply(SharedAddress filter, SharedAddress window) {
-#pragma unroll
-    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  struct Operands {
+    float a, b;
+  };
+  __device__ static void read(Operands& operands, SharedAddress filter, SharedAddress window, int k) {
+    operands = {read_shared(filter + k * FILTER_STEP), read_shared(window + k * WINDOW_STEP)};
   }
-  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
-#pragma unroll 1
-    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
-  }
+  __device__ void multiply(const Operands& operands) { sum_ = fmaf(operands.a, operands.b, sum_); }
+
   __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float*) const {
     const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % TILE_N);
     const int channel = tile.first_channel + threadIdx.x / TILE_N;
@@ -29,9 +29,6 @@ class SingleOutput {
 
  private:
   static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
-  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
-    sum_ = fmaf(read_shared(filter), read_shared(window), sum_);
-  }
 
   float sum_ = 0.0f;
 };

@@ -1,4 +1,5 @@
-// im2win.cu without prefetching: a tile is copied from device memory in the step that multiplies it.
+// im2win.cu without prefetching: a tile is copied from device memory in the step that multiplies it, and operands are
+// read from shared memory when they are multiplied.
 #include "im2win_tile.cuh"
 
 // As in im2win.cu, with two stages: double buffering remains.
@@ -34,9 +35,9 @@ void im2win_without_prefetch(const float* __restrict__ window, const float* __re
       wait_for_copies<0>();
       __syncthreads();
       if (remaining == 1 && tail != 0) {
-        micro_kernel.multiply(filter_from + current, window_from + current, tail);
+        multiply_some(micro_kernel, filter_from + current, window_from + current, tail);
       } else {
-        micro_kernel.multiply(filter_from + current, window_from + current);
+        multiply_stage(micro_kernel, filter_from + current, window_from + current);
       }
       current = current + sizeof(Tiles) < sizeof(stages) ? current + sizeof(Tiles) : 0;
     }

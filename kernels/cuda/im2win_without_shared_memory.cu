@@ -23,16 +23,16 @@ void im2win_without_shared_memory(const float* __restrict__ window, const float*
     const int end = min(segment.last * TILE_K, p.reduction());
     const float* channels = filter + static_cast<long long>(segment.first) * TILE_K * padded_channels + tile.first_channel;
     for (int k = segment.first * TILE_K; k < end; ++k, channels += padded_channels) {
-      float a[MICRO_M], b[MICRO_N];
+      typename Micro::Operands operands;
       const int offset = __ldg(k_bytes + k) / static_cast<int>(sizeof(float));
 #pragma unroll
-      for (int n = 0; n < MICRO_N; ++n) b[n] = __ldg(pixels[n] + offset);
+      for (int n = 0; n < MICRO_N; ++n) operands.b[n] = __ldg(pixels[n] + offset);
 #pragma unroll
       for (int m = 0; m < MICRO_M; m += VECTOR) {
         const float4 four = __ldg(reinterpret_cast<const float4*>(channels + Micro::row(m)));
-        a[m] = four.x, a[m + 1] = four.y, a[m + 2] = four.z, a[m + 3] = four.w;
+        operands.a[m] = four.x, operands.a[m + 1] = four.y, operands.a[m + 2] = four.z, operands.a[m + 3] = four.w;
       }
-      micro_kernel.multiply(a, b);
+      micro_kernel.multiply(operands);
     }
   });
 }

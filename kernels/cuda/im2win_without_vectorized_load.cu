@@ -14,13 +14,21 @@ class ScalarMicroKernel {
   __device__ static int filter_place() { return threadIdx.x / THREADS_N * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % THREADS_N * sizeof(float); }
 
-  __device__ void multiply(SharedAddress filter, SharedAddress window) {
+  struct Operands {
+    float a[MICRO_M], b[MICRO_N];
+  };
+  __device__ static void read(Operands& operands, SharedAddress filter, SharedAddress window, int k) {
 #pragma unroll
-    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+    for (int n = 0; n < MICRO_N; ++n) operands.b[n] = read_shared(window + k * WINDOW_STEP + n * THREADS_N * sizeof(float));
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) operands.a[m] = read_shared(filter + k * FILTER_STEP + m * THREADS_M * sizeof(float));
   }
-  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
-#pragma unroll 1
-    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+  __device__ void multiply(const Operands& operands) {
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) {
+#pragma unroll
+      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(operands.a[m], operands.b[n], sum_[m][n]);
+    }
   }
 
   __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float*) const {
@@ -40,18 +48,6 @@ class ScalarMicroKernel {
 
  private:
   static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
-  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
-    float a[MICRO_M], b[MICRO_N];
-#pragma unroll
-    for (int n = 0; n < MICRO_N; ++n) b[n] = read_shared(window + n * THREADS_N * sizeof(float));
-#pragma unroll
-    for (int m = 0; m < MICRO_M; ++m) a[m] = read_shared(filter + m * THREADS_M * sizeof(float));
-#pragma unroll
-    for (int m = 0; m < MICRO_M; ++m) {
-#pragma unroll
-      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(a[m], b[n], sum_[m][n]);
-    }
-  }
 
   float sum_[MICRO_M][MICRO_N] = {};
 };

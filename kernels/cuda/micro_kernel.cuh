@@ -42,13 +42,17 @@ __device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x 
 // Shared memory serves 16-byte reads half a warp at a time, in one pass if the 16 lanes ask for no more than 128 bytes
 // and lanes t and t ^ 1, or t and t ^ 2, agree. So bit 0 of the lane moves along M (the window's reads agree), bits 1
 // to 3 along N (the filter's reads agree, the window's are 128 contiguous bytes), and bit 4 along M again.
+//
+// High micro-tiles have all lanes along N instead: that takes more passes, but a warp then stores 512 contiguous bytes of a
+// channel at a time, which matters where the time goes into storing (seen on an H100: stores alone of 128 bytes in each of
+// 64 channels reach 2.0 TB/s, of 512 bytes 2.5).
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 class MicroKernel {
  public:
-  static constexpr int LANES_N = 8, LANES_M = 32 / LANES_N;
+  static constexpr int LANES_N = MICRO_M >= 4 * MICRO_N ? 32 : 8, LANES_M = 32 / LANES_N;
   static_assert(MICRO_M % VECTOR == 0 && MICRO_N % VECTOR == 0, "shared memory is read 16 bytes at a time");
   static_assert(TILE_M % (MICRO_M * LANES_M) == 0 && TILE_N % (MICRO_N * LANES_N) == 0,
-                "a warp computes 4 x 8 micro-tiles, and whole warps fill the block's tile");
+                "a warp computes 4 x 8 or 1 x 32 micro-tiles, and whole warps fill the block's tile");
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
@@ -65,26 +69,30 @@ class MicroKernel {
   __device__ static int filter_place() { return row(0) * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + column(0) * sizeof(float); }
 
-  __device__ void multiply(SharedAddress filter, SharedAddress window) {
+  // What the thread multiplies for one value of the reduction.
+  struct Operands {
+    float a[MICRO_M], b[MICRO_N];  // its channels of the filter, its pixels of the window
+  };
+  // Those of value k of a stage; `filter` and `window` are its address plus the places.
+  __device__ static void read(Operands& operands, SharedAddress filter, SharedAddress window, int k) {
 #pragma unroll
-    for (int k = 0; k < TILE_K; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
-  }
-  // Only the first `values` of the stage's TILE_K.
-  __device__ void multiply(SharedAddress filter, SharedAddress window, int values) {
-#pragma unroll 1
-    for (int k = 0; k < values; ++k) multiply_value(filter + k * FILTER_STEP, window + k * WINDOW_STEP);
+    for (int n = 0; n < MICRO_N; n += VECTOR) {
+      read_shared(operands.b + n, window + k * WINDOW_STEP + n / VECTOR * STEP_N * sizeof(float));
+    }
+#pragma unroll
+    for (int m = 0; m < MICRO_M; m += VECTOR) {
+      read_shared(operands.a + m, filter + k * FILTER_STEP + m / VECTOR * STEP_M * sizeof(float));
+    }
   }
 
-  // One value of the reduction: the thread's channels of the filter times its pixels of the window.
-  //
   // The compiler keeps this order, a row of accumulators after the other. It matters: registers lie in two banks by
   // parity, and neighbouring instructions that accumulate into the same bank wait for each other (seen on an H100:
   // with half of them so, a sixth of the speed is lost).
-  __device__ void multiply(const float (&a)[MICRO_M], const float (&b)[MICRO_N]) {
+  __device__ void multiply(const Operands& operands) {
 #pragma unroll
     for (int m = 0; m < MICRO_M; ++m) {
 #pragma unroll
-      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(a[m], b[n], sum_[m][n]);
+      for (int n = 0; n < MICRO_N; ++n) sum_[m][n] = fmaf(operands.a[m], operands.b[n], sum_[m][n]);
     }
   }
 
@@ -108,17 +116,9 @@ class MicroKernel {
   static constexpr int AT_ONCE = FEW < STORES_AT_ONCE ? FEW : STORES_AT_ONCE;
   static_assert(MICRO_M % (AT_ONCE / VECTOR) == 0, "store_vectors takes whole groups of channels");
   static_assert(VECTOR * LANES_M * MICRO_N * LANES_N / 32 % AT_ONCE == 0, "store_rows takes whole groups of outputs");
-  __device__ void multiply_value(SharedAddress filter, SharedAddress window) {
-    float a[MICRO_M], b[MICRO_N];
-#pragma unroll
-    for (int n = 0; n < MICRO_N; n += VECTOR) read_shared(b + n, window + n / VECTOR * STEP_N * sizeof(float));
-#pragma unroll
-    for (int m = 0; m < MICRO_M; m += VECTOR) read_shared(a + m, filter + m / VECTOR * STEP_M * sizeof(float));
-    multiply(a, b);
-  }
 
-  __device__ static int lane_m() { return threadIdx.x % 32 / 16 * 2 + threadIdx.x % 2; }
-  __device__ static int lane_n() { return threadIdx.x % 32 / 2 % LANES_N; }
+  __device__ static int lane_m() { return LANES_M == 1 ? 0 : threadIdx.x % 32 / 16 * 2 + threadIdx.x % 2; }
+  __device__ static int lane_n() { return LANES_M == 1 ? threadIdx.x % 32 : threadIdx.x % 32 / 2 % LANES_N; }
 
   static constexpr int WARPS_N = TILE_N / MICRO_N / LANES_N;
   static constexpr int STEP_M = TILE_M * VECTOR / MICRO_M, STEP_N = TILE_N * VECTOR / MICRO_N;  // group to group

@@ -25,11 +25,13 @@ from workflow import verify
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 
 CPU = torch.device("cpu")
-#: Output rows and images end anywhere in a tile; K is no multiple of a step; images of 4 k and of 4 k + 1 pixels.
+#: Output rows and images end anywhere in a tile; K is no multiple of a step; images of 4 k and of 4 k + 1 pixels, and
+#: of more than a tile has.
 TILED = [
     ConvProblem(2, 3, 11, 13, 70, 3, 3, 1),
     ConvProblem(3, 2, 7, 7, 33, 2, 3, 1),
     ConvProblem(1, 3, 23, 31, 97, 5, 7, 3),
+    ConvProblem(2, 1, 16, 19, 70, 3, 4, 1),
 ]
 ABLATED = ("prefetch", "double_buffering", "vectorized_load", "shared_memory")
 
@@ -63,7 +65,7 @@ def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
     if loader and not fits(loader, tile):
         pytest.skip("not compiled")
     expression = f"{program}<{loader}, {tile.arguments}>" if loader else f"{program}<{tile.arguments}>"
-    for problem, waves in zip(TILED, (0, 0.5, 1), strict=True):
+    for problem, waves in zip(TILED, (0, 0.5, 1, 1), strict=True):
         schedule = Schedule(tile, waves, loader or "WindowLoader")
         check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
 
