@@ -35,8 +35,8 @@ class Transform:
         self._sizes = (rows, *division_numbers(problem.kernel_h), *problem_arguments(problem))
 
     def __call__(self, x: torch.Tensor) -> None:
-        arguments = (x, self.window, *self._sizes)
-        self._kernels.launch(self._kernel, self._grid, THREADS, *arguments, shared_bytes=self._shared_bytes)
+        launch, shared = self._kernels.launch, self._shared_bytes
+        launch(self._kernel, self._grid, THREADS, x, self.window, *self._sizes, shared_bytes=shared)
 
 
 def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
