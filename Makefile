@@ -3,7 +3,7 @@
 ## make figures       redraw the figures, tables and claims of every archived measurement; needs no GPU
 ## make tune          find the fastest tiles for the GPU at hand and store them in conf/tuning
 ## make compare       set archives against each other, point by point: TABLES='FOLDER FOLDER' or names in analysis/archive
-## make readme        bring the README's numbers and figures up to date with the archive
+## make readme        bring the numbers and figures of the README and docs/ up to date with the archive
 ## make environment   only build the environment
 ## make clean         remove the environment and the tools' caches; results/ stays
 ##

@@ -7,9 +7,12 @@ import pandas as pd
 from analysis import reference
 from analysis.series import (
     ABLATED,
+    ACCURATE,
     ALL_ABLATED,
     BEST_CUDNN,
+    COMPENSATED,
     Selection,
+    compensated,
     constant_memory,
     label,
     memory_metric,
@@ -80,16 +83,13 @@ def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str)
 
 def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> list[str]:
     """The kernel of the class fp32_accurate, against the best cuDNN of `rows`, which are of `selection`."""
-    name = "im2win_tensor_core"
-    accurate = Selection(selection.experiment, selection.suite, selection.batch, selection.protocol, "fp32_accurate")
-    ours = rows_of(archive.measurements, accurate)
-    both = pd.concat([rows, ours[ours["algorithm"] == name]])
-    speed, over = values(both, name, "tflops"), ratio(both, name, BEST_CUDNN, "tflops")
+    both = pd.concat([rows, compensated(archive.measurements, selection)])
+    speed, over = values(both, COMPENSATED, "tflops"), ratio(both, COMPENSATED, BEST_CUDNN, "tflops")
     if over.empty:
         return []
     mean = math.exp(over.map(math.log).mean())
     return [
-        f"im2win on tensor cores with error compensation (class {accurate.numerics}) reaches {number(speed.min())} "
+        f"im2win on tensor cores with error compensation (class {ACCURATE}) reaches {number(speed.min())} "
         f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
         f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: {number(mean)}x in the "
         f"geometric mean, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."

@@ -119,7 +119,7 @@ def test_a_second_run_writes_the_same_tables(
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
     # table, figures with captions, tables, claims, reports, guide, sources
-    assert len(written[0]) == 3 + 14 + 24 + 2 + 2 + 1 + 1
+    assert len(written[0]) == 3 + 15 + 24 + 2 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize(
