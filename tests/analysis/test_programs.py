@@ -93,6 +93,22 @@ def test_an_older_harness_makes_every_number_stale(archive: Archive) -> None:
     assert len(found.keys) == 180
 
 
+def test_only_what_differs_from_the_rest_is_marked(archive: Archive) -> None:
+    """Where the measuring program is newer than all points, a mark on every number would hide the older kernels'."""
+    algorithms = dict(archive.measurements[["algorithm", "source_hash"]].to_numpy().tolist())
+    sources = {"algorithms": algorithms | {"im2win": "changed"}, "harness": "changed"}
+    found = staleness.compare(archive, sources)
+    assert {key[-1] for key in found.marked} == {"im2win"}
+    (said,) = [one for one in report._stale_sentences(found) if "measuring program" in one]
+    assert said.endswith("since all 180 points were measured.")
+    for point in archive.provenance["points"][:20]:
+        point["run"]["harness_hash"] = "changed"
+    some = staleness.compare(archive, sources)
+    assert some.marked == some.keys
+    assert len(some.marked) == 180 - 20
+    assert "since 160 of 180 points were measured; their numbers are marked" in " ".join(report._stale_sentences(some))
+
+
 def test_tables_hold_the_numbers(archive: Archive) -> None:
     built = tables.build(archive)
     speed = built["tflops"].frame.set_index(["algorithm", "over"])
