@@ -1,9 +1,9 @@
 ## make reproduce     build the environment (.venv) if need be, then run the main job: the paper's comparison
 ## make test          build the environment if need be, then lint, check types and run the tests
-## make figures       redraw the figures, tables and claims of every archived measurement; needs no GPU
+## make figures       redraw figures, tables, claims and reports of every archived measurement; needs no GPU
 ## make tune          find the fastest tiles for the GPU at hand and store them in conf/tuning
 ## make compare       set archives against each other, point by point: TABLES='FOLDER FOLDER' or names in analysis/archive
-## make readme        bring the README's numbers and figures up to date with the archive
+## make readme        bring the numbers and figures of the README and docs/ up to date with the archive
 ## make environment   only build the environment
 ## make clean         remove the environment and the tools' caches; results/ stays
 ##
@@ -97,7 +97,7 @@ reproduce: $(READY)
 
 .PHONY: figures
 figures: $(READY)
-	$(PYTHON) -m snakemake --cores $(CORES) figures $(ARGS) --config archive=all
+	$(PYTHON) -m snakemake --cores $(CORES) $(ARGS) --config archive=all
 
 .PHONY: tune
 tune: $(READY)

@@ -1,5 +1,6 @@
 """A table as data (its CSV) and as blocks for people, which are written as Markdown or as LaTeX with booktabs."""
 
+import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,19 @@ ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedblright{}",
     DAGGER: r"$\dagger$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-#: A column with a longer text than this many characters has its lines broken in LaTeX.
-LONG = 40
+#: How many characters of a table fit beside each other in LaTeX, and how many the space between two columns takes.
+LINE, GAP = 122, 1
+#: A column whose lines are broken.
+BROKEN = r">{\raggedright\arraybackslash}p"
+#: Where a line of a narrow column may end.
+ENDS = re.compile(r"[\s/_]")
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,10 @@ class Table:
         return str(self.frame.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
 
     def latex(self, name: str, device: str) -> str:
-        """The blocks as LaTeX floats across two columns, with labels tab:NAME-1 and so on; needs booktabs only."""
+        """The blocks as LaTeX floats across two columns, with labels tab:NAME-1 and so on; needs array and booktabs."""
         if not self.blocks:
             return f"% {self.title}: {self.closing}\n"
-        parts = ["% needs \\usepackage{booktabs}\n"]
+        parts = ["% needs \\usepackage{array,booktabs}\n"]
         for index, block in enumerate(self.blocks, start=1):
             said = [f"{self.title} on {device}: {block.heading}".rstrip(": "), block.note, self.closing.rstrip(".")]
             caption = ". ".join(text for text in said if text) + "."
@@ -75,14 +84,31 @@ def escape(text: str, breaks: bool = False) -> str:
 
 def _float(block: Block, caption: str, label: str) -> str:
     cells = [[" ".join(str(cell).split()) for cell in row] for row in (block.header, *block.rows)]
-    long = [max(len(row[index]) for row in cells) > LONG for index in range(len(block.header))]
-    share = 0.6 / max(1, sum(long))  # of the text's width, for all the columns with broken lines
-    broken = rf"p{{{share:.2f}\textwidth}}"
-    columns = [broken if wide else "l" if index in block.texts else "r" for index, wide in enumerate(long)]
+    widths = _widths(list(zip(*cells, strict=True)), block.texts)
+    columns = [
+        rf"{BROKEN}{{{wide / LINE:.3f}\textwidth}}" if wide else "l" if index in block.texts else "r"
+        for index, wide in enumerate(widths)
+    ]
     header, *rows = (
-        " & ".join(escape(cell, breaks) for cell, breaks in zip(row, long, strict=True)) + r" \\" for row in cells
+        " & ".join(escape(cell, wide > 0) for cell, wide in zip(row, widths, strict=True)) + r" \\" for row in cells
     )
-    lines = [r"\begin{table*}[t]", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}"]
+    lines = [r"\begin{table*}[t]", r"\centering\scriptsize\setlength{\tabcolsep}{2pt}"]
     lines += [rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}", rf"\begin{{tabular}}{{{''.join(columns)}}}"]
     lines += [r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
+
+
+def _widths(columns: Sequence[Sequence[str]], texts: Container[int]) -> list[int]:
+    """Find the widths, in characters, of the columns whose lines must be broken for all to fit; 0 for the others.
+
+    Columns of texts become as narrow as need be, the widest first, but no narrower than their longest word.
+    """
+    longest = [max(map(len, cells)) for cells in columns]
+    words = [max(len(word) for cell in cells for word in ENDS.split(cell)) + 1 for cells in columns]
+    least = [words[index] if index in texts else wide for index, wide in enumerate(longest)]
+    room = LINE - GAP * len(columns)
+    for limit in range(max(longest), 0, -1):
+        found = [min(wide, max(limit, narrow)) for wide, narrow in zip(longest, least, strict=True)]
+        if sum(found) <= room or limit == 1:
+            break
+    return [new if new < wide else 0 for new, wide in zip(found, longest, strict=True)]

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis import reference
 from analysis.bootstrap import LEVEL, TIMES
 from analysis.cli import run
+from analysis.explain import abstract_and_logs
 from analysis.files import write_atomically
 from analysis.series import PROTOCOLS, Selection
 from analysis.table import Archive, ArchiveError, read
@@ -74,7 +75,7 @@ def to_markdown(judged: pd.DataFrame) -> str:
 
 
 def rule() -> str:
-    """Say the rule of the verdicts, and what the intervals are, in two paragraphs."""
+    """Say the rule of the verdicts, what the intervals are and what is compared with, in a paragraph each."""
     half = (len(reference.layers()) + 1) // 2
     return (
         f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
@@ -86,7 +87,8 @@ def rule() -> str:
         "samples are drawn again with replacement and reduced by the statistic that gave its time (the median; under "
         "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen anew "
         "each time. It holds the noise within the measuring processes, not that between days or machines. Memory is "
-        "read once per point, so a memory claim has no interval.\n"
+        "read once per point, so a memory claim has no interval.\n\n"
+        f"{abstract_and_logs()}\n"
     )
 
 

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from analysis import html_report, pairs
 from analysis.charts import bars
 from analysis.charts.style import FORMATS, draw_note, save
@@ -40,14 +42,14 @@ def find(name: str) -> Path:
     return Path(os.path.relpath(named)) if named.is_dir() and not Path(name).is_dir() else Path(name)
 
 
-def write(archives: Sequence[Archive], output: Path, formats: Sequence[str]) -> None:
-    """Write everything that compares the tables below `output`."""
+def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output: Path, formats: Sequence[str]) -> None:
+    """Write everything that compares the tables, whose points are `compared`, below `output`."""
     pictures = {name: prepare(archives) for name, prepare in FIGURES.items()}
     for name, picture in pictures.items():
         figure = draw_note(picture) if picture.note else bars.by_device(picture)
         save(figure, output / "figures", name, formats)
     write_atomically(output / "figures" / CAPTIONS, captions(pictures))
-    side_by_side, points = devices.comparison(archives), pairs.table(archives)
+    side_by_side, points = devices.comparison(archives), pairs.table(archives, compared)
     where = names(devices.device_names(archives))
     folder = output / "tables"
     for name, table in (("comparison", side_by_side), ("points", points)):
@@ -88,12 +90,12 @@ def main() -> None:
     if len(arguments.tables) < 2:
         parser.error("give two tables at least")
     archives = [read(find(name)) for name in arguments.tables]
+    compared = [pairs.compare_points(archives[0], second) for second in archives[1:]]
     if arguments.output:
-        write(archives, arguments.output, arguments.format or FORMATS)
+        write(archives, compared, arguments.output, arguments.format or FORMATS)
     called = devices.device_names(archives)
     repeated = True
-    for second, name in zip(archives[1:], called[1:], strict=True):
-        points = pairs.compare_points(archives[0], second)
+    for second, name, points in zip(archives[1:], called[1:], compared, strict=True):
         said = pairs.findings(points, (archives[0], second), called[0], name)
         print("\n".join([f"{name} against {called[0]}:", *said]).replace("**", ""))
         repeated = repeated and pairs.is_repeated(points)

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.charts import bars, heatmap, points
+from analysis.charts import bars, growth, heatmap, points
 from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.frames import cost, paper, speed
+from analysis.frames import growth as errors
 from analysis.frames.common import Picture
 from analysis.table import Archive, read
 
@@ -48,6 +49,7 @@ FIGURES = {
     "transform": Drawing(speed.transform, bars.shares),
     "memory_speed": Drawing(cost.memory_speed, points.scatter),
     "accuracy": Drawing(cost.accuracy, points.scatter),
+    "error_growth": Drawing(errors.error_growth, growth.draw),
     "roofline": Drawing(cost.roofline, points.roofline),
     "batch": Drawing(speed.batches, points.lines),
 }

@@ -13,11 +13,15 @@ import pandas as pd
 from analysis.cli import run
 from analysis.files import write_atomically
 from analysis.series import (
+    ACCURATE,
     ALL_ABLATED,
     BEST_CUDNN,
+    COMPENSATED,
     MIB,
     PROTOCOLS,
+    STRICT,
     Selection,
+    compensated,
     label,
     layer_order,
     rows_of,
@@ -28,6 +32,7 @@ from analysis.table import Archive, read
 from analysis.text import markdown_table, names, number, plural
 
 TITLE = "Which algorithm should I use?"
+FUSED = "im2win_fused"
 # No choices for a user: a ceiling that is no convolution, the derived best, and kernels that are worse on purpose.
 NO_CHOICE = ("cublas_gemm_ceiling", BEST_CUDNN, "im2win_base", *ALL_ABLATED)
 # MiB of workspace that a user may have to spare; infinity is no limit.
@@ -130,6 +135,7 @@ def body(archive: Archive) -> str:
         what = f"suite {group.suite}, batch {group.batch}, {group.numerics}"
         parts.append(f"### On {what} (experiment {group.experiment})\n")
         parts.append(_which(rows[timed], timed))
+        parts += _compensated(rows[timed], compensated(archive.measurements, replace(group, protocol=timed)), group)
         if timed == "end_to_end":
             parts.append(_when(windows(rows["end_to_end"], rows["kernel_only"], ours), group))
     return "\n".join(parts)
@@ -163,6 +169,22 @@ def _which(rows: pd.DataFrame, protocol: str) -> str:
     return f"#### The fastest algorithm ({protocol})\n\n{''.join(said)}\n{table}"
 
 
+def _compensated(rows: pd.DataFrame, accurate: pd.DataFrame, group: Selection) -> list[str]:
+    """Say what tensor cores with error compensation gain over the fastest of strict FP32; nothing for other classes."""
+    times = values(accurate, COMPENSATED, "time_ms")
+    others = {layer: fastest(rows, layer) for layer in times.index}
+    over = pd.Series({layer: one.time / times[layer] for layer, one in others.items() if one}, dtype=float)
+    if group.numerics != STRICT or over.empty:
+        return []
+    mib = values(accurate, COMPENSATED, "workspace_bytes") / MIB
+    return [
+        f"If tensor cores with error compensation will do (class {ACCURATE}, held to the accuracy of cuDNN's implicit "
+        f"precomputed GEMM in FP32): {label(COMPENSATED)} is faster than the fastest of these on {(over > 1).sum()} of "
+        f"{plural(len(over), 'layer')}, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x "
+        f"({over.idxmax()}), with {number(mib.min())} to {number(mib.max())} MiB of workspace.\n"
+    ]
+
+
 def _when(compared: list[Window], group: Selection) -> str:
     title = "#### When im2win pays, and what its window tensor costs\n\n"
     if not compared:
@@ -193,6 +215,9 @@ def _told(compared: list[Window]) -> str:
     total = plural(len(compared), "layer")
     ahead = [one.layer for one in compared if one.ahead]
     said = [f"End to end, im2win is the fastest on {len(ahead)} of {total}{_where(ahead)}."]
+    fused = [one.layer for one in compared if not one.ahead and one.other and one.other.algorithm == FUSED]
+    if fused:
+        said.append(f"On {len(fused)} of the others{_where(fused)} {label(FUSED)} is: it stores no window tensor.")
     timed = [one for one in compared if one.kernel == one.kernel]
     if timed:
         kernel = [one.layer for one in timed if one.kernel_ahead]

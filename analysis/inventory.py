@@ -13,7 +13,7 @@ from analysis.explain import layer_sizes
 from analysis.series import Selection, layer_order
 from analysis.table import KEY, POINT_KEY, Archive
 from analysis.text import quantity
-from analysis.verdicts import SELECTED
+from analysis.verdicts import NOT_TESTABLE, SELECTED
 
 VALUES = ("published", "measured")
 
@@ -55,16 +55,34 @@ def outcome(archive: Archive) -> Table:
     title = "What is not ok"
     if frame.empty:
         return Table(title, frame, closing="Every row is ok.")
-    # People get one line for what is alike: the layers of an algorithm with the same reason, whatever the protocol.
-    alike = ["algorithm", "status", "reason", "suite", "batch", "numerics"]
+    header = ["algorithm", "status", "reason", "layers", "log (of the first)", "suite", "batches", "numerics"]
+    return Table(title, frame, (Block(header, _alike(frame), texts=range(len(header))),))
+
+
+def _alike(frame: pd.DataFrame) -> list[list[str]]:
+    """One line for what is alike: the layers and batches of an algorithm with one status and reason, in any protocol.
+
+    The reasons of incorrect results have their errors in them; they are alike, and the first is told.
+    """
+    first = frame.drop_duplicates(list(POINT_KEY)).copy()
+    wrong = first["status"] == "incorrect"
+    same = ["algorithm", "status", "suite", "numerics"]
+    first["alike"] = first["reason"].mask(wrong, "")
+    layers = first.groupby([*same, "alike", "batch"], sort=False).agg(
+        layers=("layer", lambda names: " ".join(layer_order(names))),
+        first=("layer", "first"),
+        reason=("reason", "first"),
+        log=("log", "first"),
+    )
     lines = []
-    for key, group in frame.groupby(alike, sort=False):
-        algorithm, status, reason, *where = key
-        names = " ".join(layer_order(group["layer"]))
-        log = group["log"].iloc[0] or "-"
-        lines.append([algorithm, status, reason or "no reason was recorded", names, log, *where])
-    header = ["algorithm", "status", "reason", "layers", "log (of the first)", "suite", "batch", "numerics"]
-    return Table(title, frame, (Block(header, lines, texts=range(len(header))),))
+    for key, group in layers.reset_index().groupby([*same, "alike", "layers"], sort=False):
+        algorithm, status, suite, numerics, _, names = key
+        reason = group["reason"].iloc[0] or "no reason was recorded"
+        if status == "incorrect":
+            reason = f"{group['first'].iloc[0]}: {reason}"
+        batches = " ".join(str(batch) for batch in sorted(group["batch"]))
+        lines.append([algorithm, status, reason, names, group["log"].iloc[0] or "-", suite, batches, numerics])
+    return lines
 
 
 def machine(archive: Archive) -> Table:
@@ -94,10 +112,14 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 
 
 def claims(path: Path) -> Table:
-    """Lay out a claims.csv that `analysis.claims` wrote, a block per selection. Raises ArchiveError."""
+    """Lay out a claims.csv of `analysis.claims`, a block per selection that can be tested. Raises ArchiveError."""
     judged = read_claims(path)
-    blocks = []
+    blocks, untested = [], []
     for key, group in judged.groupby(list(SELECTED), sort=False):
+        heading = f"{Selection(*key)} (experiment {key[0]})"
+        if set(group["verdict"]) == {NOT_TESTABLE}:
+            untested.append(key)
+            continue
         rows = []
         for row in group.to_dict("records"):
             low, high = row.get("measured_low", float("nan")), row.get("measured_high", float("nan"))
@@ -105,5 +127,7 @@ def claims(path: Path) -> Table:
             shown = [quantity(row[name], row["unit"]) for name in VALUES]
             rows.append([row["statement"], *shown, between, f"{row['layers']} of {row['layers_of']}", row["verdict"]])
         header = ["claim", "published", "measured", "95 % interval", "layers", "verdict"]
-        blocks.append(Block(header, rows, texts=(0, 5), heading=f"{Selection(*key)} (experiment {key[0]})"))
+        blocks.append(Block(header, rows, texts=(0, 5), heading=heading))
+    if untested:
+        blocks.append(Block(list(SELECTED), untested, range(len(SELECTED)), "no claim is testable here"))
     return Table("Claims of the paper", judged, tuple(blocks))

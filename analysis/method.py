@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.errors import ERRORS
 from analysis.series import algorithm_order, label
 from analysis.staleness import Staleness
 from analysis.table import MEASUREMENTS, PROVENANCE, SAMPLES, Archive
@@ -122,7 +123,9 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def provenance(archive: Archive, staleness: Staleness) -> str:
     """Tell the files that the report was made from, and the kernels' sources that were measured."""
     files = []
-    for name in (MEASUREMENTS, SAMPLES, PROVENANCE):
+    for name in (MEASUREMENTS, SAMPLES, PROVENANCE, ERRORS):
+        if not (archive.folder / name).is_file():
+            continue
         content = (archive.folder / name).read_bytes()
         files.append([name, len(content), hashlib.sha256(content).hexdigest()])
     lines = []

@@ -127,12 +127,12 @@ def findings(points: pd.DataFrame, archives: Sequence[Archive], first: str, seco
     return said
 
 
-def table(archives: Sequence[Archive]) -> Table:
-    """The first table against each other one: all points as data, and for people those that do not agree."""
+def table(archives: Sequence[Archive], compared: Sequence[pd.DataFrame]) -> Table:
+    """Lay out the first table `compared` with each other one: all points as data, for people those that disagree."""
     called = device_names(archives)
     frames, blocks = [], []
-    for second, name in zip(archives[1:], called[1:], strict=True):
-        points = compare_points(archives[0], second)
+    for second, name, points in zip(archives[1:], called[1:], compared, strict=True):
+        points = points.copy()
         points.insert(0, "second", name)
         points.insert(0, "first", called[0])
         frames.append(points)

@@ -41,7 +41,7 @@ def compose(
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
 
-    built = tables.build(archive, staleness.keys)
+    built = tables.build(archive, staleness.marked)
     outcome = built.pop("outcome").markdown
     parts = [
         f"### {table.title}\n\n([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}"
@@ -106,10 +106,12 @@ def _stale_sentences(staleness: Staleness) -> list[str]:
             f"{tables.DAGGER} under Tables, and figures, claims and the choice of an algorithm rest on them."
         )
     if staleness.older_harness:
-        said.append(
-            f"**Stale:** the measuring program has changed since {staleness.older_harness} of "
-            f"{plural(staleness.points, 'point')} were measured; their numbers are marked {tables.DAGGER} too."
-        )
+        changed = "**Stale:** the measuring program has changed since"
+        if staleness.all_older:
+            said.append(f"{changed} all {plural(staleness.points, 'point')} were measured.")
+        else:
+            some = f"{staleness.older_harness} of {plural(staleness.points, 'point')}"
+            said.append(f"{changed} {some} were measured; their numbers are marked {tables.DAGGER} too.")
     if staleness.unknown:
         whose = names(label(name) for name in staleness.unknown)
         said.append(f"Today's sources do not have {whose}: whether those numbers are current cannot be told.")

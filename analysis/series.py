@@ -5,14 +5,16 @@ never mixed in one comparison.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.table import Archive, sort_key
 
-STRICT = "strict_fp32"
+STRICT, ACCURATE = "strict_fp32", "fp32_accurate"
+#: im2win on tensor cores with error compensation, of the class ACCURATE.
+COMPENSATED = "im2win_tensor_core"
 PROTOCOLS = ("end_to_end", "kernel_only", "authors")
 BEST_CUDNN = "cudnn_best"
 ABLATED = ("im2win_without_prefetch", "im2win_without_vectorized_load", "im2win_without_micro_kernel")
@@ -35,7 +37,7 @@ LABELS = {
     "im2win_without_double_buffering": "without double buffering",
     "im2win_without_shared_memory": "without shared memory",
     "im2win_fused": "im2win, fused",
-    "im2win_tensor_core": "im2win, tensor cores",
+    "im2win_tensor_core": "im2win, tensor cores (compensated)",
     "split_fp16_channels": "cuDNN FP16, split channels",
     "cudnn_implicit_gemm": "cuDNN implicit GEMM",
     "cudnn_implicit_precomp_gemm": "cuDNN implicit precomputed GEMM",
@@ -134,6 +136,12 @@ def rows_of(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     rows[COUNTED.column] = rows["tensor_bytes"] + rows["workspace_bytes"]
     rows["chosen"] = rows["algorithm"]
     return rows
+
+
+def compensated(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    """Take the rows of im2win on tensor cores that were measured as a selection was, in their own class."""
+    rows = rows_of(measurements, replace(selection, numerics=ACCURATE))
+    return rows[rows["algorithm"] == COMPENSATED]
 
 
 def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,13 +12,24 @@ from analysis.table import KEY, POINT_KEY, Archive, ArchiveError
 
 @dataclass(frozen=True)
 class Staleness:
-    """What is stale: the keys (KEY values) of the rows to mark, and why, by algorithm."""
+    """What is stale: the keys (KEY values) of all rows and of those with an older kernel, and why, by algorithm."""
 
     keys: frozenset[tuple[object, ...]]
+    kernel_keys: frozenset[tuple[object, ...]]
     older_kernels: tuple[str, ...]
     unknown: tuple[str, ...]
     older_harness: int
     points: int
+
+    @property
+    def all_older(self) -> bool:
+        """Whether the measuring program has changed since every point was measured."""
+        return self.older_harness == self.points
+
+    @property
+    def marked(self) -> frozenset[tuple[object, ...]]:
+        """The rows to mark; where all are older, only those with an older kernel: marks everywhere say nothing."""
+        return self.kernel_keys if self.all_older else self.keys
 
 
 def read_sources(path: Path) -> dict[str, Any]:
@@ -45,7 +56,7 @@ def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
     today = sources["algorithms"]
     ok = archive.measurements[archive.measurements["status"] == "ok"]
     points = archive.points()
-    keys, older, unknown, harness = set(), set(), set(), set()
+    kernels, older, unknown, harness, by_older = set(), set(), set(), set(), set()
     for row in ok[[*KEY, "source_hash"]].to_dict("records"):
         key, algorithm = tuple(row[column] for column in KEY), row["algorithm"]
         point = tuple(row[column] for column in POINT_KEY)
@@ -53,12 +64,17 @@ def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
             unknown.add(algorithm)
         elif today[algorithm] != row["source_hash"]:
             older.add(algorithm)
-            keys.add(key)
+            kernels.add(key)
         recorded = (points.get(point, {}).get("run") or {}).get("harness_hash")
         if recorded != sources["harness"]:
             harness.add(point)
-            keys.add(key)
+            by_older.add(key)
     count = len(ok[list(POINT_KEY)].drop_duplicates())
     return Staleness(
-        frozenset(keys), tuple(algorithm_order(older)), tuple(algorithm_order(unknown)), len(harness), count
+        frozenset(kernels | by_older),
+        frozenset(kernels),
+        tuple(algorithm_order(older)),
+        tuple(algorithm_order(unknown)),
+        len(harness),
+        count,
     )

@@ -32,6 +32,7 @@ FIGURE_LABELS = PAPER_FIGURES | {
     "transform": "share of the transform",
     "memory_speed": "memory against speed",
     "accuracy": "accuracy against speed",
+    "error_growth": "error against the length of the reduction",
     "roofline": "roofline",
     "batch": "speed against batch",
 }
@@ -143,6 +144,11 @@ class Jobs:
     def table_files(self, dataset: str) -> list[str]:
         """The files of a dataset's results table."""
         return [f"{self.tables[dataset]}/{name}" for name in TABLE_FILES]
+
+    def error_files(self, dataset: str) -> list[str]:
+        """The table of errors over several kinds of data beside a dataset's results table, if it has or gets one."""
+        archived = Path(self.tables[dataset], ACCURACY)
+        return self.accuracy if dataset == self.plan.device else [str(archived)] if archived.is_file() else []
 
     @property
     def own_table_files(self) -> list[str]:

@@ -26,7 +26,7 @@ def intervals(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         for axes, panel in zip((above, below), picture.panels, strict=True):
             _dots(axes, panel, layout)
         above.set_yscale("log")
-        _plain(above, "y")
+        plain(above, "y")
         below.axhline(0, color="0.5", linewidth=0.5)
         legend(figure, handles_of([above]), 6 if layout is TWO_COLUMNS else 3)
     return figure
@@ -53,16 +53,18 @@ def _dots(axes: Axes, panel: Panel, layout: Layout) -> None:
 
 
 def scatter(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw a log-log scatter per panel, side by side; rows without a layer are means and get a large mark."""
+    """Draw a log-log scatter per panel, above each other; rows without a layer are means and get a large mark."""
     with style(layout):
-        figure = new_figure(picture, layout, 3.9 if layout is TWO_COLUMNS else 3.6)
-        grid = figure.subplots(1, len(picture.panels), squeeze=False, sharey=True)[0]
+        figure = new_figure(picture, layout, max(3.9, 1.3 * len(picture.panels) + 1.3))
+        grid = figure.subplots(len(picture.panels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
         for axes, panel in zip(grid, picture.panels, strict=True):
             _scatter(axes, panel, layout)
-        for axes in grid:  # not before all are drawn: they share the axis of speeds
+        for axes in grid:  # not before all are drawn: they share their axes
             _widen(axes)
-        for axes in grid[1:]:
-            axes.set_ylabel("")
+            for name in ("x", "y"):
+                plain(axes, name)
+        for axes in grid[:-1]:
+            axes.set_xlabel("")
         legend(figure, handles_of(grid), 3 if layout is TWO_COLUMNS else 2)
     return figure
 
@@ -84,8 +86,6 @@ def _scatter(axes: Axes, panel: Panel, layout: Layout) -> None:
     axes.set(xscale="log", yscale="log", xlabel=panel.x_axis, ylabel=panel.axis)
     axes.set_title(layout.wrap(panel.title))
     axes.grid(True, axis="both")
-    for name in ("x", "y"):
-        _plain(axes, name)
     if means:
         axes.axhline(1, color="0.4", linewidth=0.7, zorder=0)
 
@@ -110,10 +110,12 @@ def roofline(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         axes = figure.subplots()
         _scatter(axes, points, layout)
         for index, (name, rows) in enumerate(ceilings.frame.groupby("name", sort=False)):
-            dashes = ("-", "--")[index % 2]
+            dashes = ("-", "--", ":")[index % 3]
             axes.plot(rows["x"], rows["y"], color="0.25", linestyle=dashes, linewidth=0.9, label=str(name), zorder=1)
         axes.autoscale()
         _widen(axes)
+        for name in ("x", "y"):
+            plain(axes, name)
         _name_layers(axes, points.frame, layout)
         legend(figure, handles_of([axes]), 3 if layout is TWO_COLUMNS else 2)
     return figure
@@ -142,9 +144,9 @@ def lines(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(count, columns, squeeze=False, sharex=True)
         for axes, panel in zip(grid.flat, picture.panels, strict=False):
             for algorithm, rows in panel.frame.groupby("algorithm", sort=False):
-                color, marker = look(str(algorithm))
-                drawn = axes.plot(rows["batch"], rows["value"], color=color, marker=marker, label=label(str(algorithm)))
-                drawn[0].set(markersize=3, linewidth=1, markeredgecolor=_edge(marker, color), markeredgewidth=0.3)
+                _line(axes, rows[~rows["fewer"]], str(algorithm))
+                if rows["fewer"].any():
+                    _line(axes, rows[rows["fewer"]], str(algorithm), hollow=True)
             axes.set_title(panel.title)
             axes.set_xscale("log", base=2)
             axes.set_xticks(sorted(panel.frame["batch"].unique()))
@@ -161,11 +163,22 @@ def lines(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
     return figure
 
 
-def _plain(axes: Axes, name: str) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, algorithm: str, hollow: bool = False) -> None:
+    color, marker = look(algorithm)
+    name = label(algorithm) + (" of fewer algorithms" if hollow else "")
+    (drawn,) = axes.plot(rows["batch"], rows["value"], color=color, marker=marker, label=name)
+    drawn.set(markersize=4, linewidth=1, markeredgecolor=_edge(marker, color), markeredgewidth=0.3)
+    if hollow:
+        drawn.set(linestyle="none", markerfacecolor="white", markeredgewidth=0.7)
+
+
+def plain(axes: Axes, name: str) -> None:
     """Label a log axis with plain numbers: at 1, 2 and 5 where it spans little, else at the powers of ten."""
     low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 3000 * low else (1,)))
     small = low < 1e-3
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}" if small else f"{value:g}"))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-") if small else f"{value:g}")
+    )
     axis.set_minor_formatter(NullFormatter())

@@ -58,12 +58,13 @@ class Look:
     marker: str = "o"
 
 
+UNKNOWN = Look("0.5", "+")
 # Bars that stand side by side differ in luminance too, so that they can be told in grey. im2win is blue everywhere.
 LOOKS = {
     "im2col_cublas": Look(9, "^"),
     "cudnn_best": Look(8, "s"),
     "im2win": Look(0, "o"),
-    "im2win_fused": Look(4, "D"),
+    "im2win_fused": Look(4, "v"),
     "im2win_tensor_core": Look(6, "*"),
     "split_fp16_channels": Look(7, "P"),
     "direct": Look("0.2", "d"),
@@ -72,12 +73,12 @@ LOOKS = {
     "im2win_without_vectorized_load": Look(6, ">"),
     "im2win_without_micro_kernel": Look("0.2", "v"),
     "im2win_without_double_buffering": Look(8, "8"),
-    "im2win_without_shared_memory": Look(1, "H"),
-    "cudnn_implicit_gemm": Look(1, "s"),
+    "im2win_without_shared_memory": Look("0.95", "H"),
+    "cudnn_implicit_gemm": Look(1, ">"),
     "cudnn_implicit_precomp_gemm": Look(1, "D"),
     "cudnn_gemm": Look(1, "P"),
     "cudnn_fft": Look(2, "X"),
-    "cudnn_fft_tiling": Look(2, "*"),
+    "cudnn_fft_tiling": Look(2, "<"),
     "cudnn_winograd": Look(3, "h"),
     "cudnn_winograd_nonfused": Look(3, "p"),
     "cudnn_autotuned": Look(8, "s"),
@@ -90,13 +91,23 @@ LOOKS = {
 }
 
 
+#: Of classes of arithmetic.
+CLASSES = {"strict_fp32": Look(0, "o"), "fp32_accurate": Look(6, "*"), "tf32": Look(8, "s")}
 # Of series that are not algorithms, such as devices, in their order.
 SERIES: tuple[int | str, ...] = (0, 8, 9, "0.2", 4)
 
 
 def look(algorithm: str) -> tuple[Color, str]:
     """Give an algorithm's colour and marker; one that is not known is drawn as a grey plus."""
-    found = LOOKS.get(algorithm, Look("0.5", "+"))
+    return _seen(LOOKS.get(algorithm, UNKNOWN))
+
+
+def class_look(numerics: str) -> tuple[Color, str]:
+    """Give the colour and marker of a class of arithmetic."""
+    return _seen(CLASSES.get(numerics, UNKNOWN))
+
+
+def _seen(found: Look) -> tuple[Color, str]:
     return _color(found.color), found.marker
 
 
@@ -137,9 +148,10 @@ def draw_note(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 
 
 def legend(figure: Figure, handles: Mapping[str, Artist], columns: int) -> None:
-    """Put one legend under all axes."""
+    """Put one legend under all axes, in as few rows as `columns` allow and these equally long."""
     if handles:
-        columns = min(columns, len(handles))
+        rows = -(-len(handles) // columns)
+        columns = -(-len(handles) // rows)
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 

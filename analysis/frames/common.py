@@ -1,19 +1,32 @@
 """What every figure is prepared as, and the phrases that their captions share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.series import BEST_CUDNN, Selection, label, layer_order, pick, ratio, rows_of, state_of, with_best_cudnn
+from analysis.series import (
+    ACCURATE,
+    BEST_CUDNN,
+    COMPENSATED,
+    Selection,
+    compensated,
+    label,
+    layer_order,
+    pick,
+    ratio,
+    rows_of,
+    state_of,
+    with_best_cudnn,
+)
 from analysis.table import Archive
 from analysis.text import names, number, plural
 
 COMPARED = ("im2col_cublas", BEST_CUDNN, "im2win", "direct")
 CPU_COMPARED = ("cpu_im2col", "cpu_torch", "cpu_im2win", "cpu_direct", "cpu_fft")
 #: Our own convolutions that are faster than the paper's; shown beside it where a table has them.
-FASTER = ("im2win_fused", "im2win_tensor_core")
+FASTER = ("im2win_fused", COMPENSATED)
 FRAME_COLUMNS = ("layer", "algorithm", "value", "status", "reason")
 
 
@@ -48,6 +61,25 @@ def headline(archive: Archive) -> tuple[Selection, pd.DataFrame]:
     selection = pick(archive.measurements)
     assert selection is not None, "a table that was read has rows"
     return selection, with_best_cudnn(rows_of(archive.measurements, selection))
+
+
+def with_compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add im2win on tensor cores, which is of another class and says so by its name, to a selection's rows."""
+    return pd.concat([rows, compensated(archive.measurements, selection)], ignore_index=True)
+
+
+def classes(archive: Archive, selection: Selection) -> list[Selection]:
+    """List the classes of arithmetic that were measured as a selection was, its own first."""
+    found = sorted(archive.measurements["numerics"].unique(), key=lambda one: (one != selection.numerics, one))
+    every = [replace(selection, numerics=one) for one in found]
+    return [one for one in every if not rows_of(archive.measurements, one).empty]
+
+
+def other_class(frame: pd.DataFrame) -> str:
+    """Say of which class im2win on tensor cores is, where a frame has it."""
+    if COMPENSATED not in set(frame["algorithm"]):
+        return ""
+    return f" {label(COMPENSATED)}, of the class {ACCURATE}, is on tensor cores with error compensation."
 
 
 def shown(archive: Archive, rows: pd.DataFrame) -> tuple[str, ...]:

@@ -1,13 +1,26 @@
 """The frames that set speed against what it costs or what bounds it: memory, accuracy, the roofline."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from analysis.frames.common import Panel, Picture, geometric_mean, headline, ours
+from analysis.frames.common import (
+    FASTER,
+    Panel,
+    Picture,
+    classes,
+    geometric_mean,
+    headline,
+    other_class,
+    ours,
+    shown,
+    with_compensated,
+)
 from analysis.series import (
     ALL_ABLATED,
     BEST_CUDNN,
+    COMPENSATED,
     COUNTED,
-    Selection,
     algorithm_order,
     label,
     layer_order,
@@ -23,6 +36,8 @@ CEILING = "cublas_gemm_ceiling"
 LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ALL_ABLATED)
 #: How far the lines of a roofline go beyond the layers, as a factor.
 MARGIN = 1.25
+#: Why one ceiling is a third of another.
+THIRD = " Error compensation takes three FP16 products for one, hence the third."
 POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
 
 
@@ -32,6 +47,7 @@ def memory_speed(archive: Archive) -> Picture:
     baseline = "cpu_torch" if archive.device_kind == "cpu" else BEST_CUDNN
     title = f"Memory against speed on {archive.device_name}"
     best = values(rows, baseline, "tflops")
+    rows = with_compensated(archive, selection, rows)
     found: list[tuple[str, str, float, float, str]] = []
     for algorithm in algorithm_order(rows["algorithm"]):
         if algorithm in LEFT_OUT:
@@ -50,9 +66,11 @@ def memory_speed(archive: Archive) -> Picture:
     means = frame[frame["layer"] == ""].set_index("algorithm")
     caption = f"Tensors and workspace as a multiple of the tensors alone, against the speed over {label(baseline)} "
     caption += f"({selection}). Large marks are geometric means over the layers, small ones the layers."
-    if ours(archive) in means.index:
-        mine = means.loc[ours(archive)]
-        caption += f" {label(ours(archive))} takes {number(mine['x'])}x the tensors at {number(mine['y'])}x the speed."
+    for name in (ours(archive), *FASTER):
+        if name in means.index:
+            mine = means.loc[name]
+            caption += f" {label(name)} takes {number(mine['x'])}x the tensors at {number(mine['y'])}x the speed."
+    caption += other_class(frame)
     panel = Panel(str(selection), f"speed / {label(baseline)}", frame, x_axis="(tensors + workspace) / tensors")
     return Picture(title, (panel,), caption)
 
@@ -63,10 +81,8 @@ def accuracy(archive: Archive) -> Picture:
     unit, factor = speed_unit(archive.device_kind)
     title = f"Accuracy against speed on {archive.device_name}"
     panels, said = [], []
-    table = archive.measurements
-    for numerics in sorted(table["numerics"].unique(), key=lambda one: (one != selection.numerics, one)):
-        one = Selection(selection.experiment, selection.suite, selection.batch, selection.protocol, numerics)
-        rows = rows_of(table, one)
+    for one in classes(archive, selection):
+        rows, numerics = rows_of(archive.measurements, one), one.numerics
         good = rows[(rows["status"] == "ok") & (rows["error_fro"] > 0) & ~rows["algorithm"].isin(LEFT_OUT)]
         if good.empty:
             continue
@@ -99,7 +115,8 @@ def roofline(archive: Archive) -> Picture:
     unit, factor = speed_unit(archive.device_kind)
     title = f"Roofline on {archive.device_name}"
     found = []
-    for algorithm in (name for name in algorithm_order(rows["algorithm"]) if name != BEST_CUDNN):
+    rows = with_compensated(archive, selection, rows)
+    for algorithm in shown(archive, rows):
         speed, time = values(rows, algorithm, "tflops"), values(rows, algorithm, "time_ms")
         intensity = speed * time * 1e9 / values(rows, algorithm, "tensor_bytes")
         pair = pd.DataFrame({"x": intensity, "y": speed * factor}).dropna()
@@ -108,18 +125,18 @@ def roofline(archive: Archive) -> Picture:
     if not found:
         return Picture(title, note="no row that is ok has both a speed and its tensors' bytes")
     frame = pd.DataFrame(found, columns=list(POINT_COLUMNS))
-    flat, slope, said = _ceilings(archive, rows, unit, factor)
+    flats, slope, said = _ceilings(archive, rows, unit, factor)
     span = frame.drop_duplicates("layer").set_index("layer")["x"]
     caption = f"Speed against arithmetic intensity ({selection}): the FLOPs of the direct convolution over the bytes "
     caption += f"of input, filter and output, {number(span.min())} ({span.idxmin()}) to {number(span.max())} FLOP/byte "
     caption += f"({span.idxmax()}). {said} An algorithm that computes less (FFT, Winograd) may lie above a ceiling."
     mine = frame[frame["algorithm"] == ours(archive)].set_index("layer")["y"]
-    if not mine.empty and flat:
-        reached = 100 * mine / flat[1]
-        caption += (
-            f" {label(ours(archive))} reaches {number(reached.min())} to {number(reached.max())} % of the flat line."
-        )
-    ceilings = _roof(flat, slope, float(span.min()) / MARGIN, float(span.max()) * MARGIN)
+    if not mine.empty and flats:
+        reached = 100 * mine / flats[0][1]
+        span_of_it = f"{number(reached.min())} to {number(reached.max())} %"
+        caption += f" {label(ours(archive))} reaches {span_of_it} of the {flats[0][0].partition(',')[0]}."
+    caption += other_class(frame)
+    ceilings = _roof(flats, slope, float(span.min()) / MARGIN, float(span.max()) * MARGIN)
     points = Panel(str(selection), unit, frame, x_axis="arithmetic intensity, FLOP/byte")
     return Picture(title, (points, Panel("", "", ceilings)), caption)
 
@@ -129,34 +146,37 @@ Ceiling = tuple[str, float]
 
 def _ceilings(
     archive: Archive, rows: pd.DataFrame, unit: str, factor: float
-) -> tuple[Ceiling | None, Ceiling | None, str]:
+) -> tuple[list[Ceiling], Ceiling | None, str]:
     """Name the ceilings of arithmetic (`unit`) and memory (`unit` per FLOP/byte), with what a caption says of them."""
     measured = archive.provenance.get("ceilings") or {}
-    flat = slope = None
-    if "fp32_flops" in measured:
-        peak = float(measured["fp32_flops"]) / 1e12 * factor
-        flat = (f"measured FP32 peak, {number(peak)} {unit}", peak)
+    flats, slope = [], None
+    kinds = {"fp32_flops": ("measured FP32 peak", 1)}
+    if not values(rows, COMPENSATED, "tflops").empty:
+        kinds["fp16_flops"] = ("a third of the measured FP16 peak", 3)
+    for kind, (name, products) in kinds.items():
+        if kind in measured:
+            peak = float(measured[kind]) / 1e12 * factor / products
+            flats.append((f"{name}, {number(peak)} {unit}", peak))
     if "copy_bytes_per_s" in measured:
         rate = float(measured["copy_bytes_per_s"]) / 1e12
         slope = (f"measured copies, {number(rate)} TB/s", rate * factor)
-    if flat or slope:
-        return flat, slope, f"The ceilings of this machine: {names(one[0] for one in (flat, slope) if one)}."
+    if flats or slope:
+        said = f"The ceilings of this machine: {names(one[0] for one in (*flats, slope) if one)}."
+        return flats, slope, said + (THIRD if "fp16_flops" in kinds and "fp16_flops" in measured else "")
     gemm = values(rows, CEILING, "tflops") * factor
     if gemm.empty:
-        return None, None, "No ceiling of this machine was measured."
+        return [], None, "No ceiling of this machine was measured."
     best = f"best cuBLAS GEMM of these shapes, {number(gemm.max())} {unit} ({gemm.idxmax()})"
     said = (
         f"The line is the {best}, of {plural(len(gemm), 'layer')}: no ceiling of the machine itself was measured, so "
     )
-    return (best, float(gemm.max())), None, said + "there is no line for its memory."
+    return [(best, float(gemm.max()))], None, said + "there is no line for its memory."
 
 
-def _roof(flat: Ceiling | None, slope: Ceiling | None, low: float, high: float) -> pd.DataFrame:
-    """Lay out the ends of the ceilings' lines between two intensities; where both are there, they end at the ridge."""
-    ridge = min(max(flat[1] / slope[1], low), high) if flat and slope else None
-    ends = []
-    if flat:
-        ends += [(flat[0], x, flat[1]) for x in (ridge or low, high)]
+def _roof(flats: Sequence[Ceiling], slope: Ceiling | None, low: float, high: float) -> pd.DataFrame:
+    """Lay out the ends of the ceilings' lines between two intensities; flat ones begin where the sloping one is."""
+    ridges = [min(max(peak / slope[1], low), high) if slope else low for _, peak in flats]
+    ends = [(name, x, peak) for (name, peak), ridge in zip(flats, ridges, strict=True) for x in (ridge, high)]
     if slope:
-        ends += [(slope[0], x, slope[1] * x) for x in (low, ridge or high)]
+        ends += [(slope[0], x, slope[1] * x) for x in (low, max(ridges, default=high))]
     return pd.DataFrame(ends, columns=["name", "x", "y"])

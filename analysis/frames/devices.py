@@ -7,7 +7,18 @@ from dataclasses import astuple
 import pandas as pd
 
 from analysis.blocks import Block, Table
-from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, geometric_mean, missing, ours, shown
+from analysis.frames.common import (
+    FASTER,
+    FRAME_COLUMNS,
+    Panel,
+    Picture,
+    geometric_mean,
+    missing,
+    other_class,
+    ours,
+    shown,
+    with_compensated,
+)
 from analysis.series import (
     BEST_CUDNN,
     Selection,
@@ -39,6 +50,8 @@ def device_names(archives: Sequence[Archive]) -> list[str]:
 def in_common(archives: Sequence[Archive]) -> tuple[str, Rows]:
     """Find the first suite, batch, protocol and class that all tables have; its rows by device, none if there is none.
 
+    im2win on tensor cores, which is of another class, is added.
+
     Tables of CPUs and GPUs have no algorithm in common, so they share nothing.
     """
     if len({archive.device_kind for archive in archives}) > 1:
@@ -48,7 +61,7 @@ def in_common(archives: Sequence[Archive]) -> tuple[str, Rows]:
         key = astuple(selection)[1:]
         if all(key in one for one in listed):
             rows = [
-                with_best_cudnn(rows_of(archive.measurements, one[key]))
+                with_compensated(archive, one[key], with_best_cudnn(rows_of(archive.measurements, one[key])))
                 for archive, one in zip(archives, listed, strict=True)
             ]
             return str(Selection("", *key)), dict(zip(device_names(archives), rows, strict=True))
@@ -81,6 +94,7 @@ def tflops(archives: Sequence[Archive]) -> Picture:
             said.append(f"{mean}x as fast on {device} as on {first} (geometric mean of {plural(len(over), 'layer')})")
     caption = f"Speed on each layer ({where}), a panel per algorithm. "
     caption += f"{label(ours(archives[0]))} is {names(said)}." if said else "No layer is ok on two of the devices."
+    caption += other_class(every)
     return Picture(title, tuple(panels), caption + missing(pd.concat([one.frame for one in panels])))
 
 
@@ -93,7 +107,7 @@ def speedup(archives: Sequence[Archive]) -> Picture:
     mine = ours(archives[0])
     every = pd.concat(rows.values())
     panels, said = [], []
-    for baseline in (one for one in _measured(archives[0], every) if one != mine):
+    for baseline in (one for one in _measured(archives[0], every) if one not in (mine, *FASTER)):
         found = []
         for device, of_device in rows.items():
             over = divide(values(of_device, mine, "tflops"), values(of_device, baseline, "tflops"))

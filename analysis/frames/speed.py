@@ -1,10 +1,25 @@
 """The frames of what the paper does not show about speed: speedups, times with intervals, transform, batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, cells, headline, missing, ours, shown
+from analysis.frames.common import (
+    FRAME_COLUMNS,
+    Panel,
+    Picture,
+    cells,
+    classes,
+    headline,
+    missing,
+    other_class,
+    ours,
+    shown,
+    with_compensated,
+)
 from analysis.series import (
+    ALL_ABLATED,
     BEST_CUDNN,
     Selection,
     algorithm_order,
@@ -20,13 +35,16 @@ from analysis.series import (
 from analysis.table import Archive
 from analysis.text import names, number, plural
 
+#: Of no interest to who asks which convolution is ahead: no convolution, and im2win made worse on purpose.
+NOT_COMPARED = ("cublas_gemm_ceiling", "im2win_base", *ALL_ABLATED)
 #: The convolutions whose transform is outside the region that `kernel_only` times.
 TRANSFORMED = ("im2win", "im2win_tensor_core", "cpu_im2win")
 
 
 def speedup(archive: Archive) -> Picture:
-    """Speed of every algorithm over the best cuDNN of its layer (on a CPU: over PyTorch).
+    """Speed of every algorithm over the best cuDNN of its layer (on a CPU: over PyTorch), a panel for each class.
 
+    The best is that of the first class in every panel: what tensor cores win or lose against strict FP32.
     `log2` of the value is what a colour shows: 0 is as fast, 1 twice as fast.
     """
     selection, rows = headline(archive)
@@ -35,27 +53,36 @@ def speedup(archive: Archive) -> Picture:
     best = values(rows, baseline, "tflops")
     if best.empty:
         return Picture(title, note=f"{label(baseline)} has no number on any layer of {selection}")
-    frame = cells(rows, [name for name in algorithm_order(rows["algorithm"]) if name != BEST_CUDNN], "tflops")
-    frame["value"] = frame["value"] / frame["layer"].map(best)
-    without = frame["value"].isna() & (frame["status"] == "ok")
-    frame.loc[without, ["status", "reason"]] = ["no number", f"{label(baseline)} has none"]
-    frame["log2"] = np.log2(frame["value"])
+    panels: list[Panel] = []
+    for one in classes(archive, selection):
+        of_class = rows_of(archive.measurements, one)
+        frame = cells(of_class, algorithm_order(of_class["algorithm"]), "tflops")
+        frame["value"] = frame["value"] / frame["layer"].map(best)
+        without = frame["value"].isna() & (frame["status"] == "ok")
+        frame.loc[without, ["status", "reason"]] = ["no number", f"{label(baseline)} has none"]
+        frame["log2"] = np.log2(frame["value"])
+        panels.append(
+            Panel(f"{one.numerics}, over {label(baseline)} of {selection.numerics}" if panels else str(one), "", frame)
+        )
+    every = pd.concat([panel.frame for panel in panels], ignore_index=True)
     caption = f"Speed of every algorithm over {label(baseline)} of the same layer ({selection}); above 1 it is faster. "
-    others = frame[~frame["algorithm"].str.startswith("cudnn_") & ~frame["algorithm"].isin([baseline])]
-    convolutions = others[~others["algorithm"].str.endswith("_ceiling")].dropna(subset="value")
-    ahead = convolutions[convolutions["value"] > 1]
-    who = [
-        f"{label(str(name))} on {' '.join(layer_order(group['layer']))} (up to {number(group['value'].max())}x)"
-        for name, group in ahead.groupby("algorithm", sort=False)
-    ]
+    if len(panels) > 1:
+        others = names(panel.title.partition(",")[0] for panel in panels[1:])
+        caption += f"Below, the same for {others}. "
+    rivals = every[~every["algorithm"].str.startswith("cudnn_") & ~every["algorithm"].isin([baseline, *NOT_COMPARED])]
+    ahead = rivals[rivals["value"] > 1]
+    who = []
+    for name, group in ahead.groupby("algorithm", sort=False):
+        where = "every layer" if len(group) == len(best) else " ".join(layer_order(group["layer"]))
+        who.append(f"{label(str(name))} on {where} (up to {number(group['value'].max())}x)")
     caption += f"Ahead of it: {names(who)}." if who else "No other convolution is ahead of it on any layer."
-    panel = Panel(str(selection), "", frame)
-    return Picture(title, (panel,), caption + missing(frame))
+    return Picture(title, tuple(panels), caption + other_class(every) + missing(every))
 
 
 def times(archive: Archive) -> Picture:
     """Time per layer with its 95 % interval, and the interval in % of the time, where it can be seen."""
     selection, rows = headline(archive)
+    rows = with_compensated(archive, selection, rows)
     frame = cells(rows, shown(archive, rows), "time_ms")
     for column in ("time_ms_low", "time_ms_high"):
         found = rows.set_index(["layer", "algorithm"])[column]
@@ -73,6 +100,7 @@ def times(archive: Archive) -> Picture:
         widest = frame.loc[half.idxmax()]
         caption += f"Half the intervals are narrower than +-{number(half.median())} %; the widest is "
         caption += f"+-{number(half.max())} %, of {label(widest['algorithm'])} on {widest['layer']}."
+    caption += other_class(frame)
     panels = (Panel(str(selection), "time, ms", frame), Panel("", "95 % interval,\n% of the time", relative))
     return Picture(f"Time on {archive.device_name}", panels, caption + missing(frame))
 
@@ -128,12 +156,14 @@ def batches(archive: Archive) -> Picture:
     if len(there) < 2:
         only = f"{selection.suite}, {selection.protocol}, {selection.numerics}"
         return Picture(title, note=f"the table has one batch, {there[0]}, of {only}; two are needed for a line")
+    rows, fewer = with_compensated(archive, selection, rows), _fewer_of_cudnn(archive.measurements[keep])
     parts = []
     for batch in there:
-        one = Selection(selection.experiment, selection.suite, batch, selection.protocol, selection.numerics)
-        of_batch = with_best_cudnn(rows_of(archive.measurements, one))
+        one = replace(selection, batch=batch)
+        of_batch = with_compensated(archive, one, with_best_cudnn(rows_of(archive.measurements, one)))
         parts.append(cells(of_batch, shown(archive, rows), "tflops", factor).assign(batch=batch))
     frame = pd.concat(parts, ignore_index=True)
+    frame["fewer"] = (frame["algorithm"] == BEST_CUDNN) & frame["batch"].isin(fewer)
     panels = [
         Panel(layer, unit, frame[frame["layer"] == layer].reset_index(drop=True), x_axis="batch")
         for layer in layer_order(frame["layer"])
@@ -146,15 +176,18 @@ def batches(archive: Archive) -> Picture:
         grown = (speed[there[-1]] / speed[there[0]]).mean()
         caption += f"From batch {there[0]} to {there[-1]}, {label(ours(archive))} becomes {number(grown)}x as fast "
         caption += f"(mean of {plural(len(speed), 'layer')})."
-    return Picture(title, tuple(panels), caption + _fewer_of_cudnn(archive.measurements[keep]) + missing(frame))
+    if fewer:
+        which = "; ".join(f"at batch {batch} {names(some)}" for batch, some in fewer.items())
+        caption += (
+            f" Not every cuDNN algorithm was measured at every batch, and the best may be missing: {which}. Marks of "
+        )
+        caption += "such a best are hollow."
+    return Picture(title, tuple(panels), caption + other_class(frame) + missing(frame))
 
 
-def _fewer_of_cudnn(rows: pd.DataFrame) -> str:
-    """A sentence on batches at which fewer of cuDNN's algorithms were measured than at others, if there are any."""
+def _fewer_of_cudnn(rows: pd.DataFrame) -> dict[int, list[str]]:
+    """Give the batches at which fewer of cuDNN's algorithms were measured than in all, with those that were."""
     cudnn = rows[rows["algorithm"].str.startswith("cudnn_")]
     measured = cudnn.groupby("batch")["algorithm"].agg(set)
     every = set(cudnn["algorithm"])
-    fewer = [f"at batch {batch} {names(map(label, sorted(some)))}" for batch, some in measured.items() if some < every]
-    if not fewer:
-        return ""
-    return f" Not every cuDNN algorithm was measured at every batch, and the best may be missing: {'; '.join(fewer)}."
+    return {batch: [label(one) for one in algorithm_order(some)] for batch, some in measured.items() if some < every}

@@ -168,6 +168,8 @@ def test_the_summary_has_every_protocol_and_says_why(build: Build, make_rows: Ca
     why = judged[judged["protocol"] == "end_to_end"].set_index("claim")["explanation"]
     assert "im2win is 0.800x as fast and is ahead on none of them" in why["speedup_cudnn"]
     assert "faster even than one cuBLAS product" in why["speedup_cudnn"]  # 10 against 3
+    assert "direct convolution reaches 0.642 % on conv12, the layer of the claim" in why["speedup_direct"]
+    assert "it reaches 0.625 %" in why["speedup_direct"]  # 0.05 of 8
     how = judged.set_index(["claim", "protocol"])["decomposition"]
     assert how["speedup_cublas", "end_to_end"] == (
         "By the kernel alone (kernel_only) it is 2.50x, with transform and filter reordering counted (end_to_end) "

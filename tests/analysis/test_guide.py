@@ -87,6 +87,25 @@ def test_the_page_says_when_im2win_pays(build: Build, make_rows: Callable[..., R
     assert "| conv1 | yes | cuDNN GEMM | 2.67x | 5.33x | 0.125 | 0.0625 | 1.00 | 0.0625 | 50.0 | 1 |" in text
 
 
+def test_the_page_says_what_the_other_kernels_of_im2win_gain(
+    build: Build, make_row: Callable[..., dict[str, Any]]
+) -> None:
+    """im2win is behind the fused kernel on conv1, which is behind tensor cores; on conv2 it is ahead of all in FP32."""
+    rows = [
+        make_row("im2win", "conv1", 8.0),
+        make_row("im2win_fused", "conv1", 10.0),
+        make_row("im2win", "conv2", 8.0),
+        make_row("im2win_fused", "conv2", 4.0),
+        make_row("im2win_tensor_core", "conv1", 15.0, numerics="fp32_accurate", workspace_bytes=3 * MIB),
+        make_row("im2win_tensor_core", "conv2", 4.0, numerics="fp32_accurate", workspace_bytes=2 * MIB),
+    ]
+    text = guide.body(table.read(build(rows)))
+    assert "On 1 of the others (conv1) im2win, fused is: it stores no window tensor." in text
+    assert "is faster than the fastest of these on 1 of 2 layers, 0.500x (conv2) to 1.50x (conv1)" in text
+    assert "with 2.00 to 3.00 MiB of workspace" in text
+    assert text.count("If tensor cores with error compensation will do") == 1  # not in the part of their own class
+
+
 def test_a_table_without_kernel_only_and_one_of_a_cpu(archive: Archive, build: Build, cpu_rows: Rows) -> None:
     text = guide.body(archive)
     assert "im2win is the fastest on 0 of 12 layers." in text

@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from analysis import figures, table
+from analysis import errors, figures, table
 from analysis.charts import heatmap, points, style
-from analysis.frames import cost, speed
+from analysis.frames import cost, growth, speed
 from analysis.frames.common import Panel, Picture
 from analysis.series import BEST_CUDNN
-from analysis.table import Archive
+from analysis.table import Archive, ArchiveError
 
 Rows = list[dict[str, Any]]
 Make = Callable[..., dict[str, Any]]
@@ -44,6 +45,17 @@ def small(build: Build, make_row: Make) -> Archive:
         make_row("cudnn_gemm", "conv3", status="failed", reason="crashed"),
     ]
     return table.read(build(rows))
+
+
+@pytest.fixture
+def compensated(make_rows: Callable[..., Rows], make_row: Make) -> Rows:
+    """The whole table, and im2win on tensor cores twice as fast as the best cuDNN in strict FP32."""
+    layers = [f"conv{index}" for index in range(1, 13)]
+    accurate = [
+        make_row("im2win_tensor_core", layer, 20.0 * (1 + index / 10), numerics="fp32_accurate")
+        for index, layer in enumerate(layers)
+    ]
+    return [*make_rows(), *accurate]
 
 
 def test_speedup_over_the_best_cudnn(small: Archive) -> None:
@@ -155,7 +167,7 @@ def test_accuracy_has_a_panel_for_each_class(build: Build, make_rows: Callable[.
 def test_roofline_falls_back_to_cublas(archive: Archive) -> None:
     picture = cost.roofline(archive)
     intensity = 1e9 / (100 * 2**20)  # 1 GFLOP over the tensors
-    assert picture.panels[0].frame["x"].tolist() == pytest.approx([intensity] * 180)  # 15 of 16 are ok
+    assert picture.panels[0].frame["x"].tolist() == pytest.approx([intensity] * 48)  # the paper's four
     assert picture.panels[1].frame["y"].tolist() == pytest.approx([6.3, 6.3])
     assert "no line for its memory" in picture.caption
     labels = [line.get_label() for line in points.roofline(picture).axes[0].lines]
@@ -184,6 +196,22 @@ def test_roofline_with_measured_ceilings(archive: Archive) -> None:
     assert points.roofline(picture).axes
 
 
+def test_the_roofline_has_a_ceiling_for_tensor_cores(archive: Archive, build: Build, compensated: Rows) -> None:
+    both = table.read(build(compensated, name="both"))
+    peaks = {"copy_bytes_per_s": 3e12, "fp32_flops": 30e12, "fp16_flops": 180e12}
+    for one in (both, archive):
+        one.provenance["ceilings"] = peaks
+    picture = cost.roofline(both)
+    third = "a third of the measured FP16 peak, 60.0 TFLOPS"
+    ends = picture.panels[1].frame
+    assert ends.loc[ends["name"] == third, "y"].tolist() == [60.0, 60.0]
+    assert "three FP16 products for one" in picture.caption
+    assert "on tensor cores with error compensation" in picture.caption
+    styles = {str(line.get_label()): line.get_linestyle() for line in points.roofline(picture).axes[0].lines}
+    assert len({styles[name] for name in dict.fromkeys(ends["name"])}) == 3
+    assert "FP16" not in cost.roofline(archive).caption  # nothing there is on tensor cores
+
+
 def test_batches(build: Build, make_rows: Callable[..., Rows], archive: Archive) -> None:
     assert "one batch, 64" in speed.batches(archive).note
     some = ["im2win", "direct", "cudnn_gemm"]
@@ -204,6 +232,94 @@ def test_batches_say_where_cudnn_lacks_algorithms(build: Build, make_rows: Calla
     rows = [*make_rows(["im2win", "cudnn_gemm", "cudnn_fft"]), *make_rows(["im2win", "cudnn_gemm"], batch=128)]
     caption = speed.batches(table.read(build(rows))).caption
     assert "the best may be missing: at batch 128 cuDNN GEMM." in caption
+
+
+def test_a_best_of_fewer_algorithms_is_hollow(build: Build, make_rows: Callable[..., Rows]) -> None:
+    rows = [*make_rows(["im2win", "cudnn_gemm", "cudnn_fft"]), *make_rows(["im2win", "cudnn_gemm"], batch=128)]
+    axes = points.lines(speed.batches(table.read(build(rows)))).axes[0]
+    lines = {str(line.get_label()): line for line in axes.lines}
+    whole, fewer = lines["best cuDNN"], lines["best cuDNN of fewer algorithms"]
+    assert data(whole)[0] == [64.0]
+    assert data(fewer)[0] == [128.0]
+    assert (fewer.get_linestyle(), fewer.get_markerfacecolor()) == ("None", "white")
+    assert whole.get_linestyle() == "-"
+
+
+def test_tensor_cores_are_beside_the_others_under_their_own_name(build: Build, compensated: Rows) -> None:
+    """Their class is another: they stand beside strict FP32, and are never part of its best."""
+    archive = table.read(build(compensated))
+    heat = speed.speedup(archive)
+    assert [panel.title for panel in heat.panels] == [
+        "suite paper_table, batch 64, end_to_end, strict_fp32",
+        "fp32_accurate, over best cuDNN of strict_fp32",
+    ]
+    second = heat.panels[1].frame.set_index(["algorithm", "layer"])["value"]
+    assert second["im2win_tensor_core", "conv1"] == pytest.approx(2.0)  # 20 over the 10 of strict FP32's best
+    assert "im2win, tensor cores (compensated) on every layer (up to 2.00x)" in heat.caption
+    figure = heatmap.draw(heat)
+    assert [len(axes.patches) for axes in figure.axes[:2]] == [16 * 12, 12]
+    for picture in (speed.times(archive), cost.memory_speed(archive), cost.roofline(archive)):
+        assert "im2win_tensor_core" in set(picture.panels[0].frame["algorithm"])
+        assert "of the class fp32_accurate, is on tensor cores with error compensation" in picture.caption
+
+
+def write_errors(folder: Path) -> None:
+    """Write an accuracy.csv of two layers and two kinds of data; one result has overflowed."""
+    table_of = {
+        "cudnn_implicit_precomp_gemm": ("strict_fp32", (4e-7, 2e-7), (5e-6, float("inf"))),
+        "im2win_tensor_core": ("fp32_accurate", (1e-7, 5e-8), (2e-7, 3e-7)),
+        "split_fp16_channels": ("fp32_accurate", (1e-3, 1e-3), (1e-3, 1e-3)),
+    }
+    rows = [
+        dict.fromkeys(errors.COLUMNS, "")
+        | {"suite": "paper_table", "batch": 4, "layer": layer, "reduction": k, "distribution": kind, "status": "ok"}
+        | {"algorithm": algorithm, "numerics": numerics, "error_componentwise": error}
+        for algorithm, (numerics, *found) in table_of.items()
+        for layer, k, pair in zip(("conv7", "conv12"), (27, 4608), found, strict=True)
+        for kind, error in zip(("uniform", "huge"), pair, strict=True)
+    ]
+    pd.DataFrame(rows).to_csv(folder / errors.ERRORS, index=False)
+
+
+def test_the_error_grows_with_the_reduction(build: Build, make_row: Make) -> None:
+    """conv7 has 3 channels and a 3 x 3 filter, conv12 has 512 and the same filter."""
+    rows = [
+        make_row(algorithm, layer, numerics=numerics, error_fro=error)
+        for algorithm, numerics, found in (
+            ("cudnn_implicit_precomp_gemm", "strict_fp32", (1e-7, 1e-6)),
+            ("im2win_tensor_core", "fp32_accurate", (3e-8, 2e-7)),
+            ("cudnn_implicit_precomp_gemm", "tf32", (2e-4, 3e-4)),
+        )
+        for layer, error in zip(("conv7", "conv12"), found, strict=True)
+    ]
+    folder = build([*rows, make_row("im2win", "conv7"), make_row("cudnn_fft", "conv7", error_fro=5e-8)])
+    (panel,) = growth.error_growth(table.read(folder)).panels
+    points_of = panel.frame.groupby("numerics", sort=False)[["x", "y"]].agg(list)
+    assert points_of["x"].tolist() == [[27, 4608]] * 3
+    assert points_of.loc["fp32_accurate", "y"] == [3e-8, 2e-7]
+    write_errors(folder)
+    picture = growth.error_growth(table.read(folder))
+    norm, worst = picture.panels
+    measured = worst.frame[worst.frame["kind"] == growth.MEASURED].groupby("numerics", sort=False)["y"].agg(list)
+    assert measured["strict_fp32"] == [4e-7, 5e-6]  # the largest of both kinds of data that is finite
+    assert measured["fp32_accurate"] == [1e-7, 3e-7]
+    assert "up to 5.0e-06 in strict_fp32" in picture.caption
+    assert "over 2 kinds of data" in picture.caption
+    assert "Left out: 1 result that overflowed." in picture.caption
+    figure = figures.draw("error_growth", picture)
+    left, right = ({str(line.get_label()): line for line in axes.lines} for axes in figure.axes)
+    assert list(left) == list(dict.fromkeys(norm.frame["name"]))
+    lines = [line for line in right.values() if line.get_linestyle() == "--"]
+    ends = [(data(line)[0][-1], data(line)[1][-1]) for line in lines]
+    assert ends == [(4608, pytest.approx(4608 * 2**-24)), (4608, pytest.approx((16 + 144) * 2**-24))]
+    assert len({line.get_marker() for line in left.values()}) == 3
+
+
+def test_a_damaged_table_of_errors_is_a_clear_error(archive: Archive) -> None:
+    assert errors.read_errors(archive.folder).empty
+    (archive.folder / errors.ERRORS).write_text("suite,batch\n")
+    with pytest.raises(ArchiveError, match="columns must be suite, batch"):
+        growth.error_growth(archive)
 
 
 def test_captions_tell_what_is_drawn(archive: Archive) -> None:
@@ -230,6 +346,21 @@ def test_every_figure_fits_its_page(archive: Archive, build: Build, make_rows: C
 def test_every_algorithm_has_a_look(archive: Archive) -> None:
     assert {*archive.measurements["algorithm"], BEST_CUDNN} <= set(style.LOOKS)
     assert style.look("new")[1] == "+"
+
+
+def test_marks_in_one_scatter_differ_without_colours(archive: Archive) -> None:
+    """Those of cuDNN and ours, with the one on tensor cores."""
+    drawn = set(archive.measurements["algorithm"]) - set(cost.LEFT_OUT) | {"im2win_fused", "im2win_tensor_core"}
+    marks = [style.look(name)[1] for name in sorted(drawn)]
+    assert len(set(marks)) == len(marks), sorted(zip(marks, sorted(drawn), strict=True))
+
+
+def test_a_legend_has_rows_of_one_length() -> None:
+    figure = Figure()
+    style.legend(figure, {str(index): Line2D([], []) for index in range(6)}, 5)
+    figure.draw_without_rendering()
+    texts = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    assert [len({round(box.x0) for box in texts}), len({round(box.y0) for box in texts})] == [3, 2]
 
 
 def test_panels_that_share_an_axis_show_all_of_their_points() -> None:

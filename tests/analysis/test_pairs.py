@@ -91,7 +91,7 @@ def test_what_is_said(write: Callable[..., Archive]) -> None:
         "the furthest from 1 is im2win on conv1, 1.500",
     ):
         assert text in said
-    laid_out = pairs.table((one, two))
+    laid_out = pairs.table((one, two), [pairs.compare_points(one, two)])
     assert len(laid_out.frame) == 10
     assert [row[0] for row in laid_out.blocks[0].rows] == ["conv1"]
 
@@ -109,4 +109,4 @@ def test_nothing_in_common(write: Callable[..., Archive]) -> None:
     compared = pairs.compare_points(one, two)
     assert compared.empty
     assert pairs.findings(compared, (one, two), "A", "B") == ["A and B have no point in common."]
-    assert "no point in common" in pairs.table((one, two)).markdown
+    assert "no point in common" in pairs.table((one, two), [pairs.compare_points(one, two)]).markdown

@@ -93,6 +93,22 @@ def test_an_older_harness_makes_every_number_stale(archive: Archive) -> None:
     assert len(found.keys) == 180
 
 
+def test_only_what_differs_from_the_rest_is_marked(archive: Archive) -> None:
+    """Where the measuring program is newer than all points, a mark on every number would hide the older kernels'."""
+    algorithms = dict(archive.measurements[["algorithm", "source_hash"]].to_numpy().tolist())
+    sources = {"algorithms": algorithms | {"im2win": "changed"}, "harness": "changed"}
+    found = staleness.compare(archive, sources)
+    assert {key[-1] for key in found.marked} == {"im2win"}
+    (said,) = [one for one in report._stale_sentences(found) if "measuring program" in one]
+    assert said.endswith("since all 180 points were measured.")
+    for point in archive.provenance["points"][:20]:
+        point["run"]["harness_hash"] = "changed"
+    some = staleness.compare(archive, sources)
+    assert some.marked == some.keys
+    assert len(some.marked) == 180 - 20
+    assert "since 160 of 180 points were measured; their numbers are marked" in " ".join(report._stale_sentences(some))
+
+
 def test_tables_hold_the_numbers(archive: Archive) -> None:
     built = tables.build(archive)
     speed = built["tflops"].frame.set_index(["algorithm", "over"])
@@ -119,7 +135,7 @@ def test_a_second_run_writes_the_same_tables(
         written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert written[0] == written[1]
     # table, figures with captions, tables, claims, reports, guide, sources
-    assert len(written[0]) == 3 + 14 + 24 + 2 + 2 + 1 + 1
+    assert len(written[0]) == 3 + 15 + 24 + 2 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,14 @@ def test_readme_has_the_numbers_of_the_archive() -> None:
     assert readme.replaced(text, readme.generated(read(ARCHIVE)), path) == text, "run make readme"
 
 
+def test_the_page_on_tensor_cores_has_the_caption_of_the_archive() -> None:
+    path = ROOT / readme.PAGE
+    text = path.read_text()
+    found = readme.page(read(ARCHIVE))
+    assert readme.replaced(text, found, path) == text, "run make readme"
+    assert f"](figures/{ARCHIVE.name}/error_growth.svg)" in found
+
+
 def test_readme_shows_the_figures_of_the_archive(tmp_path: Path) -> None:
     pinned = f"matplotlib=={version('matplotlib')}"
     if pinned not in (ROOT / "requirements.lock").read_text().splitlines():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis import reference, verdicts
+from analysis import explain, reference, verdicts
 from analysis.series import divide, layer_order
 
 
@@ -19,6 +19,15 @@ def test_the_logs_give_the_headline_memory() -> None:
     memory = reference.authors_memory_mib()
     assert 100 * (1 - memory["im2win"] / memory["im2col_cublas"]).mean() == pytest.approx(21.7, abs=0.05)
     assert 100 * (1 - memory["im2win"] / memory["cudnn_best"]).mean() == pytest.approx(31.5, abs=0.05)
+
+
+def test_a_reader_is_told_how_abstract_and_logs_differ() -> None:
+    said = explain.abstract_and_logs()
+    for part in ("3.44x, the abstract says 3.5x", "21.7 % and 31.5 %", "23.1 % and 32.8 %"):
+        assert part in said
+    memory = reference.authors_memory_mib()
+    in_all = 100 * (1 - memory["im2win"].sum() / memory["cudnn_best"].sum())
+    assert f"and {in_all:.1f} %) and the geometric mean" in said
 
 
 def test_the_claims_recompute_from_the_logs() -> None:

@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 
+from analysis import errors
 from kernels.problem import ConvProblem
 from workflow.accuracy import Row, accuracy, table
 from workflow.distributions import DISTRIBUTIONS, make
@@ -76,6 +77,6 @@ def test_table_has_a_column_for_each_field() -> None:
         source_hash="0",
     )
     (read,) = csv.DictReader(io.StringIO(table(iter([row]))))
-    assert list(read) == list(vars(row))
+    assert list(read) == list(vars(row)) == list(errors.COLUMNS)
     assert read["reason"] == "too large, by far"
     assert read["error_fro"] == ""

@@ -1,0 +1,36 @@
+"""Errors against the length of the reduction: a mark per layer in the colour of its class, bounds as lines."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.charts.points import plain
+from analysis.charts.style import TWO_COLUMNS, Layout, class_look, handles_of, legend, new_figure, style
+from analysis.frames.common import Panel, Picture
+from analysis.frames.growth import BOUND
+
+
+def draw(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Draw the panels of a picture side by side, on the same axes."""
+    with style(layout):
+        figure = new_figure(picture, layout, 3.4)
+        grid = figure.subplots(1, len(picture.panels), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, panel in zip(grid, picture.panels, strict=True):
+            _draw(axes, panel, layout)
+        for axes in grid:
+            for name in ("x", "y"):
+                plain(axes, name)
+        legend(figure, handles_of(grid), 2 if layout is TWO_COLUMNS else 1)
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel, layout: Layout) -> None:
+    for (name, numerics, kind), rows in panel.frame.groupby(["name", "numerics", "kind"], sort=False):
+        color, marker = class_look(str(numerics))
+        if kind == BOUND:
+            axes.plot(rows["x"], rows["y"], color=color, linestyle="--", linewidth=1, label=name, zorder=1)
+        else:
+            (drawn,) = axes.plot(rows["x"], rows["y"], color=color, marker=marker, linestyle="none", label=name)
+            drawn.set(markersize=5, markeredgecolor="black", markeredgewidth=0.4)
+    axes.set(xscale="log", yscale="log", xlabel=panel.x_axis, ylabel=panel.axis)
+    axes.set_title(layout.wrap(panel.title))
+    axes.grid(True, axis="both")

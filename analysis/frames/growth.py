@@ -1,0 +1,122 @@
+"""The frames of the error's growth with K, the length of the reduction, for each class of arithmetic."""
+
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import read_errors
+from analysis.explain import layer_sizes
+from analysis.frames.common import Panel, Picture, classes, headline
+from analysis.series import ACCURATE, COMPENSATED, STRICT, Selection, label, layer_order, rows_of, values
+from analysis.table import Archive
+from analysis.text import names, number, plural
+
+#: What stands for a class: the first of these that a table has. All of them add up the products of a direct method.
+SHOWN = {
+    STRICT: ("cudnn_implicit_precomp_gemm", "cpu_im2win"),
+    ACCURATE: (COMPENSATED,),
+    "tf32": ("cudnn_implicit_precomp_gemm",),
+}
+#: FP32's unit roundoff u.
+ROUNDOFF = 2.0**-24
+Length = TypeVar("Length", float, pd.Series)
+
+
+def sequential_bound(k: Length) -> Length:
+    """Bound the error of K products that are added one after the other in FP32, in parts of their magnitudes' sum."""
+    return k * ROUNDOFF
+
+
+def compensated_bound(k: Length) -> Length:
+    """Bound the error of im2win on tensor cores in the same way; docs/tensor_cores.md derives it."""
+    return (16 + np.ceil(k / 32)) * ROUNDOFF
+
+
+#: Class -> the bound that theory gives for it, and how it is written.
+BOUNDS = {
+    STRICT: (sequential_bound, "sequential FP32, K u"),
+    ACCURATE: (compensated_bound, f"{ACCURATE}, (16 + K / 32) u"),
+}
+AXIS = "K = input channels x filter height x filter width"
+FRAME = ("name", "numerics", "kind", "layer", "x", "y")
+MEASURED, BOUND = "measured", "bound"
+#: Points of a bound's line.
+POINTS = 60
+
+
+def error_growth(archive: Archive) -> Picture:
+    """Error against K: in norm for every class and, where accuracy.csv is there, of the worst output with bounds."""
+    title = f"Error against the length of the reduction on {archive.device_name}"
+    selection, _ = headline(archive)
+    norm, errors = _norm(archive, selection), _errors(archive, selection)
+    if norm.empty:
+        return Picture(title, note="no row that is ok has both an error and a layer of known size")
+    where = f"{selection.suite}, batch {selection.batch}, {selection.protocol}"
+    panels = [Panel(f"in norm: ||y - ref|| / ||ref||\n({where})", "relative error", norm, x_axis=AXIS)]
+    caption = f"Relative error against float64 over K, the number of products that an output adds up ({where}). "
+    caption += f"In norm: {names(_spans(norm))}."
+    if np.isfinite(errors["error_componentwise"]).any():
+        panel, said = _worst(errors)
+        panels.append(panel)
+        caption += said
+    return Picture(title, tuple(panels), caption)
+
+
+def _name(numerics: str, algorithm: str) -> str:
+    return f"{numerics}: {label(algorithm)}"
+
+
+def _norm(archive: Archive, selection: Selection) -> pd.DataFrame:
+    sizes, found = layer_sizes(archive), []
+    for one in classes(archive, selection):
+        rows = rows_of(archive.measurements, one)
+        for algorithm in [name for name in SHOWN.get(one.numerics, ()) if name in set(rows["algorithm"])][:1]:
+            for layer, error in values(rows, algorithm, "error_fro").items():
+                size = sizes.get((one.suite, str(layer)))
+                if size and error > 0:
+                    k = size["in_channels"] * size["kernel_h"] * size["kernel_w"]
+                    found.append((_name(one.numerics, algorithm), one.numerics, MEASURED, layer, k, error))
+    return pd.DataFrame(found, columns=list(FRAME))
+
+
+def _spans(norm: pd.DataFrame) -> list[str]:
+    said = []
+    for name, rows in norm.groupby("name", sort=False):
+        ordered = rows.sort_values(["x", "y"], kind="stable")
+        first, last = ordered.iloc[0], ordered.iloc[-1]
+        said.append(f"{name} {first['y']:.1e} at K = {first['x']} and {last['y']:.1e} at K = {last['x']}")
+    return said
+
+
+def _errors(archive: Archive, selection: Selection) -> pd.DataFrame:
+    """Take what is shown of accuracy.csv: what is ok, of the selection's suite."""
+    errors = read_errors(archive.folder).astype({"error_componentwise": float})
+    errors = errors[(errors["suite"] == selection.suite) & (errors["status"] == "ok")]
+    chosen = [(numerics, name) for numerics, some in SHOWN.items() for name in some]
+    return errors[pd.MultiIndex.from_frame(errors[["numerics", "algorithm"]]).isin(chosen)]
+
+
+def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
+    """Lay out the largest error of any output over all kinds of data by layer, the bounds, and what a caption says."""
+    finite = errors[np.isfinite(errors["error_componentwise"])]
+    lengths = np.unique(np.geomspace(finite["reduction"].min(), finite["reduction"].max(), POINTS).round())
+    found, said = [], []
+    for numerics, rows in finite.groupby("numerics", sort=False):
+        worst = rows.groupby("layer").agg(k=("reduction", "first"), error=("error_componentwise", "max"))
+        worst = worst.reindex(layer_order(worst.index))
+        name = _name(str(numerics), str(rows["algorithm"].iloc[0]))
+        found += [(name, numerics, MEASURED, layer, k, error) for layer, k, error in worst.itertuples()]
+        bound, formula = BOUNDS[str(numerics)]
+        found += [(f"bound of {formula}", numerics, BOUND, "", k, bound(k)) for k in lengths]
+        part = 100 * (worst["error"] / bound(worst["k"])).max()
+        said.append(f"{worst['error'].max():.1e} in {numerics} (at most {number(part)} % of its bound)")
+    kinds = plural(finite["distribution"].nunique(), "kind of data", "kinds of data")
+    title = f"worst output: |y - ref| / (|F| * |X|)\n(the largest over {kinds}, batch {finite['batch'].iloc[0]})"
+    text = (
+        " Beside it, the largest error of an output relative to the sum of its products' magnitudes, over "
+        f"{kinds}: up to {names(said)}; u = 2^-24 is FP32's unit roundoff."
+    )
+    if len(finite) < len(errors):
+        text += f" Left out: {plural(len(errors) - len(finite), 'result')} that overflowed."
+    return Panel(title, "", pd.DataFrame(found, columns=list(FRAME)), x_axis=AXIS), text
