@@ -51,9 +51,10 @@ def test_what_is_compared_stays_together(size: int, sizes: list[int]) -> None:
 
 
 def test_one_host() -> None:
-    assert points_per_job(192, "cuda") == 1
+    assert points_per_job(1000, "cuda") == 1
+    assert points_per_job(1001, "cuda") == 3
     assert points_per_job(60, "cpu") == 8
-    assert points_per_job(100_000, "cuda") == 100
+    assert points_per_job(100_000, "cuda") == 250
 
 
 class Stored:
