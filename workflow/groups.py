@@ -20,8 +20,8 @@ from workflow.results import brief, holds, read_result, stamp
 #: On one host. A GPU is busy, and a changed kernel is measured by itself, where each point has a job; on the CPU one
 #: job runs at a time.
 POINTS_PER_JOB = {"cuda": 1, "cpu": 8}
-#: More points than this share jobs, some SHARED_JOBS of them: Snakemake needs milliseconds to plan a job, and the job most
-#: of a second to compose conf/.
+#: More points than this share jobs, some SHARED_JOBS of them: Snakemake needs milliseconds to plan a job, and the job
+#: most of a second to read conf/.
 MANY_POINTS = 1000
 SHARED_JOBS = 400
 
