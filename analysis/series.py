@@ -149,9 +149,9 @@ def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:
     cudnn = rows[rows["algorithm"].str.startswith("cudnn_") & (rows["algorithm"] != BEST_CUDNN)]
     if cudnn.empty:
         return rows
-    ok = cudnn[cudnn["status"] == "ok"].assign(autotuned=cudnn["algorithm"] == "cudnn_autotuned")
-    ok = ok.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned")
-    best = ok.drop_duplicates("layer")
+    ranked = cudnn.assign(autotuned=cudnn["algorithm"] == "cudnn_autotuned")[cudnn["status"] == "ok"]
+    ranked = ranked.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned")
+    best = ranked.drop_duplicates("layer")
     layers = list(dict.fromkeys(cudnn["layer"]))
     without = [_no_best(cudnn[cudnn["layer"] == layer]) for layer in layers if layer not in set(best["layer"])]
     dtypes = rows.dtypes.to_dict()
