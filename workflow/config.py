@@ -16,7 +16,7 @@ from kernels.sources import programs as all_programs
 from kernels.sources import source_hash
 from workflow import catalog as conf
 from workflow.catalog import Catalog
-from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus
+from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus, why_none
 from workflow.errors import (
     BackendError,
     BadArchiveError,
@@ -142,7 +142,8 @@ def plan(
         raise BackendError(f"{error}\n({NO_GPU}.)" if fallback else str(error)) from None
     if fallback:
         batches = ", ".join(str(batch) for batch in sorted({point.batch for point in sweep.points.values()}))
-        note = f"{NO_GPU}: measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
+        instead = f"measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
+        note = f"{NO_GPU}{_because()}: {instead}"
     chosen: tuple[Gpu, ...] = ()
     if cluster and sweep.device["kind"] == "cuda":
         model = cluster["gpus"][gpu_model]
@@ -232,7 +233,7 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
         return tuple(chosen), ""
     if not there:
         raise GpuError(
-            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine\n"
+            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine{_because()}\n"
             "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
         )
     chosen = [gpu for gpu in there if gpu.name == there[0].name]
@@ -241,6 +242,12 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
         return tuple(chosen), ""
     note = f"Measuring on {_described(chosen)} and not on {_described(others)}, for which gpu={others[0].index} asks."
     return tuple(chosen), note
+
+
+def _because() -> str:
+    """Why there is no GPU, where the driver is at fault."""
+    why = why_none()
+    return f" ({why})" if why else ""
 
 
 def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:

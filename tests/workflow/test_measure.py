@@ -118,6 +118,23 @@ def test_a_hung_point_ends_at_its_time_limit(rogue: Any) -> None:
     assert time.perf_counter() - started < 30
 
 
+def test_an_earlier_result_stays_until_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, log = tmp_path / "result.json", tmp_path / "log.txt"
+    output.write_text("as it was")
+    seen: list[str] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        seen.append(output.read_text())
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("workflow.measure.subprocess.run", run)
+    # What is there afterwards is still the earlier one: the process wrote nothing.
+    document = measure_point(resolved(), output, log)
+    assert seen == ["as it was"]
+    assert document["status"] == "failed"
+    assert document == json.loads(output.read_text())
+
+
 def test_the_log_holds_the_traceback(rogue: Any, tmp_path: Path) -> None:
     rogue("raises")
     assert "Traceback" in (tmp_path / "out" / "log.txt").read_text()
