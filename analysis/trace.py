@@ -172,7 +172,8 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
     rates = [f"{name} {value:.4g}" for name, value in ceilings.items() if name.endswith(("flops", "_per_s"))]
     yield f"ceilings   {', '.join(rates) or 'not measured'}"
     if constant := ceilings.get("context_bytes"):
-        yield f"context    {constant} bytes ({number(constant / MIB)} MiB) of a process's peak: what a context alone takes"
+        share = f"{constant} bytes ({number(constant / MIB)} MiB)"
+        yield f"context    {share} of a process's peak: what a context alone takes"
 
 
 def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[str]:
