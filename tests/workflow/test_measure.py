@@ -77,12 +77,17 @@ def test_ok(tmp_path: Path) -> None:
     assert document["environment"]["git"].keys() == {"revision", "dirty"}
 
 
-def test_another_gpu_than_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workflow.measure.find_gpus", lambda: [Gpu(0, "GPU-a", "NVIDIA A100", "sm_80")])
+@pytest.mark.parametrize(
+    ("there", "named"), [([Gpu(0, "GPU-a", "NVIDIA A100", "sm_80")], "NVIDIA A100"), ([], "no NVIDIA GPU")]
+)
+def test_another_gpu_than_planned_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[Gpu], named: str
+) -> None:
+    monkeypatch.setattr("workflow.measure.find_gpus", lambda: there)
     point = resolved() | {"device": {"kind": "cuda", "time_limit_seconds": 60}}
     document = measure_point(point, tmp_path / "result.json", tmp_path / "log.txt", device="nvidia-h100")
     assert document["status"] == "failed"
-    assert document["reason"] == "this was planned for nvidia-h100, but the GPU here is: NVIDIA A100"
+    assert document["reason"] == f"this was planned for nvidia-h100, but the GPU here is: {named}"
     assert document == json.loads((tmp_path / "result.json").read_text())
 
 
