@@ -2,7 +2,7 @@
 # what is measured is in conf/, and workflow/config.py explains the keys of --config.
 from snakemake.utils import min_version
 
-from workflow.begin import begin
+from workflow.begin import begin, explain
 from workflow.jobs import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
 
 min_version("9.0")
@@ -25,6 +25,10 @@ wildcard_constraints:
 # Snakemake's own lock outlives a run that is killed; this one does not.
 onstart:
     begin(RESULTS, log)
+
+
+onerror:
+    explain(RESULTS)
 
 
 STAGES = "container compile ceilings tune measure aggregate figures compare tables claims report summary local"

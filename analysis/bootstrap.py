@@ -40,7 +40,19 @@ def reduce(samples: Numbers, statistic: str) -> Numbers:
 def resample(samples: Numbers, statistic: str, seed: int) -> Numbers:
     """Draw TIMES resamples of one row's samples, each as long as they are, and reduce each; the seed decides all."""
     picked = np.random.default_rng(seed).integers(len(samples), size=(TIMES, len(samples)))
-    return reduce(samples[picked], statistic)
+    return _medians(samples, picked) if statistic == "median" else reduce(samples[picked], statistic)
+
+
+def _medians(samples: Numbers, picked: NDArray[np.int64]) -> Numbers:
+    """Take the medians of `samples[picked]` by sorting ranks, small integers, several times as fast as floats."""
+    if len(samples) > np.iinfo(np.int16).max:
+        return reduce(samples[picked], "median")
+    order = np.argsort(samples)
+    ranks = np.empty(len(samples), dtype=np.int16)
+    ranks[order] = np.arange(len(samples), dtype=np.int16)
+    drawn = np.sort(ranks[picked], axis=-1)
+    low, high = (len(samples) - 1) // 2, len(samples) // 2
+    return np.asarray(samples[order][drawn[:, [low, high]]].mean(axis=-1))
 
 
 def interval(resampled: Numbers) -> tuple[float, float]:

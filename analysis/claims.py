@@ -32,19 +32,16 @@ from analysis.verdicts import (
 
 def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str:
     """Write the headline's claims as Markdown: a table with a column for each protocol, then the reasons."""
-    first = headline(judged, archive)
-    if first.empty:
+    alike = under_every_protocol(judged, archive)
+    if alike.empty:
         return ""
-    same = pd.Series(True, index=judged.index)
-    for name in SELECTED:
-        same &= (judged[name] == first[name].iloc[0]) | (name == "protocol")
-    alike = judged[same]
+    first = headline(judged, archive)
     protocols = sorted(alike["protocol"].unique(), key=lambda one: (*PROTOCOLS, one).index(one))
     lines, why = [], []
     for _, group in alike.groupby("claim", sort=False):
         rows = group.set_index("protocol")
         row = rows.loc[protocols[0]]
-        cells = [_verdict(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
+        cells = [told(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
         published = [quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
         lines.append([row["statement"], *cells, *published])
         texts = [text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text]
@@ -55,6 +52,16 @@ def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str
     table = markdown_table(["claim", *protocols, "published", "authors' logs"], lines, texts=range(len(protocols) + 3))
     text = f"{where}\n\n{table}"
     return text + (f"\n### Why\n\n{''.join(why)}" if reasons and why else "")
+
+
+def under_every_protocol(judged: pd.DataFrame, archive: Archive) -> pd.DataFrame:
+    """Take the claims of the headline's suite, batch and numeric class under each protocol."""
+    first = headline(judged, archive)
+    same = pd.Series(not first.empty, index=judged.index)
+    for name in SELECTED:
+        if name != "protocol":
+            same &= judged[name].isin(first[name])
+    return judged[same]
 
 
 def to_markdown(judged: pd.DataFrame) -> str:
@@ -107,7 +114,8 @@ def read_claims(path: Path) -> pd.DataFrame:
     return judged.astype({column: object for column in texts}).fillna({column: "" for column in texts})
 
 
-def _verdict(row: pd.Series) -> str:
+def told(row: pd.Series) -> str:
+    """Tell one verdict in a cell, with the number and its interval."""
     if pd.isna(row["measured"]):
         return f"**{row['verdict']}** ({row['reason']})"
     between = f" [{_interval(row)}]" if pd.notna(row["measured_low"]) and row["unit"] != "rank" else ""

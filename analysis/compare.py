@@ -5,7 +5,7 @@
 Each is a folder with measurements.csv, or the name of one in analysis/archive. Prints what there is to say of the first
 one against each other: faster, slower, ambiguous, and how many times agree within 2 %. With --output it writes
 FOLDER/report.md and report.html, the figures tflops and speedup in every format with captions.json, and as tables
-`comparison` (CSV, Markdown, LaTeX) and `points` (CSV, Markdown).
+`comparison` (CSV, Markdown, LaTeX), `claims` and `points` (CSV, Markdown).
 
 Exit status: 0, compared; 1, with --require-agreement, fewer than 95 % of the medians agree within 2 %; 2, a table
 cannot be read or a file not written.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import html_report, pairs
+from analysis import html_report, machines, pairs
 from analysis.charts import bars
 from analysis.charts.style import FORMATS, draw_note, save
 from analysis.cli import run
@@ -50,9 +50,10 @@ def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output:
         save(figure, output / "figures", name, formats)
     write_atomically(output / "figures" / CAPTIONS, captions(pictures))
     side_by_side, points = devices.comparison(archives), pairs.table(archives, compared)
+    claims = machines.claims(archives)
     where = names(devices.device_names(archives))
     folder = output / "tables"
-    for name, table in (("comparison", side_by_side), ("points", points)):
+    for name, table in (("comparison", side_by_side), ("claims", claims), ("points", points)):
         write_atomically(folder / f"{name}.csv", table.csv())
         write_atomically(folder / f"{name}.md", f"# {table.title}: {where}\n\n{table.markdown}")
     write_atomically(folder / "comparison.tex", side_by_side.latex("comparison", where))
@@ -62,6 +63,7 @@ def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output:
     ]
     sections = [
         Section("points", points.title, f"([CSV](tables/points.csv))\n\n{points.markdown}"),
+        Section("claims", claims.title, f"([CSV](tables/claims.csv))\n\n{claims.markdown}"),
         Section("figures", "Figures", "\n".join(drawn)),
         Section("speeds", side_by_side.title, f"([CSV](tables/comparison.csv))\n\n{side_by_side.markdown}"),
         *(

@@ -129,10 +129,11 @@ def pick(
 
 def rows_of(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     """Take the rows of one selection, with the counted bytes beside the measured ones."""
-    keep = pd.Series(True, index=measurements.index)
-    for column, value in zip(("experiment", "suite", "batch", "protocol", "numerics"), astuple(selection), strict=True):
-        keep &= measurements[column] == value
-    rows = measurements[keep].copy()
+    rows = measurements
+    # The batch first: numbers compare faster than texts, and then there are fewer rows.
+    for column in ("batch", "experiment", "suite", "protocol", "numerics"):
+        rows = rows[rows[column] == getattr(selection, column)]
+    rows = rows.copy()
     rows[COUNTED.column] = rows["tensor_bytes"] + rows["workspace_bytes"]
     rows["chosen"] = rows["algorithm"]
     return rows
@@ -156,22 +157,26 @@ def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:
     cudnn = rows[rows["algorithm"].str.startswith("cudnn_") & (rows["algorithm"] != BEST_CUDNN)]
     if cudnn.empty:
         return rows
-    added = []
-    for _, group in cudnn.groupby("layer", sort=False):
-        ok = group[group["status"] == "ok"].copy()
-        if ok.empty:
-            best = group.iloc[0].copy()
-            states = set(group["status"])
-            reasons = [f"{name}: {why}" for name, why in zip(group["algorithm"], group["reason"], strict=True)]
-            best["status"] = states.pop() if len(states) == 1 else "failed"
-            best["reason"] = "no cuDNN algorithm ran: " + "; ".join(reasons)
-            best["chosen"] = ""
-        else:
-            ok["autotuned"] = ok["algorithm"] == "cudnn_autotuned"
-            best = ok.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned").iloc[0].copy()
-        best["algorithm"] = BEST_CUDNN
-        added.append(best)
-    return pd.concat([rows, pd.DataFrame(added).astype(rows.dtypes.to_dict())], ignore_index=True)
+    ranked = cudnn.assign(autotuned=cudnn["algorithm"] == "cudnn_autotuned")[cudnn["status"] == "ok"]
+    ranked = ranked.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned")
+    best = ranked.drop_duplicates("layer")
+    layers = list(dict.fromkeys(cudnn["layer"]))
+    without = [_no_best(cudnn[cudnn["layer"] == layer]) for layer in layers if layer not in set(best["layer"])]
+    dtypes = rows.dtypes.to_dict()
+    added = pd.concat([part.astype(dtypes) for part in (best, pd.DataFrame(without)) if len(part)])
+    added = added.assign(algorithm=BEST_CUDNN).set_index("layer", drop=False).loc[layers]
+    return pd.concat([rows, added], ignore_index=True)
+
+
+def _no_best(rows: pd.DataFrame) -> pd.Series:
+    """Say why a layer has no best cuDNN: of its cuDNN rows, none is ok."""
+    row = rows.iloc[0].copy()
+    states = set(rows["status"])
+    reasons = [f"{name}: {why}" for name, why in zip(rows["algorithm"], rows["reason"], strict=True)]
+    row["status"] = states.pop() if len(states) == 1 else "failed"
+    row["reason"] = "no cuDNN algorithm ran: " + "; ".join(reasons)
+    row["chosen"] = ""
+    return row
 
 
 def memory_metric(rows: pd.DataFrame) -> MemoryMetric:
@@ -193,8 +198,9 @@ def constant_memory(archive: Archive, rows: pd.DataFrame) -> str:
 
 def values(rows: pd.DataFrame, algorithm: str, column: str) -> pd.Series:
     """Take the numbers of one algorithm by layer, in natural order; only ok rows that have a number."""
-    ok = rows[(rows["algorithm"] == algorithm) & (rows["status"] == "ok")]
-    numbers = ok.set_index("layer")[column].dropna()
+    ok = (rows["algorithm"].to_numpy() == algorithm) & (rows["status"].to_numpy() == "ok")
+    layers = pd.Index(rows["layer"].to_numpy()[ok], name="layer")
+    numbers = pd.Series(rows[column].to_numpy()[ok], layers, name=column).dropna()
     return numbers.reindex(layer_order(numbers.index))
 
 

@@ -24,6 +24,7 @@ from analysis.series import (
     BEST_CUDNN,
     MIB,
     NOT_MEASURED,
+    Selection,
     algorithm_order,
     constant_memory,
     label,
@@ -52,8 +53,9 @@ def build(archive: Archive, stale: Stale = FRESH) -> dict[str, Table]:
         "memory": ("Memory", _memory_lines),
         "ablation": ("Ablation of im2win", _ablation_lines),
     }
-    tables = {name: _grid(archive, title, lines, stale) for name, (title, lines) in grids.items()}
-    tables["best_cudnn"] = _best_cudnn(archive)
+    found = {one: with_best_cudnn(rows_of(archive.measurements, one)) for one in selections(archive.measurements)}
+    tables = {name: _grid(archive, found, title, lines, stale) for name, (title, lines) in grids.items()}
+    tables["best_cudnn"] = _best_cudnn(found)
     tables["layers"] = inventory.layers(archive)
     tables["outcome"] = inventory.outcome(archive)
     return tables
@@ -98,11 +100,16 @@ def _ablation_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
     return lines + [_Line("im2win", "x", "tflops", 1, name) for name in present]
 
 
-def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], list[_Line]], stale: Stale) -> Table:
+def _grid(
+    archive: Archive,
+    rows_by_selection: Mapping[Selection, pd.DataFrame],
+    title: str,
+    lines_of: Callable[[pd.DataFrame, str], list[_Line]],
+    stale: Stale,
+) -> Table:
     """Lay lines (algorithms, ratios) over layers, for every selection; the last column is the mean over the layers."""
-    frames, blocks = [], []
-    for selection in selections(archive.measurements):
-        rows = with_best_cudnn(rows_of(archive.measurements, selection))
+    lined, blocks = [], []
+    for selection, rows in rows_by_selection.items():
         found = {(row["layer"], row["algorithm"]): row for row in rows.to_dict("records")}
         layers = layer_order(rows["layer"])
         shown = []
@@ -110,7 +117,7 @@ def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], 
             numbers = _numbers(rows, line).reindex(layers)
             name = label(line.algorithm) + (f" / {label(line.baseline)}" if line.baseline else "")
             head = {**asdict(selection), "algorithm": line.algorithm, "over": line.baseline, "unit": line.unit}
-            frames.append(pd.DataFrame([head | {one: float(numbers[one]) for one in layers}]))
+            lined.append(head | {one: float(numbers[one]) for one in layers})
             cells = [_cell(found, line, layer, float(numbers[layer]), stale) for layer in layers]
             mean = f"{number(float(numbers.mean()))} ({numbers.count()})"
             shown.append([name, line.unit, *cells, mean if line.baseline else ""])
@@ -121,10 +128,10 @@ def _grid(archive: Archive, title: str, lines_of: Callable[[pd.DataFrame, str], 
             header = ["algorithm", "unit", *layers, "mean (layers)"]
             heading = f"{selection} (experiment {selection.experiment})"
             blocks.append(Block(header, shown, (0, 1), heading, metric))
-    if not frames:
+    if not lined:
         empty = pd.DataFrame(columns=[*KEY, "unit"])
         return Table(title, empty, closing="This table holds none of these algorithms.")
-    frame = pd.concat(frames, ignore_index=True)
+    frame = pd.DataFrame(lined)
     heads = ["experiment", "suite", "batch", "protocol", "numerics", "algorithm", "over", "unit"]
     frame = frame[heads + layer_order(column for column in frame.columns if column not in heads)]
     return Table(title, frame, tuple(blocks), f"{SHORT_EXPLAINED}.")
@@ -149,10 +156,9 @@ def _cell(
     return number(value) + (DAGGER if any(key in stale for key in keys) else "")
 
 
-def _best_cudnn(archive: Archive) -> Table:
+def _best_cudnn(rows_by_selection: Mapping[Selection, pd.DataFrame]) -> Table:
     frames, blocks = [], []
-    for selection in selections(archive.measurements):
-        rows = with_best_cudnn(rows_of(archive.measurements, selection))
+    for selection, rows in rows_by_selection.items():
         best = rows[rows["algorithm"] == BEST_CUDNN].set_index("layer")
         layers = layer_order(best.index)
         if not layers:

@@ -6,10 +6,11 @@
 ARCHIVE is a folder with measurements.csv, or the name of one in analysis/archive. Every number of a figure, a table or
 a sentence is that of an algorithm on a layer of one archive under one protocol, or a mean over layers of ratios of
 those: docs/measuring.md says how to read the address off. `cudnn_best` is traced to the algorithm that was the best
-there. Where nothing is said, the suite, batch, protocol and numeric class are those that the figures show first.
+there. Where nothing is said, the suite, batch, protocol and numeric class are those that the figures show first; of an
+algorithm that is not among those, the first that it has.
 
-With --claim it lists what a claim's number was made of, layer by layer, with the command for each. Exits 2, naming the
-choices, where there is no such number.
+With --claim it gives a claim's number and lists what it was made of, layer by layer, with the command for each. Exits
+2, naming the choices, where there is no such number.
 """
 
 import argparse
@@ -25,21 +26,46 @@ from analysis import reference
 from analysis.bootstrap import statistic_of
 from analysis.cli import run
 from analysis.compare import find
-from analysis.series import ABLATED, BEST_CUDNN, Selection, layer_order, rows_of, selections, with_best_cudnn
+from analysis.series import (
+    ABLATED,
+    BEST_CUDNN,
+    MIB,
+    Selection,
+    layer_order,
+    memory_metric,
+    rows_of,
+    selections,
+    with_best_cudnn,
+)
 from analysis.staleness import read_sources
 from analysis.table import KEY, POINT_KEY, SAMPLES, Archive, ArchiveError, read
-from analysis.text import names, number
+from analysis.text import names, number, quantity
+from analysis.verdicts import NOT_TESTABLE, judge_rows
 
 SOURCES = Path("results/sources.json")
+#: What of a selection is chosen by an option; its protocol has a place of its own.
+OPTIONS = ("experiment", "suite", "batch", "numerics")
 
 
-def choose(archive: Archive, wanted: Mapping[str, object]) -> Selection:
-    """The first selection of the table that has what is `wanted`. Raises ArchiveError, listing those that are there."""
-    for selection in selections(archive.measurements):
-        if all(getattr(selection, key) == value for key, value in wanted.items() if value is not None):
+def choose(archive: Archive, wanted: Mapping[str, object], algorithm: str = "") -> Selection:
+    """The first selection of the table that has what is `wanted`, and `algorithm` if one of them has it.
+
+    Raises ArchiveError, listing those that are there.
+    """
+    asked_for = {key: value for key, value in wanted.items() if value is not None}
+    fitting = [
+        one
+        for one in selections(archive.measurements)
+        if all(getattr(one, key) == value for key, value in asked_for.items())
+    ]
+    for selection in fitting:
+        # The best cuDNN is no row of its own, but the first selection has one.
+        if algorithm in set(rows_of(archive.measurements, selection)["algorithm"]):
             return selection
+    if fitting:
+        return fitting[0]
     there = "; ".join(str(one) for one in selections(archive.measurements))
-    asked = ", ".join(f"{key} {value}" for key, value in wanted.items() if value is not None)
+    asked = ", ".join(f"{key} {value}" for key, value in asked_for.items())
     raise ArchiveError(archive.folder, f"holds nothing with {asked}", f"it has: {there}")
 
 
@@ -145,6 +171,9 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
     ceilings = archive.provenance.get("ceilings") or {}
     rates = [f"{name} {value:.4g}" for name, value in ceilings.items() if name.endswith(("flops", "_per_s"))]
     yield f"ceilings   {', '.join(rates) or 'not measured'}"
+    if constant := ceilings.get("context_bytes"):
+        share = f"{constant} bytes ({number(constant / MIB)} MiB)"
+        yield f"context    {share} of a process's peak: what a context alone takes"
 
 
 def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[str]:
@@ -156,12 +185,21 @@ def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[
     yield f"{claim}: {chosen['statement']} ({chosen['aggregate']})"
     involved = ("im2win", *(ABLATED if chosen["unit"] == "rank" else (chosen["baseline"],)))
     rows = with_best_cudnn(rows_of(archive.measurements, selection))
+    judged = judge_rows(chosen, rows)
+    if judged["verdict"] != NOT_TESTABLE:
+        yield f"{selection}: {quantity(float(str(judged['measured'])), chosen['unit'])}, {judged['decided_by']}"
+    metric = memory_metric(rows).column if chosen["metric"] == "memory_reduction" else "time_ms"
+    unit = "ms" if metric == "time_ms" else "bytes"
+    first = choose(archive, {"protocol": selection.protocol})
+    options = [
+        f"--{name} {getattr(selection, name)}" for name in OPTIONS if getattr(selection, name) != getattr(first, name)
+    ]
     yield f"{selection}; made of these rows, each traced by its command:"
     for layer in layer_order(rows["layer"]):
         for algorithm in involved:
             for one in rows[(rows["layer"] == layer) & (rows["algorithm"] == algorithm)].to_dict("records"):
-                state = f"{number(one['time_ms'], 5)} ms" if one["status"] == "ok" else one["status"]
-                where = f"{archive.folder} {layer} {algorithm} {selection.protocol}"
+                state = f"{number(one[metric], 5)} {unit}" if one["status"] == "ok" else one["status"]
+                where = " ".join([str(archive.folder), layer, algorithm, selection.protocol, *options])
                 yield f"  python -m analysis.trace {where}   # {state}"
 
 
@@ -182,8 +220,9 @@ def main() -> None:
     if len(rest) > 1 or len(named) - len(rest) == 1 or not (options.claim or named):
         parser.error("give a layer, an algorithm and a protocol or none; or --claim and a protocol or none")
     archive = read(find(options.archive))
-    wanted = {key: getattr(options, key) for key in ("experiment", "suite", "batch", "numerics")}
-    selection = choose(archive, wanted | {"protocol": rest[0] if rest else None})
+    wanted = {key: getattr(options, key) for key in OPTIONS}
+    algorithm = "" if options.claim else named[1]
+    selection = choose(archive, wanted | {"protocol": rest[0] if rest else None}, algorithm)
     if options.claim:
         print("\n".join(trace_claim(archive, selection, options.claim)))
         return

@@ -98,14 +98,15 @@ class Noise:
 def judge(archive: Archive) -> pd.DataFrame:
     """Judge all claims under each selection of the table; one row per claim and selection, COLUMNS."""
     resampler, sizes = Resampler(archive.samples()), layer_sizes(archive)
+    claims = [(claim, from_logs(claim)) for _, claim in reference.claims().iterrows()]
     judged = []
     for selection in selections(archive.measurements):
         rows = with_best_cudnn(rows_of(archive.measurements, selection))
         hindrance = _hindrance(archive, selection, rows)
         noise = Noise(resampler, selection, rows)
-        for _, claim in reference.claims().iterrows():
+        for claim, logged in claims:
             common = {"claim": claim["id"], "statement": claim["statement"], "published": claim["value"]}
-            common |= {"unit": claim["unit"], "authors_logs": from_logs(claim), "layers_of": len(reference.layers())}
+            common |= {"unit": claim["unit"], "authors_logs": logged, "layers_of": len(reference.layers())}
             found = judge_rows(claim, rows, noise, hindrance)
             if found["verdict"] != NOT_TESTABLE:
                 found["explanation"] = explanation(claim, rows, sizes)

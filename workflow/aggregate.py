@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             anchors = Sweep(known, Selection.from_json(options.anchors), options.folder.name)
             provenance["anchors"] = collect_anchors(anchors, options.folder, options.gpu)
         table.write(options.folder, rows, samples, provenance)
-    except (RequestError, table.ArchiveError) as error:
+    except (RequestError, table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

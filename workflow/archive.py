@@ -25,14 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         archive = table.read(options.folder)
         archive.samples()
-    except table.ArchiveError as error:
+        target = options.archives / str(archive.provenance["device"]["slug"])
+        for name in TABLE_FILES:
+            write_atomically(target / name, (options.folder / name).read_bytes())
+        if (options.folder / ACCURACY).exists():
+            write_atomically(target / ACCURACY, (options.folder / ACCURACY).read_bytes())
+    except (table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    target = options.archives / str(archive.provenance["device"]["slug"])
-    for name in TABLE_FILES:
-        write_atomically(target / name, (options.folder / name).read_bytes())
-    if (options.folder / ACCURACY).exists():
-        write_atomically(target / ACCURACY, (options.folder / ACCURACY).read_bytes())
     print(f"{archive.device_name}: {len(archive.measurements)} rows copied to {os.path.relpath(target)}")
     return 0
 

@@ -16,7 +16,7 @@ from kernels.sources import programs as all_programs
 from kernels.sources import source_hash
 from workflow import catalog as conf
 from workflow.catalog import Catalog
-from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus
+from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus, why_none
 from workflow.errors import (
     BackendError,
     BadArchiveError,
@@ -27,13 +27,13 @@ from workflow.errors import (
     unknown,
 )
 from workflow.groups import points_per_job
-from workflow.points import AXES, Selection, Sweep
+from workflow.points import AXES, Selection, Sweep, positive
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = ROOT / "analysis" / "archive"
 #: The folder below `results/archive/` that compares archives; no archive can have this name.
 COMPARISON = "comparison"
-KEYS = ("experiment", *AXES, "gpu", "cluster", "gpu_model", "results", "archive", "container")
+KEYS = ("experiment", *AXES, "gpu", "gpus", "cluster", "gpu_model", "results", "archive", "container")
 
 #: cp.async came with it.
 OLDEST_ARCHITECTURE = 80
@@ -142,7 +142,8 @@ def plan(
         raise BackendError(f"{error}\n({NO_GPU}.)" if fallback else str(error)) from None
     if fallback:
         batches = ", ".join(str(batch) for batch in sorted({point.batch for point in sweep.points.values()}))
-        note = f"{NO_GPU}: measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
+        instead = f"measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
+        note = f"{NO_GPU}{_because()}: {instead}"
     chosen: tuple[Gpu, ...] = ()
     if cluster and sweep.device["kind"] == "cuda":
         model = cluster["gpus"][gpu_model]
@@ -150,6 +151,10 @@ def plan(
         note = f"Planning for {model['device']} of cluster {cluster['name']}."
     elif sweep.device["kind"] == "cuda":
         chosen, note = choose_gpus(values.get("gpu"), gpus(), name)
+        if "gpus" in values:
+            chosen = first_gpus(_single(values, "gpus", ""), chosen, "gpu" in values)
+    elif "gpus" in values:
+        raise GpuError(f"gpus= does not go with experiment {name}, which measures on the CPU")
     elif "gpu" in values:
         there = gpus()
         select_or_raise(values["gpu"], there)
@@ -193,8 +198,8 @@ def _cluster(values: Mapping[str, list[str]], catalog: Catalog) -> tuple[Mapping
         if "gpu_model" in values:
             raise GpuError("gpu_model= names a GPU of a cluster; give cluster= too (on this machine: gpu=INDEX)")
         return None, ""
-    if "gpu" in values:
-        raise GpuError("gpu= numbers the GPUs of this machine; with cluster= choose by gpu_model=")
+    if "gpu" in values or "gpus" in values:
+        raise GpuError("gpu= and gpus= choose GPUs of this machine; with cluster= choose by gpu_model=")
     cluster = catalog.get("cluster", _single(values, "cluster", ""))
     on_cpu = catalog.groups["experiment"].get(_single(values, "experiment", "auto"), {}).get("device") == "cpu"
     model = _single(values, "gpu_model", "" if on_cpu else next(iter(cluster["gpus"])))
@@ -232,7 +237,7 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
         return tuple(chosen), ""
     if not there:
         raise GpuError(
-            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine\n"
+            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine{_because()}\n"
             "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
         )
     chosen = [gpu for gpu in there if gpu.name == there[0].name]
@@ -241,6 +246,22 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
         return tuple(chosen), ""
     note = f"Measuring on {_described(chosen)} and not on {_described(others)}, for which gpu={others[0].index} asks."
     return tuple(chosen), note
+
+
+def first_gpus(count: str, there: tuple[Gpu, ...], by_index: bool) -> tuple[Gpu, ...]:
+    """So many of the GPUs of one model. Raises RequestError where there are fewer, or gpu= names them already."""
+    if by_index:
+        raise GpuError("gpu= names GPUs and gpus= counts them; leave out one of them")
+    number = positive("gpus", count)
+    if number > len(there):
+        raise GpuError(f"gpus is {number}; the GPUs of one model on this machine are: {_described(there)}")
+    return there[:number]
+
+
+def _because() -> str:
+    """Why there is no GPU, where the driver is at fault."""
+    why = why_none()
+    return f" ({why})" if why else ""
 
 
 def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,30 +49,41 @@ def nvml() -> Iterator[Any]:
 def find_gpus() -> list[Gpu]:
     """The GPUs that CUDA programs of this process would see, in their order; empty where there is no driver.
 
-    Obeys CUDA_VISIBLE_DEVICES, whose entries may be indices or UUIDs.
+    Obeys CUDA_VISIBLE_DEVICES, whose entries may be indices or UUIDs. One that has fallen off the bus is left out, and
+    a line on stderr says so.
     """
-    from kernels.architectures import architecture_name
-
     gpus = []
     try:
         with nvml() as library:
             for index in range(library.nvmlDeviceGetCount()):
-                handle = library.nvmlDeviceGetHandleByIndex(index)
-                capability = library.nvmlDeviceGetCudaComputeCapability(handle)
-                gpus.append(
-                    Gpu(
-                        index,
-                        _text(library.nvmlDeviceGetUUID(handle)),
-                        _text(library.nvmlDeviceGetName(handle)),
-                        architecture_name(*capability),
-                    )
-                )
+                try:
+                    gpus.append(_gpu(library, index))
+                except pynvml.NVMLError as error:
+                    print(f"GPU {index} does not answer and is left out: {error}", file=sys.stderr)
     except pynvml.NVMLError:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return gpus
     return [gpu for entry in visible.split(",") for gpu in gpus if _names(entry.strip(), gpu)]
+
+
+def why_none() -> str:
+    """What NVML says where it finds no driver; nothing where there is one."""
+    try:
+        with nvml():
+            return ""
+    except pynvml.NVMLError as error:
+        return str(error)
+
+
+def _gpu(library: Any, index: int) -> Gpu:
+    from kernels.architectures import architecture_name
+
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    architecture = architecture_name(*library.nvmlDeviceGetCudaComputeCapability(handle))
+    uuid, name = (_text(read(handle)) for read in (library.nvmlDeviceGetUUID, library.nvmlDeviceGetName))
+    return Gpu(index, uuid, name, architecture)
 
 
 def _names(entry: str, gpu: Gpu) -> bool:

@@ -20,13 +20,16 @@ from workflow.results import brief, holds, read_result, stamp
 #: On one host. A GPU is busy, and a changed kernel is measured by itself, where each point has a job; on the CPU one
 #: job runs at a time.
 POINTS_PER_JOB = {"cuda": 1, "cpu": 8}
-#: Snakemake needs milliseconds for each job that it plans, so that many points share them.
-MOST_JOBS = 1000
+#: More points than this share jobs, some SHARED_JOBS of them: Snakemake needs milliseconds to plan a job, and the job
+#: most of a second to read conf/.
+MANY_POINTS = 1000
+SHARED_JOBS = 400
 
 
 def points_per_job(points: int, backend: str) -> int:
     """How many of so many points are measured by one job, on one host."""
-    return max(POINTS_PER_JOB[backend], math.ceil(points / MOST_JOBS))
+    shared = math.ceil(points / SHARED_JOBS) if points > MANY_POINTS else 1
+    return max(POINTS_PER_JOB[backend], shared)
 
 
 def split(points: Iterable[Point], size: int) -> dict[str, list[Point]]:

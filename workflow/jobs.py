@@ -58,7 +58,7 @@ COMPARED = (
     *(f"figures/{name}.{suffix}" for name in ("tflops", "speedup") for suffix in ("pdf", "svg", "png")),
     "figures/captions.json",
     *(f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")),
-    *(f"tables/points.{suffix}" for suffix in ("csv", "md")),
+    *(f"tables/{name}.{suffix}" for name in ("claims", "points") for suffix in ("csv", "md")),
     "report.md",
     "report.html",
 )

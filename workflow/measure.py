@@ -55,7 +55,7 @@ def measure_point(
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    output.unlink(missing_ok=True)
+    earlier = stamp(output)  # stays until there is another one
     job = {
         "point": point,
         "kernels": str(kernels) if kernels else None,
@@ -84,7 +84,7 @@ def measure_point(
             env=environment,
             preexec_fn=_die_with_parent,
         )
-    if worker.returncode != 0 or not output.exists():
+    if worker.returncode != 0 or stamp(output) in (None, earlier):
         return _record_failure(job, _describe(worker.returncode, point, log))
     document: dict[str, Any] = json.loads(output.read_text())
     return document
@@ -186,13 +186,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with ThreadPoolExecutor(options.at_once) as pool:
             list(pool.map(job.measure, points))
+        if stopped := stop.reason(options.folder):
+            print(f"error: the run was stopped, because no honest number can be this good: {stopped}", file=sys.stderr)
+            return 1
+        job.record(points, options.output)
     except OSError as error:
         print(f"error: the outcome could not be recorded: {error}; what was measured before stays", file=sys.stderr)
         return 1
-    if stopped := stop.reason(options.folder):
-        print(f"error: the run was stopped, because no honest number can be this good: {stopped}", file=sys.stderr)
-        return 1
-    job.record(points, options.output)
     return 0
 
 

@@ -64,6 +64,14 @@ def test_the_interval_of_a_median_ends_at_order_statistics() -> None:
     assert high == pytest.approx(18, abs=1)
 
 
+@pytest.mark.parametrize("count", [1, 2, 9, 20, 40_000])
+def test_medians_are_those_of_the_samples_drawn(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.bootstrap.TIMES", 20)
+    samples = np.random.default_rng(7).lognormal(size=count).round(2)  # some are equal
+    picked = np.random.default_rng(1).integers(count, size=(20, count))
+    assert (resample(samples, "median", seed=1) == np.median(samples[picked], axis=1)).all()
+
+
 def test_a_minimum_only_moves_up() -> None:
     resampled = resample(SAMPLES, "minimum", seed=3)
     assert resampled.min() == 1

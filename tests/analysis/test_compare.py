@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from analysis import cli, compare, table
+from analysis import cli, compare, machines, table
 from analysis.charts import bars
 from analysis.frames import devices
 from analysis.table import Archive
+from analysis.verdicts import judge
 from tests.analysis.test_figures import heights, marks
 
 Rows = list[dict[str, Any]]
@@ -89,6 +90,28 @@ def test_the_table_compares_with_the_first(pair: list[Archive]) -> None:
     assert list(frame.index.get_level_values(0).unique()) == ["cudnn_best", "im2win", "direct", "cudnn_gemm"]
 
 
+def test_claims_on_each_machine(pair: list[Archive], build: Build, cpu_rows: Rows) -> None:
+    """Each is judged from its own table: twice the speed of direct in the one, as much as direct in the other."""
+    found = machines.claims(pair)
+    frame = found.frame.set_index(["device", "protocol", "claim"])
+    one, two = devices.device_names(pair)
+    for device, archive in ((one, pair[0]), (two, pair[1])):
+        own = judge(archive).set_index(["protocol", "claim"])
+        assert (
+            frame.loc[(device, "end_to_end", "speedup_direct"), "measured"]
+            == (own.loc[("end_to_end", "speedup_direct"), "measured"])
+        )
+    assert frame.loc[(one, "end_to_end", "speedup_direct"), "measured"] == pytest.approx(
+        2 * frame.loc[(two, "end_to_end", "speedup_direct"), "measured"]
+    )
+    assert set(frame.loc[one].index.get_level_values(0)) == {"end_to_end", "kernel_only"}
+    assert [block.heading for block in found.blocks] == ["end_to_end", "kernel_only"]
+    assert {row[2] for row in found.blocks[1].rows} == {"-"}  # the second was not measured under it
+    assert found.blocks[0].header == ["claim", one, two, "published"]
+    cpu = table.read(build(cpu_rows, "cpu", name="cpu"))
+    assert "not testable here" in machines.claims([pair[0], cpu]).markdown
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """The exit status of the program."""
     monkeypatch.setattr(sys, "argv", ["compare", *(str(one) for one in arguments)])
@@ -109,6 +132,7 @@ def test_the_program_writes_the_same_files_twice(
     assert written[0] == written[1]
     assert sorted(str(path) for path in written[0]) == [
         *("figures/captions.json", "figures/speedup.svg", "figures/tflops.svg", "report.html", "report.md"),
+        *("tables/claims.csv", "tables/claims.md"),
         *("tables/comparison.csv", "tables/comparison.md", "tables/comparison.tex"),
         *("tables/points.csv", "tables/points.md"),
     ]

@@ -20,7 +20,7 @@ def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callabl
     """A table whose provenance tells everything."""
     rows = make_rows()
     provenance = make_provenance(rows)
-    provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "cache_bytes": 5e7}
+    provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     state: dict[str, Any] = {"sm_clock_low_mhz": 1900.0, "sm_clock_high_mhz": 1980.0, "usual_clock_mhz": 1980.0}
     state |= {"lowered_for": {"power cap": 7}}
     state |= {"discarded": [{"time_ms": 2.5, "sm_clock_mhz": 900.0, "why": "clock below 75 % of 1980 MHz"}]}
@@ -65,6 +65,7 @@ def test_everything_there_is(
         "Test GPU 9000, GPU-a",
         "torch 2.0",
         "copy_bytes_per_s 3e+12, fp32_flops 6.5e+13",
+        "context    536870912 bytes (512 MiB) of a process's peak",
         "2026-01-02T03:04:05Z, seed 1, log points/conv2/im2win/log.txt",
         '"clock": "device"',
         "process peak 786432000 bytes",
@@ -119,6 +120,25 @@ def test_what_a_claim_is_made_of(
     assert [command[2] for command in commands[:2]] == algorithms
     for command in (commands[0], commands[-1]):
         assert run(monkeypatch, *command) == 0
+
+
+def test_a_claim_of_another_selection(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The commands name what is not the first: here the batch."""
+    assert run(monkeypatch, "nvidia-h200", "--claim", "speedup_cublas", "--batch", 16) == 0
+    said = capsys.readouterr().out.splitlines()
+    (ratio,) = [line for line in said if "mean of 12 layers" in line]
+    commands = [line.split("#") for line in said if "python -m" in line]
+    assert all(command.split()[-2:] == ["--batch", "16"] for command, _ in commands)
+    times = [float(comment.split()[0]) for _, comment in commands]
+    ratios = [theirs / ours for ours, theirs in zip(times[::2], times[1::2], strict=True)]
+    assert f"{sum(ratios) / 12:.2f}x" in ratio
+    assert run(monkeypatch, *commands[0][0].split()[3:]) == 0
+    assert "batch 16" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_an_algorithm_of_another_class_is_found(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, "nvidia-h200", "conv4", "im2win_tensor_core") == 0
+    assert "numerics fp32_accurate, batch 64" in capsys.readouterr().out.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in ARCHIVES.iterdir()))

@@ -3,18 +3,22 @@
     python -m tests.workflow.simulate [--points 10000] [--folder DIR] [--cores N]
 
 A copy of the checkout seems to have eight GPUs and measures the paper's experiment at many batches, each time with as
-many samples as an H100 takes on average. Prints the seconds of every step.
+many samples as an H100 takes on average. Prints the seconds of every step, and the processor's.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
+from workflow import catalog
+from workflow.points import Selection, Sweep
 
 GPUS = 8
 SAMPLES = 37
@@ -40,7 +44,19 @@ STEPS = {
     "tables": (f"{RESULTS}/tables/tflops.csv",),
     "report": (f"{RESULTS}/report.html",),
 }
-POINTS_OF_A_BATCH = 192
+
+
+class Seconds(NamedTuple):
+    """How long a step took, and for how long it kept a processor busy."""
+
+    elapsed: float
+    processor: float
+
+
+def batches(points: int) -> str:
+    """As many batches as make so many points or a few more of the paper's experiment, as --config takes them."""
+    each = len(Sweep(catalog.read(), Selection("paper", {"batch": ["1"]})).points)
+    return ",".join(str(batch) for batch in range(1, 1 + -(-points // each)))
 
 
 def prepare(folder: Path) -> Checkout:
@@ -54,16 +70,22 @@ def prepare(folder: Path) -> Checkout:
     return checkout
 
 
-def simulate(checkout: Checkout, points: int, cores: int) -> dict[str, float]:
+def simulate(checkout: Checkout, points: int, cores: int) -> dict[str, Seconds]:
     """The seconds of every step, for so many points or a few more."""
-    batches = ",".join(str(batch) for batch in range(1, 1 + -(-points // POINTS_OF_A_BATCH)))
+    config = ("--config", "experiment=paper", f"batch={batches(points)}")
     seconds = {}
     for step, arguments in STEPS.items():
-        start = time.perf_counter()
-        checkout.ran(*arguments, "--cores", str(cores), "--config", "experiment=paper", f"batch={batches}")
-        seconds[step] = time.perf_counter() - start
-        print(f"{step:<12} {seconds[step]:8.1f} s", flush=True)
+        start, busy = time.perf_counter(), processor_seconds()
+        checkout.ran(*arguments, "--cores", str(cores), *config)
+        seconds[step] = Seconds(time.perf_counter() - start, processor_seconds() - busy)
+        print(f"{step:<12} {seconds[step].elapsed:8.1f} s, of a processor {seconds[step].processor:8.1f} s", flush=True)
     return seconds
+
+
+def processor_seconds() -> float:
+    """What the programs that have ended took of a processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -77,7 +99,8 @@ def main() -> None:
         checkout = prepare((options.folder or Path(temporary)) / "checkout")
         seconds = simulate(checkout, options.points, options.cores)
         count = len(checkout.taken())
-    print(f"{count} points, {1e3 * seconds['measure'] / count:.0f} ms each to measure nothing")
+    elapsed, processor = (1e3 * one / count for one in seconds["measure"])
+    print(f"{count} points, {elapsed:.0f} ms each to measure nothing ({processor:.0f} ms of a processor)")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,21 @@ def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
     assert make([], cluster="example", experiment="tiny", gpu_model="a100").gpu_model == "a100"
 
 
+def test_so_many_gpus_of_one_model() -> None:
+    config: dict[str, Any]
+    for config, count in (({}, 2), ({"gpus": 1}, 1), ({"gpus": "2"}, 2)):
+        assert plan(config, lambda: GPUS, known=CONF).gpus == tuple(GPUS[:count])
+    for config, said in (
+        ({"gpus": 3}, "gpus is 3; the GPUs of one model on this machine are: 0 .*, 1 "),
+        ({"gpus": 0}, "gpus is 0; it must be a positive whole number"),
+        ({"gpus": 1, "gpu": 0}, "leave out one of them"),
+        ({"gpus": 1, "experiment": "tiny"}, "gpus= does not go with experiment tiny"),
+        ({"gpus": 1, "cluster": "example"}, "with cluster= choose by gpu_model="),
+    ):
+        with pytest.raises(RequestError, match=said):
+            plan(config, lambda: GPUS, known=CONF)
+
+
 def test_values_come_as_snakemake_reads_them() -> None:
     made = make(GPUS, gpu=2, batch="1,64", layer=["conv1", "conv2"], algorithm="direct, direct", results="elsewhere")
     assert made.device == "nvidia-a100"

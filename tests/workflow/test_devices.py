@@ -11,7 +11,7 @@ import pynvml
 import pytest
 
 from workflow import devices
-from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus, slug
+from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus, slug, why_none
 
 UUIDS = ["GPU-aa11", "GPU-bb22", "GPU-cc33"]
 
@@ -50,12 +50,29 @@ def test_visible_devices(three_gpus: None, monkeypatch: pytest.MonkeyPatch, visi
     assert [gpu.index for gpu in find_gpus()] == found
 
 
+def test_a_gpu_that_fell_off_the_bus(
+    three_gpus: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with devices.nvml() as library:
+        uuid = library.nvmlDeviceGetUUID
+
+        def lost(handle: int) -> str:
+            if handle == 1:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+            return str(uuid(handle))
+
+        monkeypatch.setattr(library, "nvmlDeviceGetUUID", lost)
+    assert [gpu.index for gpu in find_gpus()] == [0, 2]
+    assert capsys.readouterr().err == "GPU 1 does not answer and is left out: GPU is lost\n"
+
+
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
     assert find_gpus() == []
+    assert why_none() == "NVML Shared Library Not Found"
 
 
 def test_a_gpu_that_is_not_there(three_gpus: None) -> None:

@@ -91,5 +91,6 @@ def test_the_figures_are_those_that_are_drawn() -> None:
 def test_the_comparison_is_what_is_written() -> None:
     figures = [f"figures/{name}.{suffix}" for name in SIDE_BY_SIDE for suffix in FORMATS]
     tables = [f"tables/comparison.{suffix}" for suffix in ("csv", "md", "tex")]
-    tables += ["tables/points.csv", "tables/points.md", "report.md", "report.html"]
+    tables += [f"tables/{name}.{suffix}" for name in ("claims", "points") for suffix in ("csv", "md")]
+    tables += ["report.md", "report.html"]
     assert sorted(COMPARED) == sorted([*figures, "figures/captions.json", *tables])

@@ -77,12 +77,17 @@ def test_ok(tmp_path: Path) -> None:
     assert document["environment"]["git"].keys() == {"revision", "dirty"}
 
 
-def test_another_gpu_than_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workflow.measure.find_gpus", lambda: [Gpu(0, "GPU-a", "NVIDIA A100", "sm_80")])
+@pytest.mark.parametrize(
+    ("there", "named"), [([Gpu(0, "GPU-a", "NVIDIA A100", "sm_80")], "NVIDIA A100"), ([], "no NVIDIA GPU")]
+)
+def test_another_gpu_than_planned_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[Gpu], named: str
+) -> None:
+    monkeypatch.setattr("workflow.measure.find_gpus", lambda: there)
     point = resolved() | {"device": {"kind": "cuda", "time_limit_seconds": 60}}
     document = measure_point(point, tmp_path / "result.json", tmp_path / "log.txt", device="nvidia-h100")
     assert document["status"] == "failed"
-    assert document["reason"] == "this was planned for nvidia-h100, but the GPU here is: NVIDIA A100"
+    assert document["reason"] == f"this was planned for nvidia-h100, but the GPU here is: {named}"
     assert document == json.loads((tmp_path / "result.json").read_text())
 
 
@@ -116,6 +121,23 @@ def test_a_hung_point_ends_at_its_time_limit(rogue: Any) -> None:
     assert document["status"] == "failed"
     assert "no result within the time limit of 1 s" in document["reason"]
     assert time.perf_counter() - started < 30
+
+
+def test_an_earlier_result_stays_until_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, log = tmp_path / "result.json", tmp_path / "log.txt"
+    output.write_text("as it was")
+    seen: list[str] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        seen.append(output.read_text())
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("workflow.measure.subprocess.run", run)
+    # What is there afterwards is still the earlier one: the process wrote nothing.
+    document = measure_point(resolved(), output, log)
+    assert seen == ["as it was"]
+    assert document["status"] == "failed"
+    assert document == json.loads(output.read_text())
 
 
 def test_the_log_holds_the_traceback(rogue: Any, tmp_path: Path) -> None:
