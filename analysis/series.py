@@ -5,7 +5,7 @@ never mixed in one comparison.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
