@@ -11,7 +11,7 @@
 ##   ARGS='-n'            passed on to snakemake (reproduce, figures) or to pytest (tests), e.g. ARGS='--config gpu=1'
 ##   TABLES=...           what make compare compares: its first one with each other one
 ##   CORES=all            CPU cores that snakemake may use
-##   ARCHIVE=nvidia-h200  the archive that the README shows (readme)
+##   ARCHIVE=...          the folder in analysis/archive that the README shows (readme)
 ##   TEST_WORKERS=2       test processes
 ##   ENVIRONMENT=active   use the Python environment that is active now (conda, or a machine with no package index)
 ##                        and build no .venv
@@ -26,7 +26,7 @@ SHELL := /bin/bash
 
 ARGS ?=
 CORES ?= all
-ARCHIVE ?= nvidia-h200
+ARCHIVE ?= nvidia-h100-80gb-hbm3
 TEST_WORKERS ?= 2
 ENVIRONMENT ?= venv
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11

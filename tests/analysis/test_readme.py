@@ -9,7 +9,7 @@ from analysis import readme
 from analysis.table import ArchiveError, read
 
 ROOT = Path(__file__).parents[2]
-ARCHIVE = ROOT / "analysis" / "archive" / "nvidia-h200"
+ARCHIVE = ROOT / "analysis" / "archive" / "nvidia-h100-80gb-hbm3"
 DRAWN = ROOT / "docs" / "figures" / ARCHIVE.name
 
 
