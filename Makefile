@@ -111,7 +111,7 @@ compare: $(READY)
 
 .PHONY: readme
 readme: $(READY)
-	$(PYTHON) -m analysis.readme --table analysis/archive/$(ARCHIVE) --readme README.md
+	$(PYTHON) -m analysis.readme --table analysis/archive/$(ARCHIVE)
 
 .PHONY: test
 test: lint types tests

@@ -1,4 +1,6 @@
-"""How much the GPUs of one host differ: the anchors of an experiment, which every one of them measured."""
+"""The GPUs of a host: how much they differ, by the anchors that every one of them measured; and how busy they were."""
+
+from datetime import datetime
 
 import pandas as pd
 
@@ -7,11 +9,14 @@ from analysis.series import label
 from analysis.table import Archive
 from analysis.text import number
 
-TITLE = "GPUs of this host"
+TITLE = "How much the GPUs of a host differ"
 #: What tells one anchor from another, and how an anchor is told.
 ANCHOR = ["suite", "numerics", "batch", "layer", "algorithm", "protocol"]
 #: As many characters of a UUID tell GPUs apart.
 SHORT = 12
+USE_TITLE = "How busy the GPUs were"
+#: Between two points a host may be idle for so many seconds, and still be at the same run.
+PAUSE = 60
 
 
 def compare_gpus(archive: Archive) -> Table | None:
@@ -41,3 +46,35 @@ def compare_gpus(archive: Archive) -> Table | None:
         "one of these GPUs."
     )
     return Table(TITLE, times.reset_index(), (Block(header, shown, texts=(0, 1)),), closing)
+
+
+def use_of_gpus(archive: Archive) -> Table | None:
+    """Set what points took of a GPU against the time that passed; None where no GPU measured any.
+
+    A row is a host from one pause to the next. A point has its GPU to itself, so the ratio is how many times as fast
+    the GPUs were as one of them. Times in seconds, from `run` of the points in `provenance`: `started`, `seconds` of
+    each part, `uuid`.
+    """
+    environments = archive.provenance.get("environments", [])
+    found = [
+        (environments[point["environment"]]["host"], run["uuid"], begin, begin + busy, busy)
+        for point in archive.provenance.get("points", [])
+        if (run := point.get("run", {})).get("uuid") and (busy := sum(run.get("seconds", {}).values()))
+        for begin in [datetime.fromisoformat(run["started"]).timestamp()]
+    ]
+    if not found:
+        return None
+    points = pd.DataFrame(found, columns=["host", "gpu", "begin", "end", "busy"]).sort_values("begin", kind="stable")
+    latest = points.groupby("host")["end"].cummax().groupby(points["host"]).shift()
+    points["run"] = (points["begin"] > latest + PAUSE).groupby(points["host"]).cumsum()
+    runs = points.groupby(["host", "run"], sort=False)
+    frame = runs.agg(gpus=("gpu", "nunique"), points=("gpu", "size"), busy_s=("busy", "sum")).reset_index("host")
+    frame["elapsed_s"] = (runs["end"].max() - runs["begin"].min()).to_numpy()
+    frame["times_one_gpu"] = frame["busy_s"] / frame["elapsed_s"]
+    header = ["host", "GPUs", "points", "a GPU was busy for, s", "elapsed, s", "times one GPU's speed"]
+    shown = [[row[0], row[1], row[2], *(number(value) for value in row[3:])] for row in frame.itertuples(index=False)]
+    closing = (
+        "A row is a host from one pause of more than a minute to the next. A point has a GPU to itself, so the seconds "
+        "that points took of a GPU are what one GPU would have needed at least. Hosts are marked by a hash of their names."
+    )
+    return Table(USE_TITLE, frame, (Block(header, shown),), closing)

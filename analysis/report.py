@@ -54,7 +54,8 @@ def compose(
         if name != "ablation" or archive.measurements["algorithm"].isin(ABLATED).any()
     ]
     which = guide.body(archive)
-    of_gpus = gpus.compare_gpus(archive)
+    of_gpus = [table for table in (gpus.compare_gpus(archive), gpus.use_of_gpus(archive)) if table]
+    about_gpus = "\n".join(f"### {table.title}\n\n{table.markdown}" for table in of_gpus)
     return [
         Section("findings", "Findings", _list(findings(archive, judged) + _stale_sentences(staleness))),
         Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
@@ -66,7 +67,7 @@ def compose(
         Section("method", "Method", method.method(archive)),
         Section("paper", "About the paper's own data", _list(about_the_paper())),
         Section("machine", "Machine and software", method.machine(archive)),
-        *([Section("gpus", gpus.TITLE, of_gpus.markdown)] if of_gpus else []),
+        *([Section("gpus", "GPUs", about_gpus)] if of_gpus else []),
         Section("provenance", "Provenance", method.provenance(archive, staleness)),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.gpus import compare_gpus
+from analysis.gpus import compare_gpus, use_of_gpus
 from analysis.table import Archive
 
 
@@ -47,3 +47,35 @@ def test_one_gpu_is_not_compared() -> None:
     assert compare_gpus(archive()) is None
     assert compare_gpus(archive(anchor("GPU-1", "conv1", 1.0))) is None
     assert compare_gpus(Archive(Path("none"), pd.DataFrame(), {})) is None
+
+
+def point(host: int, gpu: str, second: int, *seconds: float) -> dict[str, Any]:
+    started = f"2026-01-01T00:{second // 60:02}:{second % 60:02}Z"
+    run = {"uuid": gpu, "started": started, "seconds": dict(enumerate(seconds))}
+    return {"environment": host, "run": run}
+
+
+def used(*points: dict[str, Any]) -> list[dict[str, Any]]:
+    provenance = {"environments": [{"host": "one"}, {"host": "two"}], "points": list(points)}
+    table = use_of_gpus(Archive(Path("none"), pd.DataFrame(), provenance))
+    return [] if table is None else table.frame.to_dict("records")
+
+
+def test_two_gpus_at_work_all_the_time_are_twice_as_fast() -> None:
+    one, two = used(
+        point(0, "a", 0, 4, 6), point(0, "b", 0, 10), point(0, "b", 10, 5), point(0, "a", 10, 5), point(1, "c", 5, 3)
+    )
+    assert one == {"host": "one", "gpus": 2, "points": 4, "busy_s": 30, "elapsed_s": 15, "times_one_gpu": 2.0}
+    assert two == {"host": "two", "gpus": 1, "points": 1, "busy_s": 3, "elapsed_s": 3, "times_one_gpu": 1.0}
+
+
+def test_waiting_counts_and_a_pause_between_runs_does_not() -> None:
+    first, second = used(point(0, "a", 600, 10), point(0, "a", 0, 10), point(0, "a", 20, 10))
+    assert (first["points"], first["elapsed_s"]) == (2, 30)
+    assert (second["points"], second["elapsed_s"]) == (1, 10)
+
+
+def test_without_a_gpu_there_is_nothing_to_tell() -> None:
+    assert used() == []
+    assert used(point(0, "", 0, 10)) == []
+    assert used({"environment": 0, "run": {"uuid": "a", "started": "2026-01-01T00:00:00Z", "seconds": {}}}) == []
