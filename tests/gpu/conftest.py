@@ -17,6 +17,13 @@ from kernels.launch import KernelLibrary
 from kernels.programs import PROGRAMS
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them in one test process: some look at times, and must have the GPU to themselves."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("gpu"))
+
+
 @pytest.fixture(scope="session")
 def cubins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all programs compiled for this GPU: the one that CUBINS names, or a new one."""
