@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,9 +61,9 @@ COMPARED = (
     "report.md",
     "report.html",
 )
-#: No more measuring processes than this run on one host, and as many for each of its GPUs: a turn takes a second or so,
-#: and getting ready for it several; but each process holds a Python with PyTorch in memory.
-WAITING = 8
+#: About as many measuring processes as this run on one host, and as many for each of its GPUs: a turn takes a second or
+#: so, and getting ready for it ten where many do; but each process holds a Python with PyTorch in memory.
+WAITING = 10
 
 
 class Jobs:
@@ -253,7 +252,7 @@ class Jobs:
             return int(self.plan.cluster["cores_per_job"])
         if self.plan.backend == "cpu":
             return max(1, cores or 1)
-        return math.ceil((cores or 1) / (WAITING * (1 + len(self.plan.gpus))))
+        return max(1, round((cores or 1) / (WAITING * (1 + len(self.plan.gpus)))))
 
     @property
     def at_once(self) -> int:

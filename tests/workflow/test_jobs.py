@@ -48,8 +48,8 @@ def test_on_one_host_processes_of_several_jobs_take_turns(tmp_path: Path) -> Non
     one = Jobs(plan(config, lambda: [H100], known=CONF))
     four = Jobs(plan(config, lambda: [H100] * 4, known=CONF))
     assert one.groups and {len(group) for group in one.groups.members.values()} == {1}
-    assert [one.measure_threads(cores) for cores in (None, 2, 16, 32, 100)] == [1, 1, 1, 2, 7]
-    assert [four.measure_threads(cores) for cores in (16, 32, 64, 100)] == [1, 1, 2, 3]
+    assert [one.measure_threads(cores) for cores in (None, 2, 16, 32, 100)] == [1, 1, 1, 2, 5]
+    assert [four.measure_threads(cores) for cores in (16, 32, 64, 100)] == [1, 1, 1, 2]
     assert one.at_once == four.at_once == 1
 
 

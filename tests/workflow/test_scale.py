@@ -31,7 +31,7 @@ def test_every_gpu_measures_the_anchors(eight_gpus: Checkout) -> None:
     provenance = json.loads((eight_gpus.folder / RESULTS / "provenance.json").read_text())
     assert len(provenance["points"]) == len(lines) - len(anchors) == 3
     assert len(provenance["anchors"]) == 2 * GPUS
-    assert "## GPUs of this host" in (eight_gpus.folder / RESULTS / "report.md").read_text()
+    assert "### How much the GPUs of a host differ" in (eight_gpus.folder / RESULTS / "report.md").read_text()
     assert "Nothing to be done" in eight_gpus.ran(f"{RESULTS}/report.md", *PAPER)
 
 
