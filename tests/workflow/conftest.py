@@ -19,13 +19,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "conf", "kernels", "workflow", "analysis", "profiles", "environment.yml")
 H100 = "NVIDIA H100 80GB HBM3"
 
-# Instead of workflow/worker.py: takes as long as outcomes.json says (`seconds`), writes the outcome that it has for
-# the algorithm (ok if none), with so many `samples`, and adds a line to measured.log: layer/algorithm, attempt, GPU,
-# start, end.
+# Instead of workflow/worker.py: takes as long as outcomes.json says (`seconds`; with `ready_seconds` it waits for so
+# long first, and then for a GPU), writes the outcome that it has for the algorithm (ok if none), with so many
+# `samples`, and adds a line to measured.log: layer/algorithm, attempt, GPU, start, end.
 WORKER = """
 import json, os, sys, time
+from contextlib import nullcontext
 from pathlib import Path
 from workflow.files import write_json
+from workflow.lease import lease
 from workflow.outcome import empty_rows, result_document
 
 job = json.load(sys.stdin)
@@ -34,8 +36,12 @@ name = f"{point['layer']['name']}/{point['algorithm']['name']}"
 for program in point["algorithm"]["programs"]:
     assert Path(job["kernels"], f"{program}.cubin").exists(), f"{program} is not compiled"
 settings = json.loads(Path("outcomes.json").read_text()) if Path("outcomes.json").exists() else {}
-start = time.time()
-time.sleep(settings.get("seconds", 0))
+visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+time.sleep(settings.get("ready_seconds", 0))
+with lease(visible.split(",")) if "ready_seconds" in settings else nullcontext():
+    start = time.time()
+    time.sleep(settings.get("seconds", 0))
+    end = time.time()
 status = settings.get(point["algorithm"]["name"], "ok")
 run = {"log": job["log"]}
 if status == "over the ceiling":
@@ -52,7 +58,7 @@ reason = "" if status == "ok" else "as the test asks"
 document = result_document(point, status, reason, rows, samples, environment, run)
 write_json(Path(job["output"]), document | {"attempt": job["attempt"]})
 with open("measured.log", "a") as log:
-    log.write(f"{name} {job['attempt']} {os.environ.get('CUDA_VISIBLE_DEVICES')} {start} {time.time()}\\n")
+    log.write(f"{name} {job['attempt']} {visible} {start} {end}\\n")
 """
 # Instead of workflow/ceilings.py; a line in ceilings.log.
 CEILINGS = """

@@ -1,9 +1,13 @@
 """A run of many points whose measurements are only pretended: what planning, jobs and the steps after them cost.
 
-    python -m tests.workflow.simulate [--points 10000] [--folder DIR] [--cores N]
+    python -m tests.workflow.simulate [--points 10000] [--folder DIR] [--cores N] [--gpus 8]
+    python -m tests.workflow.simulate --points 283 --gpus 4 --cores 64 --ready 10 --turn 1.3
 
-A copy of the checkout seems to have eight GPUs and measures the paper's experiment at many batches, each time with as
+A copy of the checkout seems to have several GPUs and measures the paper's experiment at many batches, each time with as
 many samples as an H100 takes on average. Prints the seconds of every step, and the processor's.
+
+With `--ready` a process takes so many seconds to get ready, waits for a GPU and has it for `--turn` seconds: do enough
+of them get ready at one time to keep all GPUs at work?
 """
 
 from __future__ import annotations
@@ -22,13 +26,13 @@ from workflow.points import Selection, Sweep
 
 GPUS = 8
 SAMPLES = 37
-GPU_MACHINE = f"""
+GPU_MACHINE = """
 import os
 import workflow.devices
 
 def find_gpus():
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "{",".join(f"GPU-{index}" for index in range(GPUS))}")
-    return [workflow.devices.Gpu(int(uuid[4:]), uuid, "{H100}", "sm_90a") for uuid in visible.split(",")]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(f"GPU-{{index}}" for index in range({gpus})))
+    return [workflow.devices.Gpu(int(uuid[4:]), uuid, "{name}", "sm_90a") for uuid in visible.split(",")]
 
 workflow.devices.find_gpus = find_gpus
 """
@@ -59,15 +63,26 @@ def batches(points: int) -> str:
     return ",".join(str(batch) for batch in range(1, 1 + -(-points // each)))
 
 
-def prepare(folder: Path) -> Checkout:
+def prepare(folder: Path, gpus: int = GPUS) -> Checkout:
     """The checkout, with stand-ins for the GPUs, the compiler and the measuring process."""
     checkout = copy_checkout(folder)
     pretend(checkout)
     (folder / "workflow/compile.py").write_text(COMPILE)
     (folder / "stand_in").mkdir()
-    (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE)
+    (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE.format(gpus=gpus, name=H100))
     checkout.outcomes(samples=SAMPLES)
     return checkout
+
+
+def turns(checkout: Checkout, points: int, cores: int) -> str:
+    """Only measure, and say how many times as fast as one of them the GPUs were."""
+    config = ("--config", "experiment=paper", f"batch={batches(points)}")
+    checkout.ran(*STEPS["measure"], "--cores", str(cores), *config)
+    lines = [line.split() for line in (checkout.folder / "measured.log").read_text().splitlines()]
+    spans = [(float(start), float(end)) for *_, start, end in lines]
+    busy = sum(end - start for start, end in spans)
+    elapsed = max(end for _, end in spans) - min(start for start, _ in spans)
+    return f"{len(spans)} points had a GPU for {busy:.0f} s, in {elapsed:.0f} s: {busy / elapsed:.2f} times one GPU"
 
 
 def simulate(checkout: Checkout, points: int, cores: int) -> dict[str, Seconds]:
@@ -94,9 +109,16 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, help="where the copy of the checkout goes; a temporary one if left out")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--gpus", type=int, default=GPUS)
+    parser.add_argument("--ready", type=float, help="seconds in which a measuring process gets ready")
+    parser.add_argument("--turn", type=float, default=1.3, help="seconds for which it then has its GPU")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        checkout = prepare((options.folder or Path(temporary)) / "checkout")
+        checkout = prepare((options.folder or Path(temporary)) / "checkout", options.gpus)
+        if options.ready is not None:
+            checkout.outcomes(ready_seconds=options.ready, seconds=options.turn)
+            print(turns(checkout, options.points, options.cores))
+            return
         seconds = simulate(checkout, options.points, options.cores)
         count = len(checkout.taken())
     elapsed, processor = (1e3 * one / count for one in seconds["measure"])
