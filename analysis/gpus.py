@@ -74,7 +74,7 @@ def use_of_gpus(archive: Archive) -> Table | None:
     header = ["host", "GPUs", "points", "a GPU was busy for, s", "elapsed, s", "times one GPU's speed"]
     shown = [[row[0], row[1], row[2], *(number(value) for value in row[3:])] for row in frame.itertuples(index=False)]
     closing = (
-        "A row is a host from one pause of more than a minute to the next. A point has a GPU to itself, so the seconds "
-        "that points took of a GPU are what one GPU would have needed at least. A hash of its name marks a host."
+        f"A row is a host from one pause of more than {PAUSE} s to the next. A point has a GPU to itself, so the "
+        "seconds that points took of a GPU are what one GPU would have needed at least. A host is told by a hash."
     )
     return Table(USE_TITLE, frame, (Block(header, shown),), closing)

@@ -5,11 +5,13 @@ A GPU's tests (tests/gpu) cover more shapes and the hardware; these run everywhe
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch.nn import functional
 
-from kernels import im2win_tensor_core
+from kernels import im2win, im2win_tensor_core
 from kernels.algorithm import Plan
 from kernels.cpu import im2win_transform
 from kernels.im2win import BasePlan, TiledPlan
@@ -19,6 +21,7 @@ from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
 from tests.emulation.library import COMPILER, EmulatedLibrary
+from tests.problems import random_problems
 from tests.relative import BOUND, backward_error
 from workflow import verify
 
@@ -93,6 +96,24 @@ def test_base_and_transform(problem: ConvProblem, library: EmulatedLibrary) -> N
     x = torch.rand(problem.input_shape)
     plan.prepare(x, torch.rand(problem.filter_shape))
     assert torch.equal(plan.window, im2win_transform(x, problem))
+
+
+@pytest.mark.parametrize(
+    "problem", [*TILED, ConvProblem(2, 3, 9, 10, 4, 2, 3, 4), *random_problems(4, seed=5)], ids=str
+)
+def test_transform_wherever_runs_begin(
+    problem: ConvProblem, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of one row, of several and of several channels; X at and beside a multiple of 16 bytes."""
+    x = torch.rand(problem.input_shape)
+    for values, offset in itertools.product((1, 100, 3000), (0, 1, 3)):
+        monkeypatch.setattr(im2win, "_TRANSFORM_VALUES", values)
+        around = torch.full((x.numel() + 8,), torch.nan)
+        inside = around[offset : offset + x.numel()].view(x.shape).copy_(x)
+        transform = im2win.Transform(problem, CPU, library)
+        verify.poison(transform.window)
+        transform(inside)
+        assert torch.equal(transform.window, im2win_transform(x, problem)), (values, offset)
 
 
 #: At stride 1 and 2, with one image and more, with Y's rows of odd and even length and shorter and longer than a tile.
