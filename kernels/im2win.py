@@ -8,44 +8,25 @@ from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, requi
 from kernels.division import division_numbers
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.programs import without_micro_kernel
-from kernels.tile import TILE_WITHOUT_MICRO_KERNEL, Schedule, Tile, choose_schedule
+from kernels.programs import fused_resident, without_micro_kernel
+from kernels.tile import (
+    RESIDENT_FILTER,
+    RESIDENT_TILE,
+    RESIDENT_VALUES,
+    TILE_WITHOUT_MICRO_KERNEL,
+    Schedule,
+    Tile,
+    choose_schedule,
+    takes_resident,
+)
 
 #: Values of the window tensor that a block of the transform writes, about.
 _TRANSFORM_VALUES = 4096
-#: Side of the square that a block of the filter's reordering transposes (SIDE in cuda/im2win_transform.cu).
-_REORDER_SIDE = 32
+#: Threads of a block of the two reorderings, and side of the square of F that it transposes (THREADS and SIDE in
+#: cuda/im2win_transform.cu).
+_REORDER_THREADS, _REORDER_SIDE = 256, 32
 #: Floats in a 16-byte access (VECTOR in cuda/shared_memory.cuh).
 _VECTOR = 4
-
-
-class Transform:
-    """The im2win transform of X into the window tensor `window`, ready to be launched (section 3.1)."""
-
-    def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
-        """Raises UnsupportedError if a block's shared memory cannot hold what a row of the window tensor needs of X."""
-        batch, channels, out_height, row = problem.window_tensor_shape
-        self.window = torch.empty(problem.window_tensor_shape, device=device)
-        rows = max(1, _TRANSFORM_VALUES // row)
-        self._grid = (-(-batch * channels * out_height // rows),)
-        self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
-        self._shared_bytes = _transform_shared_bytes(problem, rows)
-        kernels.allow_shared(self._kernel, self._shared_bytes)
-        self._kernels = kernels
-        self._sizes = (rows, *division_numbers(problem.kernel_h), *problem_arguments(problem))
-
-    def __call__(self, x: torch.Tensor) -> None:
-        launch, shared = self._kernels.launch, self._shared_bytes
-        launch(self._kernel, self._grid, THREADS, x, self.window, *self._sizes, shared_bytes=shared)
-
-
-def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
-    """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
-    borders = -(-(rows - 1) // problem.out_height)  # between channels
-    skipped = max(0, problem.height - problem.out_height * problem.stride)  # rows of X, at each of them
-    input_rows = (rows - 1) * problem.stride + borders * skipped + problem.kernel_h
-    alignment = 2 * _VECTOR
-    return FLOAT_BYTES * (input_rows * problem.width + alignment)
 
 
 class FilterReorder:
@@ -60,14 +41,62 @@ class FilterReorder:
         m, _, k = problem.gemm_shape
         self.channels = m if tile is None else _round_up(m, tile.m)
         reduction = k if tile is None else _round_up(k, tile.k)
-        self._arguments = (int(by_columns), self.channels, reduction, *problem_arguments(problem))
-        self._grid = (-(-reduction // _REORDER_SIDE), -(-self.channels // _REORDER_SIDE))
+        self.filter = torch.empty((reduction, self.channels), device=device)
+        self.squares = -(-reduction // _REORDER_SIDE) * -(-self.channels // _REORDER_SIDE)
+        self.sizes = (int(by_columns), self.channels, reduction)
+        self._problem = problem_arguments(problem)
         self._kernel = kernels.kernel("im2win_transform", "filter_reorder")
         self._kernels = kernels
-        self.filter = torch.empty((reduction, self.channels), device=device)
 
     def __call__(self, f: torch.Tensor) -> None:
-        self._kernels.launch(self._kernel, self._grid, THREADS, f, self.filter, *self._arguments)
+        sizes = (*self.sizes, *self._problem)
+        self._kernels.launch(self._kernel, (self.squares,), _REORDER_THREADS, f, self.filter, *sizes)
+
+
+class Transform:
+    """The im2win transform of X into the window tensor `window`, and of F by `reorder`, ready to be launched at once.
+
+    Section 3.1.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, reorder: FilterReorder
+    ) -> None:
+        """Raises UnsupportedError if a block's shared memory cannot hold what a row of the window tensor needs of X."""
+        batch, channels, out_height, row = problem.window_tensor_shape
+        self.window = torch.empty(problem.window_tensor_shape, device=device)
+        rows = max(1, _TRANSFORM_VALUES // row)
+        self._grid = (reorder.squares + -(-batch * channels * out_height // rows),)
+        self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
+        self._shared_bytes = _transform_shared_bytes(problem, rows)
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        self._kernels, self._reorder = kernels, reorder
+        self._sizes = (rows, *division_numbers(problem.kernel_h), reorder.squares)
+        self._problem = problem_arguments(problem)
+
+    def __call__(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._kernel,
+            self._grid,
+            _REORDER_THREADS,
+            x,
+            self.window,
+            *self._sizes,
+            f,
+            self._reorder.filter,
+            *self._reorder.sizes,
+            *self._problem,
+            shared_bytes=self._shared_bytes,
+        )
+
+
+def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
+    """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
+    borders = -(-(rows - 1) // problem.out_height)  # between channels
+    skipped = max(0, problem.height - problem.out_height * problem.stride)  # rows of X, at each of them
+    input_rows = (rows - 1) * problem.stride + borders * skipped + problem.kernel_h
+    alignment = 2 * _VECTOR
+    return FLOAT_BYTES * (input_rows * problem.width + alignment)
 
 
 class BasePlan(Plan):
@@ -78,13 +107,12 @@ class BasePlan(Plan):
         self._grid = (-(-pixels // THREADS), problem.out_channels)
         self._kernel = kernels.kernel("im2win_base", "im2win_base")
         self._kernels, self._sizes = kernels, problem_arguments(problem)
-        self._transform = Transform(problem, device, kernels)
         self._reorder = FilterReorder(problem, device, kernels, None, by_columns=True)
+        self._transform = Transform(problem, device, kernels, self._reorder)
         self.workspace_bytes = FLOAT_BYTES * (self._transform.window.numel() + self._reorder.filter.numel())
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        self._transform(x)
-        self._reorder(f)
+        self._transform(x, f)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         sizes = (self._reorder.channels, *self._sizes)
@@ -119,8 +147,8 @@ class TiledPlan(Plan):
         if tiles * steps + steps_per_block >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         self._grid = (-(-tiles * steps // steps_per_block),)
-        self._transform = None if fused else Transform(problem, device, kernels)
         self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
+        self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
         self._turns = torch.zeros(tiles, dtype=torch.int32, device=device)
         self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
@@ -136,14 +164,45 @@ class TiledPlan(Plan):
         return self._transform.window
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        if self._transform is not None:
-            self._transform(x)
-        self._reorder(f)
+        if self._transform is None:
+            self._reorder(f)
+        else:
+            self._transform(x, f)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         source = x if self._transform is None else self._transform.window
         tensors = (source, self._reorder.filter, y, self._k_bytes, self._turns)
         self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes)
+
+
+class ResidentPlan(Plan):
+    """The fused kernel for short reductions, which reorders F itself. Workspace: four bytes for each of its values."""
+
+    def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
+        """Raises UnsupportedError for a problem that it does not take."""
+        if not takes_resident(problem):
+            raise UnsupportedError(
+                f"the kernel for short reductions takes {RESIDENT_VALUES} values of the reduction, and images with a "
+                "multiple of four output pixels"
+            )
+        tile = RESIDENT_TILE
+        self._kernels = kernels
+        m, n, _ = problem.gemm_shape
+        self._kernel = kernels.kernel("im2win_fused_resident", fused_resident(edge=m % tile.m != 0))
+        self._shared_bytes = FLOAT_BYTES * tile.k * (tile.m + 2 * (tile.n + _VECTOR))
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
+        # All blocks are resident at one time: one on each multiprocessor.
+        blocks = kernels.slots(self._kernel, tile.threads, self._shared_bytes)
+        self._grid = (max(1, min(tiles_n, blocks // tiles_m)), tiles_m)
+        self._k_bytes = _k_bytes(problem, tile, fused=True).to(device)
+        self._sizes = problem_arguments(problem)
+        self.workspace_bytes = self._k_bytes.numel() * self._k_bytes.element_size()
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        launch, threads = self._kernels.launch, RESIDENT_TILE.threads
+        tensors = (x, f, y, self._k_bytes)
+        launch(self._kernel, self._grid, threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes)
 
 
 def _round_up(value: int, multiple: int) -> int:
@@ -189,7 +248,8 @@ class Tiled(Algorithm):
         """
         if (stored := self.parameters.get("schedule")) is not None:
             return Schedule.from_parameters(stored)
-        return choose_schedule(problem, torch.cuda.get_device_properties(device).multi_processor_count)
+        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+        return choose_schedule(problem, multiprocessors, fused=self.name == "im2win_fused")
 
 
 @register("im2win_base")
@@ -216,11 +276,16 @@ class Im2win(Tiled):
 
 @register("im2win_fused")
 class Im2winFused(Tiled):
-    """The tiled kernel that builds its window tile from X: no window tensor (cuda/im2win_fused.cu)."""
+    """The tiled kernel that builds its window tile from X: no window tensor (cuda/im2win_fused.cu).
+
+    Short reductions have a kernel of their own (cuda/im2win_fused_resident.cu).
+    """
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)
         schedule = self.schedule(problem, device)
+        if schedule.loader == RESIDENT_FILTER:
+            return ResidentPlan(problem, device, library)
         expression = f"im2win_fused<{schedule.loader}, {schedule.tile.arguments}>"
         return TiledPlan(problem, device, library, "im2win_fused", expression, schedule, fused=True)
 

@@ -83,9 +83,9 @@ class KernelLibrary:
             raise _unusable(self._folder, program, error) from error
         return code, symbols
 
-    def slots(self, kernel: Any, threads: int) -> int:
-        """How many blocks of `threads` threads of the kernel the device holds at one time."""
-        per_multiprocessor = kernel.occupancy.max_active_blocks_per_multiprocessor(threads, 0)
+    def slots(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
+        """How many blocks of `threads` threads and that much dynamic shared memory the device holds at one time."""
+        per_multiprocessor = kernel.occupancy.max_active_blocks_per_multiprocessor(threads, shared_bytes)
         return int(per_multiprocessor * self._device.properties.multiprocessor_count)
 
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, WGMMA_TILES
-from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, fits
+from kernels.tile import LOADERS, RESIDENT_TILE, RESIDENT_VALUES, TILE_WITHOUT_MICRO_KERNEL, TILES, fits
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
 
@@ -20,6 +20,12 @@ def without_micro_kernel() -> str:
     return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}, {tile.stages}>"
 
 
+def fused_resident(edge: bool) -> str:
+    """Name expression of the fused kernel for short reductions; `edge` if a tile has channels beyond the output."""
+    tile = RESIDENT_TILE
+    return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
+
+
 #: Program -> name expressions of its kernels; program `p` is the file `cuda/p.cu`.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "ceilings": ("ffma_rate",),
@@ -30,6 +36,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "im2win_fused": tuple(
         f"im2win_fused<{loader}, {tile.arguments}>" for loader in LOADERS for tile in TILES if fits(loader, tile)
     ),
+    "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
     "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),

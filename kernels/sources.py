@@ -15,6 +15,8 @@ from pathlib import Path
 from kernels.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+#: Modules whose lists concern all algorithms: a new tile of one leaves the others as they are.
+_LISTED = ("kernels.programs", "kernels.compile")
 # A string or character literal (kept), or a comment (dropped).
 _LITERAL_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
 # White space between two characters that would run together into one word keeps them apart; other goes.
@@ -40,19 +42,33 @@ def program_files(program: str) -> list[Path]:
     return found
 
 
+def module_files(module: str) -> list[Path]:
+    """The module's file (dotted name) and every file of this package that it imports, directly or not.
+
+    Not through _LISTED: of their lists the hash takes what concerns the algorithm.
+    """
+    root = Path(__file__).parent.parent
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = root.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        if path not in found:
+            found.add(path)
+            # Imports at the top only: those below `if TYPE_CHECKING` compute nothing.
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("kernels."):
+                    waiting += [str(node.module)] if node.module not in _LISTED else []
+    return sorted(found)
+
+
 def source_hash(module: str, programs: Iterable[str]) -> str:
     """Hash of an algorithm's sources: its Python module (dotted name), its CUDA programs and how they are compiled.
 
-    Sixteen hexadecimal digits. Changes with the meaning of the code, not with its formatting.
+    The module stands for all of `module_files`. Sixteen hexadecimal digits. Changes with the meaning of the code, not
+    with its formatting.
     """
     programs = list(programs)
-    files = {Path(*module.split(".")).with_suffix(".py")}
-    if programs:
-        files |= {Path("kernels/tile.py"), Path("kernels/launch.py")}
-    if any("tensor_core" in program for program in programs):
-        files.add(Path("kernels/tensor_core_tile.py"))
-    root = Path(__file__).parent.parent
-    parts = [normalized_python((root / path).read_text()) for path in sorted(files)]
+    parts = [normalized_python(path.read_text()) for path in module_files(module)]
     for path in sorted({path for program in programs for path in program_files(program)}):
         parts.append(normalized_cuda(path.read_text()))
     for program in programs:

@@ -78,6 +78,19 @@ TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, 3)
 LOADERS = ("WindowLoader", "PixelLoader")
 
 
+#: A kernel of its own for short reductions (cuda/im2win_fused_resident.cu): what it is called where a loader is named,
+#: its tile, and how many values of the reduction it takes.
+RESIDENT_FILTER = "ResidentFilter"
+RESIDENT_TILE, RESIDENT_VALUES = Tile(64, 256, 28, 16, 4, 2), 27
+#: What the fused kernel can be run with.
+FUSED_LOADERS = (*LOADERS, RESIDENT_FILTER)
+
+
+def takes_resident(problem: ConvProblem) -> bool:
+    """Whether the kernel for short reductions can compute this problem: it stores four pixels of an image at a time."""
+    return problem.gemm_shape[2] <= RESIDENT_VALUES and problem.out_height * problem.out_width % 4 == 0
+
+
 def fits(loader: str, tile: Tile) -> bool:
     """Whether the kernel can be compiled with this loader: each of PixelLoader's threads keeps to one pixel."""
     return loader == "WindowLoader" or tile.threads % tile.n == 0
@@ -109,13 +122,19 @@ class Schedule:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Schedule:
         """The inverse of `to_parameters`. Raises ValueError, with the choices, if no such kernel is compiled."""
         tile, loader = Tile(*parameters["tile"]), parameters["loader"]
+        if (tile, loader) == (RESIDENT_TILE, RESIDENT_FILTER):
+            return RESIDENT
         if tile not in TILES or loader not in LOADERS or not fits(loader, tile):
             known = "; ".join(f"[{tile.arguments}]" for tile in TILES)
             raise ValueError(
                 f"no kernel is compiled for tile [{tile.arguments}] with {loader}; tiles are {known}, loaders "
-                f"{', '.join(LOADERS)}: tune again (make tune), or delete the entry for the rule's choice"
+                f"{', '.join(FUSED_LOADERS)}: tune again (make tune), or delete the entry for the rule's choice"
             )
         return cls(tile, float(parameters["waves"]), loader)
+
+
+#: Blocks that stay: one on each multiprocessor.
+RESIDENT = Schedule(RESIDENT_TILE, 1, RESIDENT_FILTER)
 
 
 def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, ...]) -> list[Schedule]:
@@ -125,24 +144,31 @@ def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, .
         if tile.m >= 2 * problem.out_channels and tile.m > min(t.m for t in TILES):
             continue
         for loader in loaders:
-            if not fits(loader, tile):
+            if loader == RESIDENT_FILTER or not fits(loader, tile):
                 continue
             rounds = tile.blocks(problem) / (multiprocessors * tile.resident)
             if rounds > 0.5:
                 found.append(Schedule(tile, 0, loader))
             if rounds < 16:
                 found += [Schedule(tile, waves, loader) for waves in ((0.5, 1) if rounds < 1 else (1, 2))]
+    if RESIDENT_FILTER in loaders and takes_resident(problem):
+        found.append(RESIDENT)
     return found
 
 
-def choose_schedule(problem: ConvProblem, multiprocessors: int) -> Schedule:
+def choose_schedule(problem: ConvProblem, multiprocessors: int, fused: bool = False) -> Schedule:
     """The schedule with the least estimated time on a device of that many multiprocessors.
+
+    The `fused` kernel has one for short reductions, which is taken where its blocks have several tiles each.
 
     Its place is taken by a stored winner where one was measured (see workflow/tune.py). The estimate is what the
     busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a tile's beginning and end,
     which take as long as a constant number of values of the reduction, more where fewer blocks share the
     multiprocessor. It knows nothing of the inputs.
     """
+
+    if fused and takes_resident(problem) and RESIDENT_TILE.blocks(problem) >= 4 * multiprocessors:
+        return RESIDENT
 
     def cost(schedule: Schedule) -> float:
         tile = schedule.tile

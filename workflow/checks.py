@@ -21,8 +21,9 @@ from workflow.timing import Clock
 _SOME_IMAGES = 8
 #: How long a stream is held up to see whether work waits for it, and how long that work is given to show itself.
 _HELD_SECONDS, _SHOW_SECONDS = 0.03, 0.005
-#: What was verified may have taken this much longer than the slowest run that was timed.
-_SLOWER = 3.0
+#: What was verified may have taken this much longer than the slowest run that was timed. What else the host does may
+#: hold a run up, so there are several tries, so long apart in seconds.
+_SLOWER, _TRIES, _APART_SECONDS = 3.0, 20, 0.01
 
 
 class IncorrectError(Exception):
@@ -126,16 +127,19 @@ class Checks:
     def witnessed(self, clock: Clock, work: Callable[[], None], samples: Sequence[float]) -> None:
         """Where timed runs found the output as the last one left it: it is poisoned, timed again and compared.
 
-        Of three such runs the fastest must not be far slower than all of `samples`: else those did something else.
-        Raises IncorrectError.
+        The run that is compared must not be far slower than all of `samples`: else those did something else. Raises
+        IncorrectError.
         """
-        seconds = []
-        for _ in range(3):
+        tries: list[float] = []
+        while len(tries) < _TRIES:
             verify.poison(self.y)
-            seconds.append(clock.sample(work))
+            tries.append(clock.sample(work))
+            if tries[-1] <= _SLOWER * max(samples):
+                break
+            time.sleep(_APART_SECONDS)
         self.timed()
-        if min(seconds) > _SLOWER * max(samples):
-            took = f"took {min(seconds):.3g} ms, those before it at most {max(samples):.3g} ms"
+        if tries[-1] > _SLOWER * max(samples):
+            took = f"took {min(tries):.3g} ms or more, {_TRIES} times; those before it at most {max(samples):.3g} ms"
             raise IncorrectError("timed work", f"a run with its output poisoned {took}")
 
     def _compare(self, y: torch.Tensor, some: bool, when: str) -> verify.Error:

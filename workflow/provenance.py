@@ -40,6 +40,7 @@ def harness_hash() -> str:
     return digest(normalized_python((ROOT / "workflow" / f"{name}.py").read_text()) for name in HARNESS)
 
 
+@cache
 def git_state() -> dict[str, Any]:
     """Revision and dirty flag of this checkout.
 
@@ -61,6 +62,7 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@cache
 def software() -> dict[str, str | None]:
     """Versions of everything whose version may change a number."""
     versions: dict[str, str | None] = {"python": platform.python_version(), "os": platform.system()}

@@ -22,7 +22,7 @@ from analysis.files import write_atomically
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tile import LOADERS, Schedule, candidates, choose_schedule
+from kernels.tile import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
 from workflow import catalog, provenance, statistics, verify
 from workflow.devices import find_gpus
 from workflow.errors import RequestError
@@ -52,8 +52,9 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
     """
     device = torch.device("cuda", 0)
     multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
-    rule = choose_schedule(problem, multiprocessors)
-    loaders = LOADERS if algorithm == "im2win_fused" else LOADERS[:1]
+    fused = algorithm == "im2win_fused"
+    rule = choose_schedule(problem, multiprocessors, fused)
+    loaders = FUSED_LOADERS if fused else LOADERS[:1]
     x, f = torch.empty(problem.input_shape, device=device), torch.empty(problem.filter_shape, device=device)
     y = torch.empty(problem.output_shape, device=device)
     verify.uniform(x, f, torch.Generator(device))

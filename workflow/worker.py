@@ -47,6 +47,7 @@ def main() -> int:
     devices = [gpu.uuid for gpu in find_gpus()] if cuda else ["cpu"]
     if not devices:
         raise SystemExit("no NVIDIA GPU was found where this point was to be measured")
+    _get_ready(point)
     with lease(devices) as device:
         # From here the time limit counts. The alarm ends the process even while it waits for a hung kernel.
         signal.alarm(math.ceil(point["device"]["time_limit_seconds"]))
@@ -59,6 +60,15 @@ def main() -> int:
         document["run"]["log"] = job["log"]
         write_json(Path(job["output"]), document)
     return 0
+
+
+def _get_ready(point: dict[str, Any]) -> None:
+    """Do all that needs no device, before this process takes its turn at one: others are measured meanwhile."""
+    _load(point["algorithm"])
+    if point["algorithm"]["programs"]:
+        import kernels.launch  # noqa: F401 (the CPU backend does without)
+    provenance.software()
+    provenance.git_state()
 
 
 def measure(
@@ -195,7 +205,7 @@ def _load(chosen: dict[str, Any]) -> Algorithm:
 
 
 def _library(device: torch.device, kernels: Path | None, point: dict[str, Any]) -> Any:
-    """The compiled programs, where the algorithm launches any; importing them costs time that others need not pay."""
+    """The compiled programs, where the algorithm launches any; the CPU backend does without the import."""
     if device.type != "cuda" or not point["algorithm"]["programs"]:
         return None
     from kernels.launch import KernelLibrary

@@ -2,6 +2,9 @@
 #include "convolution.cuh"
 #include "shared_memory.cuh"
 
+// Threads of a block (REORDER_THREADS in kernels/im2win.py), and the side of the square of F that it transposes.
+constexpr int THREADS = 256, SIDE = 32;
+
 // How many floats `pointer` lies behind a 16-byte boundary.
 __device__ inline int misalignment(const float* pointer) {
   return reinterpret_cast<unsigned long long>(pointer) / sizeof(float) % VECTOR;
@@ -12,14 +15,10 @@ __device__ inline int misalignment(const float* pointer) {
 // A block writes `rows` neighbouring rows of I, of whatever channels and images: one run of values. What they need of X
 // is one run too, since channels follow each other in both. It is copied to shared memory once, where the Hf / s output
 // rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends.
-// Grid: x covers the rows. Dynamic shared memory: see kernels/im2win.py.
-__global__ void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int rows,
-                                 unsigned kernel_multiplier, unsigned kernel_shift, PROBLEM_PARAMETERS) {
-  extern __shared__ unsigned char dynamic[];
-  float* const input = reinterpret_cast<float*>(dynamic);
-  const Problem p = PROBLEM_ARGUMENTS;
-  const FastDivision by_kernel = {kernel_h, kernel_multiplier, kernel_shift};
-  const int first = blockIdx.x * rows, end = min(first + rows, p.batch * p.in_channels * p.out_height);
+// `input` is shared memory for them: see kernels/im2win.py.
+__device__ void transform_rows(const Problem& p, FastDivision by_kernel, const float* __restrict__ x,
+                               float* __restrict__ window, int first, int rows, float* input) {
+  const int end = min(first + rows, p.batch * p.in_channels * p.out_height);
 
   // Where the values of a row of I begin in X, from where those of the block's first one do.
   const int first_channel = p.by_column.quotient(first), first_y = first - first_channel * p.out_height;
@@ -32,7 +31,7 @@ __global__ void im2win_transform(const float* __restrict__ x, float* __restrict_
   const long long size = static_cast<long long>(p.batch) * p.in_channels * p.height * p.width;
   const int before = misalignment(x + begin), needed = begin_of(end - 1) + p.window_row() + before;
   const SharedAddress to = shared_address(input);
-  for (int i = threadIdx.x * VECTOR; i < needed; i += blockDim.x * VECTOR) {
+  for (int i = threadIdx.x * VECTOR; i < needed; i += THREADS * VECTOR) {
     const long long from = begin - before + i;
     if (from >= 0 && from + VECTOR <= size) {
       copy_async<VECTOR * sizeof(float)>(to + i * sizeof(float), x + from);
@@ -48,7 +47,7 @@ __global__ void im2win_transform(const float* __restrict__ x, float* __restrict_
 
   const int values = (end - first) * p.window_row();
   float* const target = window + static_cast<long long>(first) * p.window_row();
-  for (int i = threadIdx.x * VECTOR - misalignment(target); i < values; i += blockDim.x * VECTOR) {
+  for (int i = threadIdx.x * VECTOR - misalignment(target); i < values; i += THREADS * VECTOR) {
     const int column = by_kernel.quotient(max(i, 0));  // of the block's rows together
     int u = max(i, 0) - column * p.kernel_h, row = p.by_width.quotient(column), w = column - row * p.width;
     const float* from = input + before + begin_of(first + row);
@@ -80,16 +79,15 @@ __global__ void im2win_transform(const float* __restrict__ x, float* __restrict_
 // window tensor, if `by_columns`, else with k = c * Hf * Wf + u * Wf + v, that of X.
 //
 // K runs slowest, so that the filters of one k, which a tile reads together, are contiguous; rows and columns are
-// padded to whole tiles, so that the convolution needs no bounds check on the filter. A block of 256 threads transposes a
-// square of 32 x 32 values in shared memory, so that reads and writes are both contiguous.
-// Grid: x covers padded_reduction, y padded_channels, in squares.
-__global__ void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered, int by_columns,
-                               int padded_channels, int padded_reduction, PROBLEM_PARAMETERS) {
-  constexpr int SIDE = 32, LINES = 256 / SIDE, PASSES = SIDE / LINES;
+// padded to whole tiles, so that the convolution needs no bounds check on the filter. A block transposes square `number`
+// of F' in shared memory, so that reads and writes are both contiguous.
+__device__ void reorder_square(const Problem& p, const float* __restrict__ f, float* __restrict__ reordered, int by_columns,
+                               int padded_channels, int padded_reduction, int number) {
+  constexpr int LINES = THREADS / SIDE, PASSES = SIDE / LINES;
   __shared__ float square[SIDE][SIDE + 1];  // one more column: reading down a column meets no bank conflict
   __shared__ int places[SIDE];              // which row of F' each k of the square is
-  const Problem p = PROBLEM_ARGUMENTS;
-  const int first_k = blockIdx.x * SIDE, first_channel = blockIdx.y * SIDE;
+  const int squares_k = (padded_reduction + SIDE - 1) / SIDE;
+  const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
   const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
   float values[PASSES];  // all on their way at once
 #pragma unroll
@@ -114,5 +112,31 @@ __global__ void filter_reorder(const float* __restrict__ f, float* __restrict__ 
     const int channel = first_channel + lane, k = first_k + line + i * LINES;
     if (channel >= padded_channels || k >= padded_reduction) continue;
     reordered[static_cast<long long>(places[line + i * LINES]) * padded_channels + channel] = square[lane][line + i * LINES];
+  }
+}
+
+// F alone, for kernels that read X itself. Grid: x covers the squares.
+__global__ __launch_bounds__(THREADS) void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered,
+                                                          int by_columns, int padded_channels, int padded_reduction,
+                                                          PROBLEM_PARAMETERS) {
+  const Problem p = PROBLEM_ARGUMENTS;
+  reorder_square(p, f, reordered, by_columns, padded_channels, padded_reduction, blockIdx.x);
+}
+
+// Both, side by side: F is small, and alone would keep the device waiting. Grid: x covers the `squares` of F, then the rows
+// of I.
+__global__ __launch_bounds__(THREADS) void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int rows,
+                                                            unsigned kernel_multiplier, unsigned kernel_shift, int squares,
+                                                            const float* __restrict__ f, float* __restrict__ reordered,
+                                                            int by_columns, int padded_channels, int padded_reduction,
+                                                            PROBLEM_PARAMETERS) {
+  extern __shared__ unsigned char dynamic[];
+  const Problem p = PROBLEM_ARGUMENTS;
+  const int block = blockIdx.x;
+  if (block < squares) {
+    reorder_square(p, f, reordered, by_columns, padded_channels, padded_reduction, block);
+  } else {
+    transform_rows(p, {kernel_h, kernel_multiplier, kernel_shift}, x, window, (block - squares) * rows, rows,
+                   reinterpret_cast<float*>(dynamic));
   }
 }

@@ -109,6 +109,16 @@ class MicroKernel {
     }
   }
 
+  // Writes the outputs of the thread's m-th channel, four neighbouring pixels. `first` is where those of its first one go.
+  // The tile has `channels`, all or none but at the EDGE.
+  template <bool EDGE>
+  __device__ void store_channel(int m, int channels, float* first, int channel_values) const {
+    static_assert(MICRO_N == VECTOR, "a channel's outputs are one vector");
+    const long long place = static_cast<long long>(m / VECTOR * STEP_M + m % VECTOR) * channel_values;
+    const float4 four = make_float4(sum_[m][0], sum_[m][1], sum_[m][2], sum_[m][3]);
+    if (EDGE ? row(m) < channels : channels != 0) *reinterpret_cast<float4*>(first + place) = four;
+  }
+
  private:
   static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
   // A power of two, since it divides the outputs that a warp stores together.

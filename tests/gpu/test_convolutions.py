@@ -13,7 +13,7 @@ from kernels.cpu import im2win_transform
 from kernels.im2win import TiledPlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tile import LOADERS, TILES, Schedule, fits
+from kernels.tile import LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, random_problems
 from tests.relative import BOUND, backward_error
 from workflow import catalog, verify
@@ -105,6 +105,28 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
             verify.poison(y)
             plan.run(x, f, y)
             assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (tile, loader, waves)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ConvProblem(5, 3, 131, 138, 64, 3, 3, 1),
+        ConvProblem(9, 3, 130, 130, 70, 3, 3, 1),
+        ConvProblem(2, 2, 41, 83, 130, 3, 4, 2),
+        ConvProblem(9, 27, 18, 18, 33, 1, 1, 1),
+        ConvProblem(1, 3, 4, 4, 5, 3, 3, 1),
+    ],
+    ids=str,
+)
+def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
+    """The fused kernel's blocks that stay, with one tile each and with several."""
+    stored = {"schedule": RESIDENT.to_parameters()}
+    for integers in (True, False):
+        x, f, y = tensors(problem, integers)
+        algorithms.load("im2win_fused", "kernels.im2win", stored).plan(problem, x.device, library, tf32=False).run(
+            x, f, y
+        )
+        assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
 
 
 @pytest.mark.parametrize("name", ["im2win", "im2win_fused"])

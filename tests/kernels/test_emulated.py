@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional
 
 from kernels import im2win, im2win_tensor_core
-from kernels.algorithm import Plan
+from kernels.algorithm import Plan, UnsupportedError
 from kernels.cpu import im2win_transform
-from kernels.im2win import BasePlan, TiledPlan
+from kernels.im2win import BasePlan, ResidentPlan, TiledPlan
 from kernels.im2win_tensor_core import TensorCorePlan
 from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
@@ -65,12 +65,33 @@ def check(plan: Plan, problem: ConvProblem) -> None:
 @pytest.mark.parametrize("program", ["im2win", *(f"im2win_fused {loader}" for loader in LOADERS)])
 def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
     program, _, loader = program.partition(" ")
-    if loader and not fits(loader, tile):
+    if not fits(loader or "WindowLoader", tile):
         pytest.skip("not compiled")
     expression = f"{program}<{loader}, {tile.arguments}>" if loader else f"{program}<{tile.arguments}>"
     for problem, waves in zip(TILED, (0, 0.5, 1, 1), strict=True):
         schedule = Schedule(tile, waves, loader or "WindowLoader")
         check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ConvProblem(3, 3, 26, 25, 64, 3, 3, 1),  # 24 x 23 pixels: tiles cross images, and the last one ends early
+        ConvProblem(5, 1, 17, 18, 70, 2, 3, 1),
+        ConvProblem(2, 2, 41, 83, 130, 3, 4, 2),
+        ConvProblem(9, 27, 18, 18, 33, 1, 1, 1),
+        ConvProblem(1, 3, 4, 4, 5, 3, 3, 1),
+    ],
+    ids=str,
+)
+def test_short_reductions(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    check(ResidentPlan(problem, CPU, library), problem)
+
+
+def test_short_reductions_only(library: EmulatedLibrary) -> None:
+    for problem in (ConvProblem(1, 4, 18, 18, 3, 3, 3, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 1)):
+        with pytest.raises(UnsupportedError, match="takes 27 values of the reduction, and images with a multiple of"):
+            ResidentPlan(problem, CPU, library)
 
 
 @pytest.mark.parametrize("problem", TILED, ids=str)
@@ -110,9 +131,10 @@ def test_transform_wherever_runs_begin(
         monkeypatch.setattr(im2win, "_TRANSFORM_VALUES", values)
         around = torch.full((x.numel() + 8,), torch.nan)
         inside = around[offset : offset + x.numel()].view(x.shape).copy_(x)
-        transform = im2win.Transform(problem, CPU, library)
+        reorder = im2win.FilterReorder(problem, CPU, library, None, by_columns=True)
+        transform = im2win.Transform(problem, CPU, library, reorder)
         verify.poison(transform.window)
-        transform(inside)
+        transform(inside, torch.rand(problem.filter_shape))
         assert torch.equal(transform.window, im2win_transform(x, problem)), (values, offset)
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kernels.programs import CUDA_FOLDER, PROGRAMS
-from kernels.sources import normalized_cuda, normalized_python, program_files, source_hash
+from kernels.sources import module_files, normalized_cuda, normalized_python, program_files, source_hash
 
 CUDA = """
 #include "a.cuh"
@@ -79,6 +79,14 @@ def test_hash_covers_programs_and_module() -> None:
     ]
     assert len(set(hashes)) == len(hashes)
     assert source_hash("kernels.cpu", []) == hashes[3]
+
+
+def test_a_module_brings_what_it_imports_but_not_the_lists_of_all() -> None:
+    names = {name: {path.stem for path in module_files(f"kernels.{name}")} for name in ("direct", "im2win", "cudnn")}
+    assert {"direct", "launch", "problem", "algorithm"} <= names["direct"]
+    assert "tile" in names["im2win"] - names["direct"]
+    assert "cudnn_library" in names["cudnn"]
+    assert not {"programs", "compile", "tensor_core_tile"} & (names["direct"] | names["im2win"] | names["cudnn"])
 
 
 def test_program_files_follow_includes() -> None:

@@ -7,7 +7,17 @@ import itertools
 import pytest
 
 from kernels.problem import ConvProblem
-from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, candidates, choose_schedule, fits
+from kernels.tile import (
+    FUSED_LOADERS,
+    RESIDENT,
+    TILE_WITHOUT_MICRO_KERNEL,
+    TILES,
+    Schedule,
+    Tile,
+    candidates,
+    choose_schedule,
+    fits,
+)
 
 CONV6 = ConvProblem(64, 256, 12, 12, 512, 3, 3, 1)
 CONV7 = ConvProblem(64, 3, 224, 224, 64, 3, 3, 1)
@@ -51,10 +61,17 @@ def test_few_tiles_are_shared_by_all_multiprocessors() -> None:
     assert choose_schedule(CONV7, 132).waves == 0  # tens of thousands of tiles need no sharing
 
 
+def test_short_reductions_have_a_kernel_of_their_own() -> None:
+    assert choose_schedule(CONV7, 132, fused=True) == RESIDENT
+    assert choose_schedule(ConvProblem(1, 3, 34, 34, 64, 3, 3, 1), 132, fused=True) != RESIDENT  # four tiles
+    assert choose_schedule(ConvProblem(64, 4, 224, 224, 64, 3, 3, 1), 132, fused=True) != RESIDENT  # 36 values
+    assert RESIDENT not in candidates(CONV6, 132, FUSED_LOADERS)
+
+
 @pytest.mark.parametrize("problem", [CONV6, CONV7, ConvProblem(1, 1, 3, 3, 1, 3, 3, 1)], ids=str)
 def test_every_candidate_is_compiled_and_survives_its_configuration(problem: ConvProblem) -> None:
-    found = candidates(problem, 132, LOADERS)
-    assert choose_schedule(problem, 132) in found
+    found = candidates(problem, 132, FUSED_LOADERS)
+    assert {choose_schedule(problem, 132), choose_schedule(problem, 132, fused=True)} <= set(found)
     for schedule in found:
         assert Schedule.from_parameters(schedule.to_parameters()) == schedule
 

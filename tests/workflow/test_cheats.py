@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from kernels import algorithm as algorithms
+from kernels.problem import ConvProblem
 from tests.workflow.test_measure import rogue_point
-from workflow import worker
+from workflow import checks, worker
+from workflow.checks import Checks, IncorrectError
 from workflow.guards import BAND, Guards
+from workflow.timing import Clock
 
 #: What a kernel may do to seem fast -> algorithms of tests/workflow/rogues.py, and the check that catches each.
 CHEATS: dict[str, dict[str, str]] = {
@@ -114,3 +119,34 @@ def test_an_empty_workspace_needs_no_guard() -> None:
     guards = Guards()
     assert guards.empty("the workspace", (0,), torch.uint8, "cpu").numel() == 0
     assert guards.damaged() == []
+
+
+class SlowAtFirst(Clock):
+    """Something else keeps the host from running the first ones at once."""
+
+    def __init__(self, slow: int) -> None:
+        self.taken, self._slow = 0, slow
+
+    def sample(self, work: Callable[[], None]) -> float:
+        work()
+        self.taken += 1
+        return 1.7 if self.taken <= self._slow else 0.4
+
+
+@pytest.mark.parametrize("slow", [0, 3, 100])
+def test_a_busy_host_makes_no_honest_run_a_cheat(slow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_APART_SECONDS", 0)
+    problem = ConvProblem(1, 2, 6, 7, 3, 3, 3, 1)
+    plan = algorithms.load("cpu_torch", "kernels.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
+    shapes = (problem.input_shape, problem.filter_shape, problem.output_shape)
+    tensors = (torch.rand(shapes[0]), torch.rand(shapes[1]), torch.empty(shapes[2]))
+    checked = Checks(plan, problem, (1e-5, 1e-4), Guards(), torch.Generator(), tensors)
+    clock = SlowAtFirst(slow)
+    if slow == 100:
+        with pytest.raises(
+            IncorrectError, match="timed work: .* took 1.7 ms or more, 20 times; those before it at most"
+        ):
+            checked.witnessed(clock, lambda: plan.run(*tensors), [0.39, 0.38])
+    else:
+        checked.witnessed(clock, lambda: plan.run(*tensors), [0.39, 0.38])
+        assert clock.taken == slow + 1

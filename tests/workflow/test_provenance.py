@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from workflow import provenance
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    yield
+    provenance.git_state.cache_clear()
 
 
 def test_every_harness_module_exists() -> None:
@@ -21,6 +28,7 @@ def test_revision_of_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         return "0123abc" if arguments[0] == "rev-parse" else " M file"
 
     monkeypatch.setattr(provenance, "_git", fake)
+    provenance.git_state.cache_clear()
     assert provenance.git_state() == {"revision": "0123abc", "dirty": True}
 
 
@@ -38,6 +46,7 @@ def test_revision_without_git(monkeypatch: pytest.MonkeyPatch, told: str, state:
 
     monkeypatch.setattr(provenance, "_git", no_git)
     monkeypatch.setenv("SOURCE_REVISION", told)
+    provenance.git_state.cache_clear()
     assert provenance.git_state() == state
 
 
