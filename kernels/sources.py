@@ -10,6 +10,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from kernels.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
@@ -67,7 +68,11 @@ def source_hash(module: str, programs: Iterable[str]) -> str:
     The module stands for all of `module_files`. Sixteen hexadecimal digits. Changes with the meaning of the code, not
     with its formatting.
     """
-    programs = list(programs)
+    return _hash(module, tuple(programs))
+
+
+@cache
+def _hash(module: str, programs: tuple[str, ...]) -> str:
     parts = [normalized_python(path.read_text()) for path in module_files(module)]
     for path in sorted({path for program in programs for path in program_files(program)}):
         parts.append(normalized_cuda(path.read_text()))

@@ -57,11 +57,16 @@ class Monitor(Protocol):
         """The state now."""
 
 
+def slow(reading: Reading, usual_mhz: float | None) -> bool:
+    """Whether the clock is far below the usual one."""
+    return bool(usual_mhz and reading.sm_clock_mhz is not None and reading.sm_clock_mhz < CLOCK_SHARE * usual_mhz)
+
+
 def throttled(reading: Reading, usual_mhz: float | None) -> str:
     """Why a sample with this reading is to be discarded; nothing if it is not."""
     if reading.reasons & _SLOWDOWN_BITS:
         return ", ".join(name for name in reading.names() if name in SLOWDOWNS)
-    if usual_mhz and reading.sm_clock_mhz is not None and reading.sm_clock_mhz < CLOCK_SHARE * usual_mhz:
+    if slow(reading, usual_mhz):
         return f"clock below {100 * CLOCK_SHARE:.0f} % of {usual_mhz:.0f} MHz"
     return ""
 

@@ -112,7 +112,7 @@ class Protocol:
     clock: Clock = MISSING
     statistic: Statistic = MISSING
     cold_l2: bool = MISSING
-    warmup_seconds: float = 0.1
+    warmup_seconds: float = 0.05
     min_samples: int = 20
     max_samples: int = 1000
     max_seconds: float = 1.0

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from workflow import statistics
-from workflow.monitor import Monitor, Reading, throttled
+from workflow.monitor import Monitor, Reading, slow, throttled
 
 #: Samples between two looks at the interval.
 _CHECK_EVERY = 10
+#: An idle device may take this long to raise its clock (seen on an H100: some seconds at 345 MHz).
+_RISE_SECONDS = 5.0
 #: Pause after a sample that was taken while the device was slowed down.
 _RECOVERY_SECONDS = 0.05
 #: Sampling is given up when this many samples were discarded, and more than were kept.
@@ -139,7 +141,7 @@ def measure(
     the device was slowed down, than kept. `before_each` runs ahead of every sample and is not timed. Raises
     ThrottledError where fewer than `min_samples` are left.
     """
-    _warm_up(clock, work, protocol["warmup_seconds"])
+    _warm_up(clock, work, protocol["warmup_seconds"], monitor)
     samples: list[float] = []
     readings: list[Reading] = []
     discarded: list[tuple[float, Reading]] = []
@@ -165,11 +167,13 @@ def measure(
             raise ThrottledError(_describe(samples, discarded, monitor.usual_mhz))
 
 
-def _warm_up(clock: Clock, work: Callable[[], None], seconds: float) -> None:
-    """Run until `seconds` have passed, at least once: the code is loaded and the device's clock has risen."""
-    deadline = time.perf_counter() + seconds
+def _warm_up(clock: Clock, work: Callable[[], None], seconds: float, monitor: Monitor) -> None:
+    """Run until `seconds` have passed, at least once, and the device's clock has risen, if it does in _RISE_SECONDS."""
+    start = time.perf_counter()
     clock.sample(work)
-    while time.perf_counter() < deadline:
+    while (passed := time.perf_counter() - start) < seconds or (
+        passed < _RISE_SECONDS and slow(monitor.read(), monitor.usual_mhz)
+    ):
         clock.sample(work)
 
 

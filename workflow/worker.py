@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from kernels.algorithm import Algorithm, Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from workflow import floor, memory, provenance, statistics, timing, verify
 from workflow.checks import Checks, IncorrectError
-from workflow.devices import find_gpus
+from workflow.devices import find_gpus, nvml
 from workflow.files import write_json
 from workflow.floor import OverCeilingError, floors
 from workflow.guards import Guards
@@ -48,7 +49,8 @@ def main() -> int:
     if not devices:
         raise SystemExit("no NVIDIA GPU was found where this point was to be measured")
     _get_ready(point)
-    with lease(devices) as device:
+    # NVML stays initialized from here to the end: to begin anew takes longer each time.
+    with nvml() if cuda else nullcontext(), lease(devices) as device:
         # From here the time limit counts. The alarm ends the process even while it waits for a hung kernel.
         signal.alarm(math.ceil(point["device"]["time_limit_seconds"]))
         if cuda:
@@ -58,15 +60,20 @@ def main() -> int:
         document = measure(point, kernels, device if cuda else None, known)
         document["attempt"] = job["attempt"]
         document["run"]["log"] = job["log"]
-        write_json(Path(job["output"]), document)
+    write_json(Path(job["output"]), document)
     return 0
 
 
 def _get_ready(point: dict[str, Any]) -> None:
-    """Do all that needs no device, before this process takes its turn at one: others are measured meanwhile."""
+    """Do all that needs no device, before this process takes its turn at one: others are measured meanwhile.
+
+    What these functions find they find quickly the next time.
+    """
     _load(point["algorithm"])
     if point["algorithm"]["programs"]:
         import kernels.launch  # noqa: F401 (the CPU backend does without)
+    empty_rows(point)
+    provenance.harness_hash()
     provenance.software()
     provenance.git_state()
 

@@ -101,8 +101,10 @@ CAPPED = Reading(1600.0, REASONS["power cap"])
 
 
 def test_samples_around_a_slowdown_are_discarded() -> None:
-    """The second reading lies between the first and the second sample."""
-    result, _ = measure([1.0, 2.0, 3.0, 4.0], FakeMonitor(Reading(1980.0), HOT, HOT, Reading(1980.0)), max_samples=10)
+    """The third reading lies between the first and the second sample; the warm-up takes the first one."""
+    result, _ = measure(
+        [1.0, 2.0, 3.0, 4.0], FakeMonitor(Reading(1980.0), Reading(1980.0), HOT, HOT, Reading(1980.0)), max_samples=10
+    )
     assert [time for time, _ in result.discarded] == [2.0, 3.0]  # the warm-up took the first time
     assert result.samples[:3] == [4.0, 1.0, 2.0]
     assert result.discarded[0][1].names() == ["thermal slowdown (hardware)"]
@@ -132,7 +134,14 @@ def test_a_power_cap_is_recorded_but_normal() -> None:
     assert all(reading.names() == ["power cap"] for reading in result.readings)
 
 
-def test_a_device_that_never_recovers() -> None:
+def test_an_idle_device_is_kept_busy_until_its_clock_has_risen() -> None:
+    result, calls = measure([1.0], FakeMonitor(*[Reading(345.0)] * 7, Reading(1980.0)))
+    assert result.discarded == []
+    assert calls == 8 + len(result.samples)
+
+
+def test_a_device_that_never_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "_RISE_SECONDS", 0.01)
     with pytest.raises(timing.ThrottledError) as caught:
         measure([1.0], FakeMonitor(Reading(900.0)))
     for text in ("20 of 20 samples", "at 900 to 900 MHz", "clock below 75 % of 2000 MHz", "cool down"):
@@ -140,7 +149,7 @@ def test_a_device_that_never_recovers() -> None:
 
 
 def test_a_device_that_slows_down_later() -> None:
-    well = [Reading(1980.0)] * 15
+    well = [Reading(1980.0)] * 16
     result, _ = measure([1.0, 3.0], FakeMonitor(*well, HOT))
     assert result.stop_reason == "throttled"
     assert len(result.samples) == 14
@@ -148,7 +157,7 @@ def test_a_device_that_slows_down_later() -> None:
 
 
 def test_the_clock_of_a_row_is_the_median() -> None:
-    clocks = [Reading(float(mhz)) for mhz in (1980, 1980, 1950, 1900, 1980, 1980)]
+    clocks = [Reading(float(mhz)) for mhz in (1980, 1980, 1980, 1950, 1900, 1980, 1980)]
     result, _ = measure([1.0, 3.0], FakeMonitor(*clocks), max_samples=5, min_samples=5)
     assert [reading.sm_clock_mhz for reading in result.readings] == [1980, 1950, 1900, 1900, 1980]
     assert result.sm_clock_mhz == 1950
