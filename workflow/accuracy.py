@@ -12,7 +12,6 @@ import argparse
 import csv
 import io
 import math
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -28,7 +27,7 @@ from kernels.algorithm import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.sources import source_hash
 from workflow import catalog, verify
-from workflow.devices import find_gpus
+from workflow.devices import find_gpus, require_in_use, use
 from workflow.distributions import DISTRIBUTIONS, make
 from workflow.lease import lease
 from workflow.points import Selection, Sweep
@@ -172,7 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("error: no NVIDIA GPU was found, and the errors compared are those of GPU algorithms", file=sys.stderr)
         return 1
     with lease(gpus) as gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        use(gpu)
+        require_in_use(gpu)
         from kernels.launch import KernelLibrary
 
         device = torch.device("cuda", 0)

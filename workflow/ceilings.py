@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import signal
 import sys
 import time
@@ -23,7 +22,7 @@ import torch
 
 from kernels.sources import source_hash
 from workflow import memory, provenance
-from workflow.devices import find_gpus
+from workflow.devices import find_gpus, require_in_use, use
 from workflow.files import write_json
 from workflow.lease import lease
 
@@ -150,6 +149,7 @@ def document(uuid: str | None, kernels: Path | None) -> dict[str, Any]:
     device = torch.device("cuda", 0) if uuid else torch.device("cpu")
     if uuid:
         torch.cuda.init()
+        require_in_use(uuid)
         torch.cuda.synchronize()
     context = memory.read(device, uuid, before)
     rates = measure(device, kernels)
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     with lease(there) as device:
         signal.alarm(_TIME_LIMIT_SECONDS)
         if options.kind == "cuda":
-            os.environ["CUDA_VISIBLE_DEVICES"] = device
+            use(device)
         measured = document(device if options.kind == "cuda" else None, options.kernels)
     write_json(options.output, measured)
     for name, value in measured.items():

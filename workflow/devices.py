@@ -14,7 +14,7 @@ import pynvml
 
 
 class DeviceError(ValueError):
-    """A GPU that does not exist was asked for; the message lists those that do."""
+    """A GPU that does not exist was asked for, and the message lists those that do; or another one is in use."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,24 @@ def find_gpus() -> list[Gpu]:
     if visible is None:
         return gpus
     return [gpu for entry in visible.split(",") for gpu in gpus if _names(entry.strip(), gpu)]
+
+
+def use(uuid: str) -> None:
+    """From now on this GPU is the only one that CUDA finds: to be called before anything asks CUDA for its devices."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = uuid
+
+
+def require_in_use(uuid: str) -> None:
+    """Raise DeviceError unless CUDA's device is this GPU: `use` has no effect on a process that has asked before.
+
+    Without this two processes that wait for different GPUs could measure on the same one.
+    """
+    import torch
+
+    found = str(torch.cuda.get_device_properties(0).uuid)  # without the prefix that NVML gives
+    if found.removeprefix("GPU-") != uuid.removeprefix("GPU-"):
+        wrong = f"{uuid} was to be used, but CUDA's first device is GPU-{found}"
+        raise DeviceError(f"{wrong}: something started CUDA before the GPU was chosen")
 
 
 def why_none() -> str:

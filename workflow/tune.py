@@ -24,7 +24,7 @@ from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from kernels.tile import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
 from workflow import catalog, provenance, statistics, verify
-from workflow.devices import find_gpus
+from workflow.devices import find_gpus, require_in_use, use
 from workflow.errors import RequestError
 from workflow.lease import lease
 from workflow.points import Selection, Sweep
@@ -114,6 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.stored and options.stored.exists():
         stored = yaml.safe_load(options.stored.read_text())["winners"]
     with lease([gpu.uuid for gpu in find_gpus() if gpu.slug == options.device]) as uuid:
+        use(uuid)
+        require_in_use(uuid)
         library = KernelLibrary(torch.device("cuda", 0), options.kernels)
         for (name, problem), module in sweep.tunable().items():
             entry = tune(name, module, problem, library)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import sys
 import time
@@ -27,7 +26,7 @@ from kernels.algorithm import Algorithm, Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from workflow import floor, memory, provenance, statistics, timing, verify
 from workflow.checks import Checks, IncorrectError
-from workflow.devices import find_gpus, nvml
+from workflow.devices import find_gpus, nvml, require_in_use, use
 from workflow.files import write_json
 from workflow.floor import OverCeilingError, floors
 from workflow.guards import Guards
@@ -54,7 +53,7 @@ def main() -> int:
         # From here the time limit counts. The alarm ends the process even while it waits for a hung kernel.
         signal.alarm(math.ceil(point["device"]["time_limit_seconds"]))
         if cuda:
-            os.environ["CUDA_VISIBLE_DEVICES"] = device
+            use(device)
         kernels, ceilings = (Path(job[name]) if job.get(name) else None for name in ("kernels", "ceilings"))
         known = json.loads(ceilings.read_text()) if ceilings else {}
         document = measure(point, kernels, device if cuda else None, known)
@@ -67,14 +66,14 @@ def main() -> int:
 def _get_ready(point: dict[str, Any]) -> None:
     """Do all that needs no device, before this process takes its turn at one: others are measured meanwhile.
 
-    What these functions find they find quickly the next time.
+    What these functions find they find quickly the next time. None of them may start CUDA, which looks for its devices
+    once and for all; PyTorch's question for cuDNN's version does.
     """
     _load(point["algorithm"])
     if point["algorithm"]["programs"]:
         import kernels.launch  # noqa: F401 (the CPU backend does without)
     empty_rows(point)
     provenance.harness_hash()
-    provenance.software()
     provenance.git_state()
 
 
@@ -132,6 +131,8 @@ def _measure_into(
 ) -> None:
     lap = _laps(run["seconds"])
     used_before = memory.used_bytes(uuid) if uuid else None
+    if uuid:
+        require_in_use(uuid)
     device = torch.device("cuda", 0) if uuid else torch.device("cpu")
     sizes = {key: value for key, value in point["layer"].items() if key != "name"}
     problem = ConvProblem(batch=point["batch"], **sizes)

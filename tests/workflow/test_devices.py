@@ -9,9 +9,10 @@ from typing import Any
 
 import pynvml
 import pytest
+import torch
 
 from workflow import devices
-from workflow.devices import DeviceError, Gpu, find_gpus, select_gpus, slug, why_none
+from workflow.devices import DeviceError, Gpu, find_gpus, require_in_use, select_gpus, slug, why_none
 
 UUIDS = ["GPU-aa11", "GPU-bb22", "GPU-cc33"]
 
@@ -86,3 +87,14 @@ def test_a_gpu_that_is_not_there(three_gpus: None) -> None:
 def test_slug() -> None:
     assert slug("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3"
     assert slug(" NVIDIA GeForce RTX 4090 (Laptop) ") == "nvidia-geforce-rtx-4090-laptop"
+
+
+@pytest.mark.parametrize("prefix", ["", "GPU-"])
+def test_a_process_is_on_the_gpu_that_it_waited_for(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    facts = SimpleNamespace(uuid=f"{prefix}aa11")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: facts)
+    require_in_use("GPU-aa11")
+    with pytest.raises(
+        DeviceError, match="GPU-bb22 was to be used, but .* is GPU-.*aa11: something started CUDA before"
+    ):
+        require_in_use("GPU-bb22")

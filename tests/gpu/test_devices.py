@@ -1,0 +1,32 @@
+"""What a measuring process does before its turn leaves open which GPU it will be on: of use where there are two."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from workflow import catalog
+from workflow.points import Point, Selection, Sweep
+
+CODE = """
+import json, sys
+from workflow import worker
+from workflow.devices import find_gpus, require_in_use, use
+worker._get_ready(json.loads(sys.argv[1]))
+last = find_gpus()[-1].uuid
+use(last)
+require_in_use(last)
+"""
+
+
+@pytest.mark.parametrize("name", ["im2win", "cudnn_gemm", "cudnn_autotuned", "im2col_cublas"])
+def test_the_gpu_is_chosen_late(name: str) -> None:
+    sweep = Sweep(catalog.read(), Selection("paper", {}))
+    point = sweep.resolve(Point("paper_table", "strict_fp32", 64, "conv1", name))
+    result = subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(point)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
