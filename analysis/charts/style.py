@@ -41,9 +41,10 @@ class Layout:
     rotation: int
     title_width: int
 
-    def wrap(self, text: str) -> str:
-        """Break a title's lines so that they fit."""
-        return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, self.title_width))
+    def wrap(self, text: str, share: float = 1.0) -> str:
+        """Break a title's lines so that they fit; `share` is for large letters, of which a line holds fewer."""
+        width = int(share * self.title_width)
+        return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width))
 
 
 TWO_COLUMNS = Layout(width=7.16, font=7, small=4.5, rotation=0, title_width=125)
@@ -132,7 +133,7 @@ def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
 def new_figure(picture: Picture, layout: Layout, height: float) -> Figure:
     """Make an empty figure (height in inches) with its title; not pyplot's: no backend, no state."""
     figure = Figure(figsize=(layout.width, height))
-    figure.suptitle(layout.wrap(picture.title), fontweight="bold")
+    figure.suptitle(layout.wrap(picture.title, share=0.65), fontweight="bold")
     return figure
 
 

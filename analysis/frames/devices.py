@@ -40,11 +40,9 @@ Rows = dict[str, pd.DataFrame]
 
 
 def device_names(archives: Sequence[Archive]) -> list[str]:
-    """Name every table by its device, with its folder where two are of one device."""
+    """Name every table by its device, or by its folder where two are of one device."""
     count = Counter(archive.device_name for archive in archives)
-    return [
-        one.device_name if count[one.device_name] == 1 else f"{one.device_name} ({one.folder.name})" for one in archives
-    ]
+    return [one.device_name if count[one.device_name] == 1 else one.folder.name for one in archives]
 
 
 def in_common(archives: Sequence[Archive]) -> tuple[str, Rows]:
