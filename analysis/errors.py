@@ -1,6 +1,8 @@
 """The errors in a folder's accuracy.csv: of FP32-accurate algorithms and strict FP32, on the same kinds of data."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,3 +27,31 @@ def read_errors(folder: Path) -> pd.DataFrame:
     if tuple(found.columns) != COLUMNS:
         raise ArchiveError(path, f"columns must be {', '.join(COLUMNS)}", RESTORE)
     return found
+
+
+def trace(folder: Path, layer: str, algorithm: str, data: str, today: Mapping[str, Any] | None) -> Iterator[str]:
+    """The lines that say where an error on a kind of `data` comes from; `today` holds today's hashes.
+
+    Raises ArchiveError, listing what is there, if there is no such row.
+    """
+    rows = read_errors(folder)
+    for column, value in (("layer", layer), ("algorithm", algorithm), ("distribution", data)):
+        there = list(dict.fromkeys(rows[column]))
+        if value not in there:
+            raise ArchiveError(folder / ERRORS, f"has no {column} {value}", f"it has: {', '.join(there) or 'no rows'}")
+        rows = rows[rows[column] == value]
+    state = "not compared with today's"
+    for _, row in rows.iterrows():
+        yield f"row        {layer}, {algorithm}, {data} in {row['suite']}, batch {row['batch']}, {row['numerics']}"
+        yield f"           of {folder / ERRORS}"
+        yield f"outcome    {row['status']}" + (f": {row['reason']}" if row["status"] != "ok" else "")
+        if row["status"] == "ok":
+            yield f"errors     {row['error_fro']:.3g} in norm, {row['error_max']:.3g} at the worst element"
+            componentwise, mean = row["error_componentwise"], row["error_mean"]
+            yield f"           {componentwise:.3g} of an output's terms, {mean:.3g} on average"
+        if today is not None:
+            same = today["algorithms"].get(algorithm) == row["source_hash"]
+            state = "as today" if same else "STALE: the sources have changed since"
+        yield f"sources    {row['source_hash']} (the algorithm's), {state}"
+    yield "inputs     the same for everybody: workflow/distributions.py makes them of a fixed seed"
+    yield "again      snakemake accuracy"

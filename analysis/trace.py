@@ -1,6 +1,7 @@
 """Trace a number to its raw samples, configuration, sources and machine.
 
     python -m analysis.trace ARCHIVE LAYER ALGORITHM [PROTOCOL] [--suite S] [--numerics N] [--batch B] [--experiment E]
+    python -m analysis.trace ARCHIVE LAYER ALGORITHM --data DATA
     python -m analysis.trace ARCHIVE [PROTOCOL] --claim CLAIM
 
 ARCHIVE is a folder with measurements.csv, or the name of one in analysis/archive. Every number of a figure, a table or
@@ -9,8 +10,8 @@ those: docs/measuring.md says how to read the address off. `cudnn_best` is trace
 there. Where nothing is said, the suite, batch, protocol and numeric class are those that the figures show first; of an
 algorithm that is not among those, the first that it has.
 
-With --claim it gives a claim's number and lists what it was made of, layer by layer, with the command for each. Exits
-2, naming the choices, where there is no such number.
+With --data it is an error of accuracy.csv, on that kind of data. With --claim it gives a claim's number and lists what
+it was made of, layer by layer, with the command for each. Exits 2, naming the choices, where there is no such number.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import reference
+from analysis import errors, reference
 from analysis.bootstrap import statistic_of
 from analysis.cli import run
 from analysis.compare import find
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("archive", help="a folder with measurements.csv, or an archive's name")
     parser.add_argument("address", nargs="*", metavar="LAYER ALGORITHM [PROTOCOL]", help="or with --claim: [PROTOCOL]")
     parser.add_argument("--claim", help="list the rows that a claim of analysis/reference/claims.csv is made of")
+    parser.add_argument("--data", help="the error on data of this kind (accuracy.csv), not a measurement")
     parser.add_argument("--experiment", help="if not the first one")
     parser.add_argument("--suite", help="if not the first one")
     parser.add_argument("--batch", type=int, help="if not the first one")
@@ -220,13 +222,16 @@ def main() -> None:
     if len(rest) > 1 or len(named) - len(rest) == 1 or not (options.claim or named):
         parser.error("give a layer, an algorithm and a protocol or none; or --claim and a protocol or none")
     archive = read(find(options.archive))
+    today = read_sources(options.sources) if options.sources.is_file() else None
+    if options.data and not options.claim:
+        print("\n".join(errors.trace(archive.folder, named[0], named[1], options.data, today)))
+        return
     wanted = {key: getattr(options, key) for key in OPTIONS}
     algorithm = "" if options.claim else named[1]
     selection = choose(archive, wanted | {"protocol": rest[0] if rest else None}, algorithm)
     if options.claim:
         print("\n".join(trace_claim(archive, selection, options.claim)))
         return
-    today = read_sources(options.sources) if options.sources.is_file() else None
     print("\n".join(trace(archive, row_of(archive, selection, *named[:2]), today)))
     if today is None:
         print(f"Whether it is stale cannot be told: {options.sources} is missing, which snakemake writes.")

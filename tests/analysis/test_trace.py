@@ -157,3 +157,21 @@ def test_every_number_of_an_archive_has_its_origin(name: str) -> None:
             if row["status"] == "ok":
                 assert tuple(row[column] for column in table.KEY) in keys
                 assert row["source_hash"]
+
+
+def test_an_error_on_a_kind_of_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ARCHIVES / "nvidia-h100-80gb-hbm3"
+    assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "wide_exponent") == 0
+    said = capsys.readouterr().out
+    row = next(
+        line for line in (folder / "accuracy.csv").read_text().splitlines() if "conv5,2400,wide_exponent,im2win" in line
+    )
+    error, source = float(row.split(",")[9]), row.split(",")[-1]
+    for text in (
+        "conv5, im2win_tensor_core, wide_exponent in paper_table, batch 4",
+        f"{error:.3g} in norm",
+        source,
+    ):
+        assert text in said
+    assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "pink") == 2
+    assert "has no distribution pink" in capsys.readouterr().err
