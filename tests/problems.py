@@ -22,6 +22,16 @@ EDGES = [
     ConvProblem(1, 33, 6, 21, 17, 1, 4, 2),
 ]
 
+#: For the fused kernel for short reductions: images of 4 k pixels. One or more tiles of them and of channels; tiles
+#: that cross images; an end within a tile.
+SHORT_REDUCTIONS = [
+    ConvProblem(3, 3, 26, 25, 64, 3, 3, 1),
+    ConvProblem(5, 1, 17, 18, 70, 2, 3, 1),
+    ConvProblem(2, 2, 41, 83, 130, 3, 4, 2),
+    ConvProblem(9, 27, 18, 18, 33, 1, 1, 1),
+    ConvProblem(1, 3, 4, 4, 5, 3, 3, 1),
+]
+
 
 def random_problems(count: int, seed: int) -> list[ConvProblem]:
     """Small problems with odd sizes, the same for the same seed."""

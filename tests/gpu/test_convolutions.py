@@ -14,7 +14,7 @@ from kernels.im2win import TiledPlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from kernels.tile import LOADERS, RESIDENT, TILES, Schedule, fits
-from tests.problems import EDGES, random_problems
+from tests.problems import EDGES, SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
 from workflow import catalog, verify
 
@@ -109,13 +109,7 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
 
 @pytest.mark.parametrize(
     "problem",
-    [
-        ConvProblem(5, 3, 131, 138, 64, 3, 3, 1),
-        ConvProblem(9, 3, 130, 130, 70, 3, 3, 1),
-        ConvProblem(2, 2, 41, 83, 130, 3, 4, 2),
-        ConvProblem(9, 27, 18, 18, 33, 1, 1, 1),
-        ConvProblem(1, 3, 4, 4, 5, 3, 3, 1),
-    ],
+    [ConvProblem(5, 3, 131, 138, 64, 3, 3, 1), ConvProblem(9, 3, 130, 130, 70, 3, 3, 1), *SHORT_REDUCTIONS],
     ids=str,
 )
 def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:

@@ -21,7 +21,7 @@ from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
 from tests.emulation.library import COMPILER, EmulatedLibrary
-from tests.problems import random_problems
+from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
 from workflow import verify
 
@@ -73,17 +73,7 @@ def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
         check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [
-        ConvProblem(3, 3, 26, 25, 64, 3, 3, 1),  # 24 x 23 pixels: tiles cross images, and the last one ends early
-        ConvProblem(5, 1, 17, 18, 70, 2, 3, 1),
-        ConvProblem(2, 2, 41, 83, 130, 3, 4, 2),
-        ConvProblem(9, 27, 18, 18, 33, 1, 1, 1),
-        ConvProblem(1, 3, 4, 4, 5, 3, 3, 1),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("problem", SHORT_REDUCTIONS, ids=str)
 def test_short_reductions(problem: ConvProblem, library: EmulatedLibrary) -> None:
     check(ResidentPlan(problem, CPU, library), problem)
 
