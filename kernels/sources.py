@@ -16,8 +16,9 @@ from pathlib import Path
 from kernels.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
-#: Modules whose lists concern all algorithms: a new tile of one leaves the others as they are.
-_LISTED = ("kernels.programs", "kernels.compile")
+#: Imports that are not followed: the lists of all algorithms, of which the hash takes what concerns one, so that a new
+#: tile of one leaves the others as they are; and this module, which computes no number.
+_NOT_FOLLOWED = ("kernels.programs", "kernels.compile", "kernels.sources")
 # A string or character literal (kept), or a comment (dropped).
 _LITERAL_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
 # White space between two characters that would run together into one word keeps them apart; other goes.
@@ -44,10 +45,7 @@ def program_files(program: str) -> list[Path]:
 
 
 def module_files(module: str) -> list[Path]:
-    """The module's file (dotted name) and every file of this package that it imports, directly or not.
-
-    Not through _LISTED: of their lists the hash takes what concerns the algorithm.
-    """
+    """The module's file (dotted name) and every file of this package that it imports, directly or not."""
     root = Path(__file__).parent.parent
     found: set[Path] = set()
     waiting = [module]
@@ -57,8 +55,9 @@ def module_files(module: str) -> list[Path]:
             found.add(path)
             # Imports at the top only: those below `if TYPE_CHECKING` compute nothing.
             for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("kernels."):
-                    waiting += [str(node.module)] if node.module not in _LISTED else []
+                imported = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+                if imported.startswith("kernels.") and imported not in _NOT_FOLLOWED:
+                    waiting.append(imported)
     return sorted(found)
 
 

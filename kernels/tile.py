@@ -159,12 +159,11 @@ def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, .
 def choose_schedule(problem: ConvProblem, multiprocessors: int, fused: bool = False) -> Schedule:
     """The schedule with the least estimated time on a device of that many multiprocessors.
 
-    The `fused` kernel has one for short reductions, which is taken where its blocks have several tiles each.
-
-    Its place is taken by a stored winner where one was measured (see workflow/tune.py). The estimate is what the
-    busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a tile's beginning and end,
-    which take as long as a constant number of values of the reduction, more where fewer blocks share the
-    multiprocessor. It knows nothing of the inputs.
+    Its place is taken by a stored winner where one was measured (see workflow/tune.py). For short reductions the
+    `fused` kernel has one that needs no estimate: it is taken where its blocks have several tiles each. The estimate
+    is what the busiest multiprocessor does: multiply-adds, at the rate that the micro-tile reaches, and a tile's
+    beginning and end, which take as long as a constant number of values of the reduction, more where fewer blocks
+    share the multiprocessor. It knows nothing of the inputs.
     """
 
     if fused and takes_resident(problem) and RESIDENT_TILE.blocks(problem) >= 4 * multiprocessors:

@@ -62,7 +62,6 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@cache
 def software() -> dict[str, str | None]:
     """Versions of everything whose version may change a number."""
     versions: dict[str, str | None] = {"python": platform.python_version(), "os": platform.system()}

@@ -16,7 +16,7 @@ from workflow.monitor import Monitor, Reading, slow, throttled
 
 #: Samples between two looks at the interval.
 _CHECK_EVERY = 10
-#: An idle device may take this long to raise its clock (seen on an H100: some seconds at 345 MHz).
+#: An idle device may take this long to raise its clock; one that is slow for another reason is not waited for longer.
 _RISE_SECONDS = 5.0
 #: Pause after a sample that was taken while the device was slowed down.
 _RECOVERY_SECONDS = 0.05

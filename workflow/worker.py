@@ -48,7 +48,7 @@ def main() -> int:
     if not devices:
         raise SystemExit("no NVIDIA GPU was found where this point was to be measured")
     _get_ready(point)
-    # NVML stays initialized from here to the end: to begin anew takes longer each time.
+    # NVML stays initialized from here to the end, and what asks it meanwhile need not begin anew.
     with nvml() if cuda else nullcontext(), lease(devices) as device:
         # From here the time limit counts. The alarm ends the process even while it waits for a hung kernel.
         signal.alarm(math.ceil(point["device"]["time_limit_seconds"]))

@@ -2,7 +2,7 @@
 #include "convolution.cuh"
 #include "shared_memory.cuh"
 
-// Threads of a block (REORDER_THREADS in kernels/im2win.py), and the side of the square of F that it transposes.
+// Threads of a block (_REORDER_THREADS in kernels/im2win.py), and the side of the square of F that it transposes.
 constexpr int THREADS = 256, SIDE = 32;
 
 // How many floats `pointer` lies behind a 16-byte boundary.

@@ -86,6 +86,7 @@ def test_a_module_brings_what_it_imports_but_not_the_lists_of_all() -> None:
     assert {"direct", "launch", "problem", "algorithm"} <= names["direct"]
     assert "tile" in names["im2win"] - names["direct"]
     assert "cudnn_library" in names["cudnn"]
+    assert [path.stem for path in module_files("workflow.ceilings")] == ["ceilings"]
     assert not {"programs", "compile", "tensor_core_tile"} & (names["direct"] | names["im2win"] | names["cudnn"])
 
 
