@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.staleness import against_today
 from analysis.table import RESTORE, ArchiveError
 
 ERRORS = "accuracy.csv"
@@ -40,7 +41,6 @@ def trace(folder: Path, layer: str, algorithm: str, data: str, today: Mapping[st
         if value not in there:
             raise ArchiveError(folder / ERRORS, f"has no {column} {value}", f"it has: {', '.join(there) or 'no rows'}")
         rows = rows[rows[column] == value]
-    state = "not compared with today's"
     for _, row in rows.iterrows():
         yield f"row        {layer}, {algorithm}, {data} in {row['suite']}, batch {row['batch']}, {row['numerics']}"
         yield f"           of {folder / ERRORS}"
@@ -49,9 +49,7 @@ def trace(folder: Path, layer: str, algorithm: str, data: str, today: Mapping[st
             yield f"errors     {row['error_fro']:.3g} in norm, {row['error_max']:.3g} at the worst element"
             componentwise, mean = row["error_componentwise"], row["error_mean"]
             yield f"           {componentwise:.3g} of an output's terms, {mean:.3g} on average"
-        if today is not None:
-            same = today["algorithms"].get(algorithm) == row["source_hash"]
-            state = "as today" if same else "STALE: the sources have changed since"
-        yield f"sources    {row['source_hash']} (the algorithm's), {state}"
+        source = row["source_hash"]
+        yield f"sources    {source} (the algorithm's), {against_today(source, today, algorithm)}"
     yield "inputs     the same for everybody: workflow/distributions.py makes them of a fixed seed"
     yield "again      snakemake accuracy"

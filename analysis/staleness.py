@@ -47,6 +47,17 @@ def read_sources(path: Path) -> dict[str, Any]:
     return sources
 
 
+def against_today(recorded: object, sources: Mapping[str, Any] | None, algorithm: str | None = None) -> str:
+    """Say whether a recorded hash is today's: an algorithm's or, without one, the measuring program's.
+
+    `sources` are today's hashes, if there are any.
+    """
+    if sources is None:
+        return "not compared with today's"
+    now = sources["harness"] if algorithm is None else sources["algorithms"].get(algorithm)
+    return "as today" if recorded == now else "STALE: the sources have changed since"
+
+
 def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
     """Compare the hash of every row that is ok, and of its run's measuring program, with today's.
 

@@ -38,7 +38,7 @@ from analysis.series import (
     selections,
     with_best_cudnn,
 )
-from analysis.staleness import read_sources
+from analysis.staleness import against_today, read_sources
 from analysis.table import KEY, POINT_KEY, SAMPLES, Archive, ArchiveError, read
 from analysis.text import names, number, quantity
 from analysis.verdicts import NOT_TESTABLE, judge_rows
@@ -150,13 +150,9 @@ def _conditions(ran: Mapping[str, Any], protocol: str) -> Iterator[str]:
 
 
 def _sources(row: pd.Series, ran: Mapping[str, Any], today: Mapping[str, Any] | None) -> Iterator[str]:
-    states = [", not compared with today's"] * 2
-    if today is not None:
-        kernels = (today["algorithms"].get(row["algorithm"]), row["source_hash"])
-        for index, (now, then) in enumerate((kernels, (today["harness"], ran.get("harness_hash")))):
-            states[index] = ", as today" if now == then else ", STALE: the sources have changed since"
-    yield f"sources    {row['source_hash']} (the algorithm's){states[0]}"
-    yield f"           {ran.get('harness_hash', 'not recorded')} (the measuring program's){states[1]}"
+    kernel, harness = row["source_hash"], ran.get("harness_hash")
+    yield f"sources    {kernel} (the algorithm's), {against_today(kernel, today, row['algorithm'])}"
+    yield f"           {harness or 'not recorded'} (the measuring program's), {against_today(harness, today)}"
 
 
 def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:

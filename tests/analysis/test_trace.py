@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analysis import cli, table, trace
+from analysis.errors import read_errors
 from analysis.series import rows_of, selections
 from analysis.table import Archive
 
@@ -163,14 +164,12 @@ def test_an_error_on_a_kind_of_data(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     folder = ARCHIVES / "nvidia-h100-80gb-hbm3"
     assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "wide_exponent") == 0
     said = capsys.readouterr().out
-    row = next(
-        line for line in (folder / "accuracy.csv").read_text().splitlines() if "conv5,2400,wide_exponent,im2win" in line
-    )
-    error, source = float(row.split(",")[9]), row.split(",")[-1]
+    chosen = "layer == 'conv5' and distribution == 'wide_exponent' and algorithm == 'im2win_tensor_core'"
+    row = read_errors(folder).query(chosen).iloc[0]
     for text in (
         "conv5, im2win_tensor_core, wide_exponent in paper_table, batch 4",
-        f"{error:.3g} in norm",
-        source,
+        f"{row['error_fro']:.3g} in norm",
+        row["source_hash"],
     ):
         assert text in said
     assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "pink") == 2
