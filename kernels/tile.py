@@ -77,7 +77,6 @@ TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, 3)
 #: How the fused kernel's warps copy from X: 8 values of the reduction x 4 pixels at a time, or 1 x 32.
 LOADERS = ("WindowLoader", "PixelLoader")
 
-
 #: A kernel of its own for short reductions (cuda/im2win_fused_resident.cu): what it is called where a loader is named,
 #: its tile, and how many values of the reduction it takes.
 RESIDENT_FILTER = "ResidentFilter"
@@ -93,6 +92,8 @@ def takes_resident(problem: ConvProblem) -> bool:
 
 def fits(loader: str, tile: Tile) -> bool:
     """Whether the kernel can be compiled with this loader: each of PixelLoader's threads keeps to one pixel."""
+    if loader == RESIDENT_FILTER:
+        return tile == RESIDENT_TILE
     return loader == "WindowLoader" or tile.threads % tile.n == 0
 
 
@@ -144,7 +145,7 @@ def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, .
         if tile.m >= 2 * problem.out_channels and tile.m > min(t.m for t in TILES):
             continue
         for loader in loaders:
-            if loader == RESIDENT_FILTER or not fits(loader, tile):
+            if not fits(loader, tile):
                 continue
             rounds = tile.blocks(problem) / (multiprocessors * tile.resident)
             if rounds > 0.5:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from workflow import statistics
+from workflow.gate import Gate
 from workflow.monitor import Monitor, Reading, slow, throttled
 
 #: Samples between two looks at the interval.
@@ -49,53 +50,32 @@ class WallClock(Clock):
 
 
 class DeviceClock(Clock):
-    """CUDA events around the work. The work is queued behind other work that outlasts its launches on the host, so
-    that launch overhead is no part of the time.
+    """CUDA events around the work, which is queued while a gate holds the stream up: launch overhead is no part of it.
 
-    That other work is the flush: it writes a buffer larger than the L2 cache, so that the work finds it cold. With a
-    warm L2 it is the work itself.
+    Ahead of it a flush writes a buffer larger than the L2 cache, so that the work finds it cold; for a warm L2 the work
+    itself is ahead. What is timed must have been run before: what the first run loads may wait for the device.
     """
 
     def __init__(self, device: torch.device, cold_l2: bool) -> None:
         self._start = torch.cuda.Event(enable_timing=True)
         self._end = torch.cuda.Event(enable_timing=True)
+        self._gate = Gate()
         self._buffer: torch.Tensor | None = None
         if cold_l2:
             size = _FLUSH_FACTOR * torch.cuda.get_device_properties(device).L2_cache_size
-            self._buffer = torch.empty(max(size, 2**25), dtype=torch.uint8, device=device)
-        self._repeats: int | None = None
+            self._buffer = torch.zeros(max(size, 2**25), dtype=torch.uint8, device=device)
 
     def sample(self, work: Callable[[], None]) -> float:
-        if self._repeats is None:
-            self._repeats = self._repeats_to_outlast(work)
-        for _ in range(self._repeats):
-            self._displace(work)
-        self._start.record()
-        work()
-        self._end.record()
+        with self._gate.closed():
+            if self._buffer is None:
+                work()
+            else:
+                self._buffer.zero_()
+            self._start.record()
+            work()
+            self._end.record()
         self._end.synchronize()
         return float(self._start.elapsed_time(self._end))
-
-    def _displace(self, work: Callable[[], None]) -> None:
-        if self._buffer is None:
-            work()
-        else:
-            self._buffer.zero_()
-
-    def _repeats_to_outlast(self, work: Callable[[], None]) -> int:
-        """How many displacements take the device longer than the host needs to launch `work`."""
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        work()
-        launch_seconds = time.perf_counter() - start
-        torch.cuda.synchronize()
-        self._start.record()
-        for _ in range(10):
-            self._displace(work)
-        self._end.record()
-        self._end.synchronize()
-        displace_seconds = self._start.elapsed_time(self._end) / 1e3 / 10
-        return 1 + int(1.5 * launch_seconds / displace_seconds)
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,6 @@ def _get_ready(point: dict[str, Any]) -> None:
     once and for all; PyTorch's question for cuDNN's version does.
     """
     _load(point["algorithm"])
-    if point["algorithm"]["programs"]:
-        import kernels.launch  # noqa: F401 (the CPU backend does without)
     empty_rows(point)
     provenance.harness_hash()
     provenance.git_state()
@@ -155,7 +153,7 @@ def _measure_into(
     allowed = (numerics["max_error_fro"], numerics["max_error_max"])
     checks = Checks(plan, problem, allowed, guards, generator, (x, f, y))
     checks.output("normal")
-    run["stream"] = checks.stream()
+    checks.stream()
     lap("checks before")
     with monitor(uuid) as gpu:
         for row, protocol in zip(rows, point["protocols"], strict=True):

@@ -2,7 +2,7 @@
 #include "convolution.cuh"
 #include "shared_memory.cuh"
 
-// Threads of a block (_REORDER_THREADS in kernels/im2win.py), and the side of the square of F that it transposes.
+// Threads of a block, and the side of the square of F that it transposes (kernels/im2win_transform.py has both).
 constexpr int THREADS = 256, SIDE = 32;
 
 // How many floats `pointer` lies behind a 16-byte boundary.
@@ -15,7 +15,7 @@ __device__ inline int misalignment(const float* pointer) {
 // A block writes `rows` neighbouring rows of I, of whatever channels and images: one run of values. What they need of X
 // is one run too, since channels follow each other in both. It is copied to shared memory once, where the Hf / s output
 // rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends.
-// `input` is shared memory for them: see kernels/im2win.py.
+// `input` is shared memory for them: see kernels/im2win_transform.py.
 __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const float* __restrict__ x,
                                float* __restrict__ window, int first, int rows, float* input) {
   const int end = min(first + rows, p.batch * p.in_channels * p.out_height);

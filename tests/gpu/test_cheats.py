@@ -16,7 +16,8 @@ from workflow.monitor import monitor
 
 #: There it depends on who wins a race which of these notices.
 LATE = ("stream order: ", "unwritten: ", "late work: ", "accuracy: ")
-ON_GPU = {"another_stream": LATE, "forked_stream": LATE}
+#: What looks at its output on the host has to wait for it, and is noticed by that.
+ON_GPU = {"another_stream": LATE, "forked_stream": LATE, "only_if_poisoned": ("stream order: ",)}
 
 
 def outcome(how: str, *protocols: str) -> dict[str, Any]:
@@ -43,13 +44,12 @@ def test_caught(how: str) -> None:
 def test_an_honest_kernel_passes() -> None:
     document = outcome("honest", *PROTOCOLS)
     assert document["status"] == "ok", document["reason"]
-    assert document["run"]["stream"] == "held"
     conditions = document["run"]["protocols"]["end_to_end"]
     assert conditions["sm_clock_low_mhz"] > 0.5 * conditions["usual_clock_mhz"]
 
 
 def test_work_that_only_begins_on_another_stream_in_time_is_seen() -> None:
-    """A stream that waits for nothing is noticed while the timed one is held, whoever wins the race afterwards."""
+    """A stream that waits for nothing is noticed while the timed one is held up, whoever wins the race afterwards."""
     assert callable(RoguePlan.another_stream)
     reasons = {outcome("another_stream", "end_to_end")["reason"].split(":")[0] for _ in range(3)}
     assert reasons <= {check.rstrip(": ") for check in LATE}

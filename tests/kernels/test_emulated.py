@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kernels import im2win, im2win_tensor_core
+from kernels import im2win_tensor_core
 from kernels.algorithm import Plan, UnsupportedError
 from kernels.cpu import im2win_transform
 from kernels.im2win import BasePlan, ResidentPlan, TiledPlan
 from kernels.im2win_tensor_core import TensorCorePlan
+from kernels.im2win_transform import FilterReorder, Transform
 from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
@@ -118,11 +119,11 @@ def test_transform_wherever_runs_begin(
     """Blocks of one row, of several and of several channels; X at and beside a multiple of 16 bytes."""
     x = torch.rand(problem.input_shape)
     for values, offset in itertools.product((1, 100, 3000), (0, 1, 3)):
-        monkeypatch.setattr(im2win, "_TRANSFORM_VALUES", values)
+        monkeypatch.setattr("kernels.im2win_transform._TRANSFORM_VALUES", values)
         around = torch.full((x.numel() + 8,), torch.nan)
         inside = around[offset : offset + x.numel()].view(x.shape).copy_(x)
-        reorder = im2win.FilterReorder(problem, CPU, library, None, by_columns=True)
-        transform = im2win.Transform(problem, CPU, library, reorder)
+        reorder = FilterReorder(problem, CPU, library, None, by_columns=True)
+        transform = Transform(problem, CPU, library, reorder)
         verify.poison(transform.window)
         transform(inside, torch.rand(problem.filter_shape))
         assert torch.equal(transform.window, im2win_transform(x, problem)), (values, offset)

@@ -55,10 +55,12 @@ class RoguePlan(Plan):
 
     def keeps_answer_of_same_inputs(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         """Looks at a few inputs, and if they are as before gives the answer that it has."""
-        sign = x.flatten()[:2].tolist()  # so few that the one that is changed before each run is hardly among them
-        if self.kept is None or self.kept[0] != sign:
-            self.kept = (sign, self.right(x, f))
-        y.copy_(self.kept[1])
+        sign = x.flatten()[:2].clone()  # so few that the one that is changed before each run is hardly among them
+        answer = self.right(x, f)
+        if self.kept is not None:  # chosen on the device, for which the host must not wait
+            answer = torch.where((sign == self.kept[0]).all(), self.kept[1], answer)
+        self.kept = (sign, answer)
+        y.copy_(answer)
 
     def only_if_poisoned(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         """Works only where its work would be missed; elsewhere it does nothing."""
@@ -115,8 +117,8 @@ class RoguePlan(Plan):
 
     def worse_on_benchmark_inputs(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         """Is careful with all but the inputs that are timed."""
-        timed = float(x.min()) >= 0.0
-        y.copy_(self.right(x.half(), f.half()).float() if timed else self.right(x, f))
+        timed = x.min() >= 0.0
+        y.copy_(torch.where(timed, self.right(x.half(), f.half()).float(), self.right(x, f)))
 
     # Other misfortunes.
 
