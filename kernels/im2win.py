@@ -45,7 +45,7 @@ class TiledPlan(Plan):
     """Transforms X, if the kernel reads the window tensor, and reorders F in `prepare`; `compute` is one kernel.
 
     Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), unless the kernel reads X
-    itself; the reordered filter; four bytes for each value of the reduction and for each tile.
+    itself; the reordered filter; four bytes for each value of the reduction and for each turn at a tile.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TiledPlan(Plan):
         self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
         self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
-        self._turns = torch.zeros(tiles, dtype=torch.int32, device=device)
+        self._turns = torch.zeros(tiles * _turns(tile), dtype=torch.int32, device=device)
         self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
         tensors = [self._reorder.filter, self._k_bytes, self._turns]
         if self._transform is not None:
@@ -125,6 +125,11 @@ class ResidentPlan(Plan):
         launch, threads = self._kernels.launch, RESIDENT_TILE.threads
         tensors = (x, f, y, self._k_bytes)
         launch(self._kernel, self._grid, threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes)
+
+
+def _turns(tile: Tile) -> int:
+    """How many numbers keep a tile's turns (Turns in cuda/schedule.cuh): one for four of a thread's channels, by warp."""
+    return tile.threads // 32 * max(1, tile.micro_m // VECTOR)
 
 
 def _check_span(problem: ConvProblem, tile: Tile, fused: bool) -> None:

@@ -3,8 +3,8 @@
 #include "im2win_tile.cuh"
 
 // TILE_M output channels x TILE_N pixels per tile, TILE_K values of the reduction per step; MICRO_M x MICRO_N
-// outputs per thread. `filter` is F'[k][padded_channels], `k_bytes` the table of WindowLoader, `turns` one zero for
-// each tile (see Segment). Grid: x covers the steps of all tiles, `steps_per_block` each.
+// outputs per thread. `filter` is F'[k][padded_channels], `k_bytes` the table of WindowLoader, `turns` the zeros
+// of Turns. Grid: x covers the steps of all tiles, `steps_per_block` each.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
                                   (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))

@@ -30,10 +30,9 @@ __device__ void convolve(const Problem& p, float* y, int* turns, int steps_per_b
     }
     position = opaque(position);
     const Segment segment(position, steps, steps_per_block, tiles);
-    const bool add = segment.wait(turns);
     __syncthreads();  // nobody reads the stages any more: they serve as scratch memory
-    micro_kernel.store(p, y, typename Micro::OutputTile(p, segment.tile), add, scratch);
-    segment.pass(turns);
+    const Turns<Micro::PARTS> in_turn(turns, Micro::THREADS / 32, segment);
+    micro_kernel.store(p, y, typename Micro::OutputTile(p, segment.tile), in_turn, scratch);
     position += segment.last - segment.first;
     __syncthreads();  // nor when the next segment's copies begin
   }

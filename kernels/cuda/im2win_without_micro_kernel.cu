@@ -8,7 +8,7 @@ class SingleOutput {
  public:
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0;
+  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0, PARTS = 1;
 
   __device__ static int filter_place() { return threadIdx.x / TILE_N * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % TILE_N * sizeof(float); }
@@ -21,10 +21,12 @@ class SingleOutput {
   }
   __device__ void multiply(const Operands& operands) { sum_ = fmaf(operands.a, operands.b, sum_); }
 
-  __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float*) const {
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float*) const {
     const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % TILE_N);
     const int channel = tile.first_channel + threadIdx.x / TILE_N;
-    output.store(channel, add ? output.template load<float>(channel) + sum_ : sum_);
+    turns.wait(0);
+    output.store(channel, turns.add() ? output.template load<float>(channel) + sum_ : sum_);
+    turns.pass(0);
   }
 
  private:

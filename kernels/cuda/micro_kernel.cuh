@@ -96,16 +96,16 @@ class MicroKernel {
     }
   }
 
-  // Writes the tile's outputs, or adds them to what Y holds. `scratch` is shared memory that nobody uses any more,
-  // SCRATCH floats for each thread.
-  static constexpr int SCRATCH = VECTOR * MICRO_N;
-  __device__ void store(const Problem& p, float* y, const OutputTile& tile, bool add, float* scratch) const {
+  // Writes the tile's outputs, or adds them to what Y holds, in PARTS of four of the thread's channels. `scratch` is
+  // shared memory that nobody uses any more, SCRATCH floats for each thread.
+  static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR;
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float* scratch) const {
     // Four pixels share an image and an aligned address when an image's pixels are a multiple of four.
     if (p.pixels_per_image() % VECTOR == 0) {
-      add ? store_vectors<true>(p, y, tile) : store_vectors<false>(p, y, tile);
+      turns.add() ? store_vectors<true>(p, y, tile, turns) : store_vectors<false>(p, y, tile, turns);
     } else {
       scratch += threadIdx.x / 32 * 32 * SCRATCH;
-      add ? store_rows<true>(p, y, tile, scratch) : store_rows<false>(p, y, tile, scratch);
+      turns.add() ? store_rows<true>(p, y, tile, turns, scratch) : store_rows<false>(p, y, tile, turns, scratch);
     }
   }
 
@@ -124,8 +124,11 @@ class MicroKernel {
   // A power of two, since it divides the outputs that a warp stores together.
   static constexpr int FEW = MICRO_M * MICRO_N >= 128 ? 16 : MICRO_M * MICRO_N >= 64 ? 8 : 4;
   static constexpr int AT_ONCE = FEW < STORES_AT_ONCE ? FEW : STORES_AT_ONCE;
-  static_assert(MICRO_M % (AT_ONCE / VECTOR) == 0, "store_vectors takes whole groups of channels");
-  static_assert(VECTOR * LANES_M * MICRO_N * LANES_N / 32 % AT_ONCE == 0, "store_rows takes whole groups of outputs");
+  // Channels that store_vectors takes at a time, and outputs that store_rows does.
+  static constexpr int CHANNELS = AT_ONCE / VECTOR;
+  static constexpr int OUTPUTS = __CUDA_ARCH__ < 1000 ? AT_ONCE * MICRO_N / VECTOR : AT_ONCE;
+  static_assert(VECTOR % CHANNELS == 0, "store_vectors takes a part's channels in whole groups");
+  static_assert(VECTOR * LANES_M * MICRO_N * LANES_N / 32 % OUTPUTS == 0, "store_rows takes a part's outputs in whole groups");
 
   __device__ static int lane_m() { return LANES_M == 1 ? 0 : threadIdx.x % 32 / 16 * 2 + threadIdx.x % 2; }
   __device__ static int lane_n() { return LANES_M == 1 ? threadIdx.x % 32 : threadIdx.x % 32 / 2 % LANES_N; }
@@ -135,33 +138,36 @@ class MicroKernel {
 
   // Both take several of the thread's outputs at a time, so that the reads of ADD wait for memory together.
   template <bool ADD>
-  __device__ void store_vectors(const Problem& p, float* y, const OutputTile& tile) const {
+  __device__ void store_vectors(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns) const {
     constexpr int GROUPS = MICRO_N / VECTOR;
     OutputColumn output[GROUPS];
 #pragma unroll
     for (int g = 0; g < GROUPS; ++g) output[g] = OutputColumn(p, y, tile.first_pixel + column(g * VECTOR));
 #pragma unroll
-    for (int first = 0; first < MICRO_M; first += AT_ONCE / VECTOR) {
-      float4 old[AT_ONCE / VECTOR][GROUPS] = {};
+    for (int first = 0; first < MICRO_M; first += CHANNELS) {
+      if (first % VECTOR == 0) turns.wait(first / VECTOR);
+      float4 old[CHANNELS][GROUPS] = {};
       if (ADD) {
 #pragma unroll
-        for (int i = 0; i < AT_ONCE / VECTOR * GROUPS; ++i) {
+        for (int i = 0; i < CHANNELS * GROUPS; ++i) {
           old[i / GROUPS][i % GROUPS] = output[i % GROUPS].template load<float4>(tile.first_channel + row(first + i / GROUPS));
         }
       }
 #pragma unroll
-      for (int i = 0; i < AT_ONCE / VECTOR * GROUPS; ++i) {
+      for (int i = 0; i < CHANNELS * GROUPS; ++i) {
         const float* sum = sum_[first + i / GROUPS] + i % GROUPS * VECTOR;
         const float4 four = make_float4(sum[0], sum[1], sum[2], sum[3]);
         output[i % GROUPS].store(tile.first_channel + row(first + i / GROUPS),
                                  ADD ? old[i / GROUPS][i % GROUPS] + four : four);
       }
+      if ((first + CHANNELS) % VECTOR == 0) turns.pass(first / VECTOR);
     }
   }
   // Through shared memory, so that a warp writes 32 neighbouring pixels at a time: of four neighbours in a thread it
   // would write each with a store of its own, which touch every sector of memory four times.
   template <bool ADD>
-  __device__ void store_rows(const Problem& p, float* y, const OutputTile& tile, float* scratch) const {
+  __device__ void store_rows(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+                             float* scratch) const {
     constexpr int COLUMNS = MICRO_N * LANES_N / 32, ROWS = VECTOR * LANES_M, GROUPS = MICRO_N / VECTOR;
     const int lane = threadIdx.x % 32;
     OutputColumn output[COLUMNS];
@@ -184,23 +190,24 @@ class MicroKernel {
       }
       __syncwarp();
       const int first_channel = tile.first_channel + warp_row + first / VECTOR * STEP_M;
-      
+      turns.wait(first / VECTOR);
 #pragma unroll
-      for (int batch = 0; batch < ROWS * COLUMNS; batch += AT_ONCE) {
-        float old[AT_ONCE] = {};
+      for (int batch = 0; batch < ROWS * COLUMNS; batch += OUTPUTS) {
+        float old[OUTPUTS] = {};
         if (ADD) {
 #pragma unroll
-          for (int i = 0; i < AT_ONCE; ++i) {
+          for (int i = 0; i < OUTPUTS; ++i) {
             old[i] = output[(batch + i) % COLUMNS].template load<float>(first_channel + (batch + i) / COLUMNS);
           }
         }
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
+        for (int i = 0; i < OUTPUTS; ++i) {
           const int at = batch + i;
           const float sum = scratch[at * 32 + lane];
           output[at % COLUMNS].store(first_channel + at / COLUMNS, ADD ? old[i] + sum : sum);
         }
       }
+      turns.pass(first / VECTOR);
     }
   }
 

@@ -23,8 +23,8 @@ struct Tile {
 // whatever the number of tiles; with steps_per_block = steps of a tile, each block computes one tile. A segment is a
 // block's steps in one tile.
 //
-// Blocks that share a tile add into Y in turn, those with its last steps first: they began with them, while the block
-// with the first steps ends with them. The order is fixed, so results repeat bit for bit. A block waits only for
+// Blocks that share a tile add into Y in turn (Turns), those with its last steps first: they began with them, while the
+// block with the first steps ends with them. The order is fixed, so results repeat bit for bit. A block waits only for
 // blocks of lower blockIdx, which have been started before it.
 class Segment {
  public:
@@ -49,29 +49,53 @@ class Segment {
     return values < values_per_step ? values : 0;
   }
 
-  // Waits for this block's turn at its tile. False if it is the first and must overwrite what Y holds.
-  __device__ bool wait(const int* turns) const {
-    if (whole_) return false;
-    if (threadIdx.x == 0) {
-      while (load_acquire(turns + tile) != order_) {
-      }
-    }
-    __syncthreads();
-    return order_ != 0;
-  }
-  // Lets the next block of the tile in, once this block has written Y; the last one leaves the turn at 0, as it was.
-  __device__ void pass(int* turns) const {
-    if (whole_) return;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      store_release(turns + tile, first == 0 ? 0 : order_ + 1);
-    }
-  }
+  // How many blocks come before this one at its tile, or ALONE if no other has steps of it.
+  static constexpr int ALONE = -1;
+  __device__ int order() const { return whole_ ? ALONE : order_; }
+  // Whether this block is the last one at its tile.
+  __device__ bool ends() const { return first == 0; }
 
  private:
   __device__ static int block() { return gridDim.x - 1 - block_index(); }
 
   bool whole_;
   int order_;
+};
+
+// A warp's turns at a tile of which it stores PARTS parts, one after the other, as the same warp of every block does that
+// shares the tile. A turn is a number in device memory for each part: how many blocks have added theirs. So while one
+// block adds to a part, the next block adds to the part before.
+template <int PARTS>
+class Turns {
+ public:
+  // `turns` has PARTS numbers for each of the block's `warps` and each tile, all of them 0.
+  __device__ Turns(int* turns, int warps, const Segment& segment)
+      : turns_(turns),
+        place_((segment.tile * warps + threadIdx.x / 32) * PARTS),
+        order_and_end_(2 * segment.order() + segment.ends()) {}
+
+  // Whether Y holds what other blocks have added so far; otherwise it is overwritten.
+  __device__ bool add() const { return order() > 0; }
+  // Waits until this warp may add to a part.
+  __device__ void wait(int part) const {
+    if (order() == Segment::ALONE) return;
+    if (threadIdx.x % 32 == 0) {
+      while (load_acquire(turns_ + place_ + part) != order()) {
+      }
+    }
+    __syncwarp();
+  }
+  // Lets the next block at the part, once this warp has written it; the last block leaves the turn at 0, as it was.
+  __device__ void pass(int part) const {
+    if (order() == Segment::ALONE) return;
+    __syncwarp();
+    const bool ends = order_and_end_ & 1;
+    if (threadIdx.x % 32 == 0) store_release(turns_ + place_ + part, ends ? 0 : order() + 1);
+  }
+
+ private:
+  __device__ int order() const { return order_and_end_ >> 1; }
+
+  int* turns_;
+  int place_, order_and_end_;  // few registers: the outputs fill almost all of them
 };
