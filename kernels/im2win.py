@@ -8,7 +8,7 @@ from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, requi
 from kernels.im2win_transform import VECTOR, FilterReorder, Transform
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.programs import fused_resident, without_micro_kernel
+from kernels.programs import fused_cluster, fused_resident, without_micro_kernel
 from kernels.tile import (
     RESIDENT_FILTER,
     RESIDENT_TILE,
@@ -97,6 +97,47 @@ class TiledPlan(Plan):
         self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes)
 
 
+class ClusterPlan(Plan):
+    """The fused kernel for few tiles, each shared by the blocks of a cluster.
+
+    Workspace: the reordered filter, and four bytes for each value of the reduction.
+    """
+
+    def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule) -> None:
+        """Raises UnsupportedError if the reduction has too few steps for the blocks of a cluster."""
+        tile, self._cluster = schedule.tile, schedule.cluster
+        if tile.steps(problem) < self._cluster:
+            raise UnsupportedError(f"{self._cluster} blocks cannot share {tile.steps(problem)} steps of the reduction")
+        _check_span(problem, tile, fused=True)
+        self._kernels, self._threads = kernels, tile.threads
+        self._kernel = kernels.kernel("im2win_fused_cluster", fused_cluster(self._cluster, schedule.loader, tile))
+        stages = tile.stages * tile.k * (tile.m + tile.n + VECTOR)
+        self._shared_bytes = FLOAT_BYTES * max(stages, tile.m * tile.n)  # later the sums lie where the stages were
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        self._grid = (tile.blocks(problem) * self._cluster,)
+        self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=False)
+        self._k_bytes = _k_bytes(problem, tile, fused=True).to(device)
+        self._sizes = (self._reorder.channels, *problem_arguments(problem))
+        self.workspace_bytes = FLOAT_BYTES * (self._reorder.filter.numel() + self._k_bytes.numel())
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._reorder(f)
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._kernel,
+            self._grid,
+            self._threads,
+            x,
+            self._reorder.filter,
+            y,
+            self._k_bytes,
+            *self._sizes,
+            shared_bytes=self._shared_bytes,
+            cluster=self._cluster,
+        )
+
+
 class ResidentPlan(Plan):
     """The fused kernel for short reductions, which reorders F itself. Workspace: four bytes for each of its values."""
 
@@ -128,7 +169,7 @@ class ResidentPlan(Plan):
 
 
 def _turns(tile: Tile) -> int:
-    """How many numbers keep a tile's turns (Turns in cuda/schedule.cuh): one for four of a thread's channels, by warp."""
+    """How many numbers keep a tile's turns (Turns in cuda/schedule.cuh): a warp has one for four of a thread's rows."""
     return tile.threads // 32 * max(1, tile.micro_m // VECTOR)
 
 
@@ -171,8 +212,9 @@ class Tiled(Algorithm):
         """
         if (stored := self.parameters.get("schedule")) is not None:
             return Schedule.from_parameters(stored)
-        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
-        return choose_schedule(problem, multiprocessors, fused=self.name == "im2win_fused")
+        properties = torch.cuda.get_device_properties(device)
+        fused = self.name == "im2win_fused"
+        return choose_schedule(problem, properties.multi_processor_count, fused, clusters=properties.major >= 9)
 
 
 @register("im2win_base")
@@ -201,7 +243,7 @@ class Im2win(Tiled):
 class Im2winFused(Tiled):
     """The tiled kernel that builds its window tile from X: no window tensor (cuda/im2win_fused.cu).
 
-    Short reductions have a kernel of their own (cuda/im2win_fused_resident.cu).
+    Short reductions and few tiles have kernels of their own (cuda/im2win_fused_resident.cu and ..._cluster.cu).
     """
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
@@ -209,6 +251,8 @@ class Im2winFused(Tiled):
         schedule = self.schedule(problem, device)
         if schedule.loader == RESIDENT_FILTER:
             return ResidentPlan(problem, device, library)
+        if schedule.cluster > 1:
+            return ClusterPlan(problem, device, library, schedule)
         expression = f"im2win_fused<{schedule.loader}, {schedule.tile.arguments}>"
         return TiledPlan(problem, device, library, "im2win_fused", expression, schedule, fused=True)
 

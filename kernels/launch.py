@@ -109,16 +109,20 @@ class KernelLibrary:
         threads: int,
         *arguments: torch.Tensor | int,
         shared_bytes: int = 0,
+        cluster: int = 1,
     ) -> None:
         """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones.
 
         `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
+        `cluster` blocks of a grid of one dimension run side by side, if more than one.
         """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments
         ]
         stream = _stream(self._device.device_id, torch.cuda.current_stream().cuda_stream)
-        launch(stream, LaunchConfig(grid=grid, block=(threads,), shmem_size=shared_bytes), kernel, *packed)
+        # cuda.core counts the grid in clusters, where there are any.
+        blocks: dict[str, Any] = {"grid": grid} if cluster == 1 else {"grid": grid[0] // cluster, "cluster": cluster}
+        launch(stream, LaunchConfig(**blocks, block=(threads,), shmem_size=shared_bytes), kernel, *packed)
 
 
 @cache

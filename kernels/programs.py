@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, WGMMA_TILES
-from kernels.tile import LOADERS, RESIDENT_TILE, RESIDENT_VALUES, TILE_WITHOUT_MICRO_KERNEL, TILES, fits
+from kernels.tile import (
+    CLUSTER_BLOCKS,
+    CLUSTER_TILES,
+    LOADERS,
+    RESIDENT_TILE,
+    RESIDENT_VALUES,
+    TILE_WITHOUT_MICRO_KERNEL,
+    TILES,
+    Tile,
+    fits,
+)
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
 
@@ -18,6 +28,11 @@ def without_micro_kernel() -> str:
     """Name expression of the kernel with one output per thread."""
     tile = TILE_WITHOUT_MICRO_KERNEL
     return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}, {tile.stages}>"
+
+
+def fused_cluster(blocks: int, loader: str, tile: Tile) -> str:
+    """Name expression of the fused kernel whose tiles are shared by clusters of `blocks`."""
+    return f"im2win_fused_cluster<{blocks}, {loader}, {tile.arguments}>"
 
 
 def fused_resident(edge: bool) -> str:
@@ -35,6 +50,13 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "im2win": _tiled("im2win"),
     "im2win_fused": tuple(
         f"im2win_fused<{loader}, {tile.arguments}>" for loader in LOADERS for tile in TILES if fits(loader, tile)
+    ),
+    "im2win_fused_cluster": tuple(
+        fused_cluster(blocks, loader, tile)
+        for blocks in CLUSTER_BLOCKS
+        for loader in LOADERS
+        for tile in CLUSTER_TILES
+        if fits(loader, tile)
     ),
     "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),

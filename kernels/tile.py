@@ -71,6 +71,11 @@ TILES = (
     Tile(64, 128, 8, 16, 4, 3),
 )
 
+#: Tiles that the blocks of a cluster share, and how many blocks (cuda/im2win_fused_cluster.cu): small ones, since they are
+#: for problems that have few.
+CLUSTER_TILES = (Tile(64, 64, 8, 8, 4, 3), Tile(64, 128, 8, 8, 8, 3))
+CLUSTER_BLOCKS = (2, 4, 8)
+
 #: Without a micro-kernel every output has a thread of its own: the largest block of 1024 threads, squared.
 TILE_WITHOUT_MICRO_KERNEL = Tile(32, 32, 32, 1, 1, 3)
 
@@ -102,12 +107,14 @@ class Schedule:
     """A tile, and how the tiles' steps are shared among the blocks.
 
     `waves` is 0 for one tile per block. Otherwise all blocks do equally many steps, and there are `waves` times as many
-    blocks as the device holds at one time. `loader` matters to the fused kernel alone.
+    blocks as the device holds at one time. `loader` and `cluster` matter to the fused kernel alone: `cluster` blocks
+    compute each tile side by side, if more than one.
     """
 
     tile: Tile
     waves: float
     loader: str = "WindowLoader"
+    cluster: int = 1
 
     def steps_per_block(self, problem: ConvProblem, slots: int) -> int:
         """`slots` is how many of the kernel's blocks the device holds at one time."""
@@ -117,19 +124,23 @@ class Schedule:
         return max(1, -(-self.tile.blocks(problem) * steps // max(1, int(slots * self.waves))))
 
     def to_parameters(self) -> dict[str, Any]:
-        return {"tile": list(self.tile.values), "waves": self.waves, "loader": self.loader}
+        of_cluster = {"cluster": self.cluster} if self.cluster > 1 else {}
+        return {"tile": list(self.tile.values), "waves": self.waves, "loader": self.loader, **of_cluster}
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Schedule:
         """The inverse of `to_parameters`. Raises ValueError, with the choices, if no such kernel is compiled."""
-        tile, loader = Tile(*parameters["tile"]), parameters["loader"]
+        tile, loader, cluster = Tile(*parameters["tile"]), parameters["loader"], parameters.get("cluster", 1)
         if (tile, loader) == (RESIDENT_TILE, RESIDENT_FILTER):
             return RESIDENT
-        if tile not in TILES or loader not in LOADERS or not fits(loader, tile):
+        if cluster in CLUSTER_BLOCKS and tile in CLUSTER_TILES and loader in LOADERS and fits(loader, tile):
+            return cls(tile, 0, loader, cluster)
+        if cluster != 1 or tile not in TILES or loader not in LOADERS or not fits(loader, tile):
             known = "; ".join(f"[{tile.arguments}]" for tile in TILES)
             raise ValueError(
-                f"no kernel is compiled for tile [{tile.arguments}] with {loader}; tiles are {known}, loaders "
-                f"{', '.join(FUSED_LOADERS)}: tune again (make tune), or delete the entry for the rule's choice"
+                f"no kernel is compiled for tile [{tile.arguments}] with {loader} and clusters of {cluster}; tiles are "
+                f"{known}, loaders {', '.join(FUSED_LOADERS)}, clusters 1 and on some tiles "
+                f"{', '.join(map(str, CLUSTER_BLOCKS))}: tune again (make tune), or delete the entry for the rule's choice"
             )
         return cls(tile, float(parameters["waves"]), loader)
 
@@ -138,8 +149,13 @@ class Schedule:
 RESIDENT = Schedule(RESIDENT_TILE, 1, RESIDENT_FILTER)
 
 
-def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, ...]) -> list[Schedule]:
-    """What is worth trying for a problem: all tiles, each with one tile per block and with the steps shared out."""
+def candidates(
+    problem: ConvProblem, multiprocessors: int, loaders: tuple[str, ...], clusters: bool = False
+) -> list[Schedule]:
+    """What is worth trying for a problem: all tiles, each with one tile per block and with the steps shared out.
+
+    With `clusters` also few tiles that blocks share side by side, which takes compute capability 9.0.
+    """
     found = []
     for tile in TILES:
         if tile.m >= 2 * problem.out_channels and tile.m > min(t.m for t in TILES):
@@ -152,12 +168,19 @@ def candidates(problem: ConvProblem, multiprocessors: int, loaders: tuple[str, .
                 found.append(Schedule(tile, 0, loader))
             if rounds < 16:
                 found += [Schedule(tile, waves, loader) for waves in ((0.5, 1) if rounds < 1 else (1, 2))]
+            # Fewer blocks take fewer turns at a tile.
+            found += [Schedule(tile, waves, loader) for waves in (0.125, 0.25) if rounds < waves]
+            if clusters and tile in CLUSTER_TILES:
+                few = (blocks for blocks in CLUSTER_BLOCKS if rounds * blocks <= 2 and tile.steps(problem) >= blocks)
+                found += [Schedule(tile, 0, loader, blocks) for blocks in few]
     if RESIDENT_FILTER in loaders and takes_resident(problem):
         found.append(RESIDENT)
     return found
 
 
-def choose_schedule(problem: ConvProblem, multiprocessors: int, fused: bool = False) -> Schedule:
+def choose_schedule(
+    problem: ConvProblem, multiprocessors: int, fused: bool = False, clusters: bool = False
+) -> Schedule:
     """The schedule with the least estimated time on a device of that many multiprocessors.
 
     Its place is taken by a stored winner where one was measured (see workflow/tune.py). For short reductions the
@@ -174,14 +197,15 @@ def choose_schedule(problem: ConvProblem, multiprocessors: int, fused: bool = Fa
         tile = schedule.tile
         slots = multiprocessors * tile.resident
         per_block = schedule.steps_per_block(problem, slots)
-        blocks = -(-tile.blocks(problem) * tile.steps(problem) // per_block)
+        blocks = -(-tile.blocks(problem) * tile.steps(problem) // per_block) * schedule.cluster
+        per_block = -(-per_block // schedule.cluster)
         rounds = -(-blocks // slots)
         large = tile.micro_m * tile.micro_n > 64
         tiles_per_block = max(1, per_block / tile.steps(problem))
         efficiency = 0.8 if tile.micro_n < 8 else 0.95 if not large else 0.97 if tile.m * tile.n > 96 * 128 else 1.0
-        # Blocks that share a tile add to it one after the other.
-        turns = 0 if schedule.waves == 0 else tile.steps(problem) / per_block
+        # Blocks that share a tile add to it one after the other, but for those of a cluster.
+        turns = float(schedule.cluster > 1) if schedule.waves == 0 else tile.steps(problem) / per_block
         overhead = (48 if large else 24) * tiles_per_block + (64 if large else 32) * turns
         return rounds * tile.resident * (per_block * tile.k + overhead) * tile.m * tile.n / efficiency
 
-    return min(candidates(problem, multiprocessors, ("WindowLoader",)), key=cost)
+    return min(candidates(problem, multiprocessors, ("WindowLoader",), fused and clusters), key=cost)

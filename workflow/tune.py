@@ -51,9 +51,10 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
     Raises CandidateError if a candidate's result is wrong, UnsupportedError if the problem cannot be computed.
     """
     device = torch.device("cuda", 0)
-    multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+    properties = torch.cuda.get_device_properties(device)
+    multiprocessors, clusters = properties.multi_processor_count, properties.major >= 9
     fused = algorithm == "im2win_fused"
-    rule = choose_schedule(problem, multiprocessors, fused)
+    rule = choose_schedule(problem, multiprocessors, fused, clusters)
     loaders = FUSED_LOADERS if fused else LOADERS[:1]
     x, f = torch.empty(problem.input_shape, device=device), torch.empty(problem.filter_shape, device=device)
     y = torch.empty(problem.output_shape, device=device)
@@ -79,7 +80,7 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
             raise CandidateError(f"{algorithm} with {schedule} has errors {error} on {problem}")
 
     times = {}
-    for schedule in dict.fromkeys([rule, *candidates(problem, multiprocessors, loaders)]):
+    for schedule in dict.fromkeys([rule, *candidates(problem, multiprocessors, loaders, fused and clusters)]):
         work = prepared(schedule)
         check(work, schedule, [problem.batch - 1])
         times[schedule] = median(work, _SAMPLES)

@@ -59,16 +59,16 @@ __device__ void multiply_stage(Micro& micro_kernel, SharedAddress filter, Shared
   }
 }
 
-// The main loop with prefetching and STAGES buffers: multiplies the steps of `segment`. `shared` is where the stages lie.
+// The main loop with prefetching and STAGES buffers: multiplies `steps`. `shared` is where the stages lie.
 template <int STAGES, class Window, class Filter, class Micro>
-__device__ void multiply_prefetched(const Problem& p, const Segment& segment, SharedAddress shared, Window& window_loader,
+__device__ void multiply_prefetched(const Problem& p, const Steps& steps, SharedAddress shared, Window& window_loader,
                                     Filter& filter_loader, Micro& micro_kernel) {
   using Tiles = typename Micro::Tiles;
   const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), filter_to = shared + Filter::place();
   const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
   // The reduction's last step may have fewer values than Tiles::VALUES.
-  const int tail = segment.tail(p.reduction(), Tiles::VALUES);
-  int remaining = segment.last - segment.first, current = 0;
+  const int tail = steps.tail(p.reduction(), Tiles::VALUES);
+  int remaining = steps.last - steps.first, current = 0;
   for (int stage = 0; stage < STAGES; ++stage) {
     if (stage < remaining) {
       window_loader.start(window_to + stage * sizeof(Tiles));

@@ -96,6 +96,18 @@ class MicroKernel {
     }
   }
 
+  // Puts the thread's sums where they belong in the block's tile, which `to` is in shared memory.
+  __device__ void put(SharedAddress to) const {
+#pragma unroll
+    for (int m = 0; m < MICRO_M; ++m) {
+#pragma unroll
+      for (int n = 0; n < MICRO_N; n += VECTOR) {
+        const float4 four = make_float4(sum_[m][n], sum_[m][n + 1], sum_[m][n + 2], sum_[m][n + 3]);
+        write_shared(to + (row(m) * TILE_N + column(n)) * sizeof(float), four);
+      }
+    }
+  }
+
   // Writes the tile's outputs, or adds them to what Y holds, in PARTS of four of the thread's channels. `scratch` is
   // shared memory that nobody uses any more, SCRATCH floats for each thread.
   static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR;

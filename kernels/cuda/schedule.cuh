@@ -18,6 +18,16 @@ struct Tile {
   }
 };
 
+// Steps first .. last - 1 of the reduction of one tile.
+struct Steps {
+  int tile, first, last;
+  // How many values of the reduction the last step has, if not as many as the others; else 0.
+  __device__ int tail(int reduction, int values_per_step) const {
+    const int values = reduction - (last - 1) * values_per_step;
+    return values < values_per_step ? values : 0;
+  }
+};
+
 // A block's share of the work is a range of steps, TILE_K of the reduction of one tile each; the steps of one tile
 // follow those of the one before ("stream-K", Osama et al., PPoPP 2023). So all blocks do the same number of steps,
 // whatever the number of tiles; with steps_per_block = steps of a tile, each block computes one tile. A segment is a
@@ -26,10 +36,8 @@ struct Tile {
 // Blocks that share a tile add into Y in turn (Turns), those with its last steps first: they began with them, while the
 // block with the first steps ends with them. The order is fixed, so results repeat bit for bit. A block waits only for
 // blocks of lower blockIdx, which have been started before it.
-class Segment {
+class Segment : public Steps {
  public:
-  int tile, first, last;  // steps first .. last - 1 of the tile
-
   // `position` is the segment's first step, counted over all tiles.
   __device__ Segment(int position, int steps_per_tile, int steps_per_block, int tiles) {
     tile = position / steps_per_tile;
@@ -41,12 +49,6 @@ class Segment {
   __device__ static int begin(int steps_per_block) { return block() * steps_per_block; }
   __device__ static int end(int steps_per_tile, int steps_per_block, int tiles) {
     return min((block() + 1) * steps_per_block, tiles * steps_per_tile);
-  }
-
-  // How many values of the reduction the segment's last step has, if not as many as the others; else 0.
-  __device__ int tail(int reduction, int values_per_step) const {
-    const int values = reduction - (last - 1) * values_per_step;
-    return values < values_per_step ? values : 0;
   }
 
   // How many blocks come before this one at its tile, or ALONE if no other has steps of it.

@@ -54,11 +54,12 @@ class EmulatedLibrary(KernelLibrary):
         threads: int,
         *arguments: torch.Tensor | int,
         shared_bytes: int = 0,
+        cluster: int = 1,
     ) -> None:
         values = [value.data_ptr() if isinstance(value, torch.Tensor) else value for value in arguments]
         packed = (ctypes.c_int64 * len(values))(*values)
         program, index = kernel
-        program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, packed)
+        program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, cluster, packed)
 
     def _compile(self, program: str) -> ctypes.CDLL:
         sources = self._sources / program
@@ -67,12 +68,13 @@ class EmulatedLibrary(KernelLibrary):
         # Dynamic shared memory is declared by cuda.h, once for all.
         source = (sources / f"{program}.cu").read_text().replace("extern __shared__ unsigned char dynamic[];", "")
         cases = "".join(
-            f"    case {index}: emulation::launch({expression}, grid_x, grid_y, threads, arguments); break;\n"
+            f"    case {index}: emulation::launch({expression}, grid_x, grid_y, threads, cluster, arguments); break;\n"
             for index, expression in enumerate(self._kernels[program])
         )
         (sources / "program.cpp").write_text(
             f'#include "cuda.h"\n{source}\n'
-            'extern "C" void run(int kernel, int grid_x, int grid_y, int threads, const std::int64_t* arguments) {\n'
+            'extern "C" void run(int kernel, int grid_x, int grid_y, int threads, int cluster, '
+            "const std::int64_t* arguments) {\n"
             f"  switch (kernel) {{\n{cases}  }}\n}}\n"
         )
         binary = sources / "program.so"

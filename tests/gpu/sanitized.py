@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tile import RESIDENT
+from kernels.tile import CLUSTER_TILES, RESIDENT, TILES, Schedule
 from workflow import catalog, verify
 
 PROBLEMS = [
@@ -32,11 +33,21 @@ def main() -> None:
     library = KernelLibrary(device, Path(sys.argv[1]))
     entries = catalog.read().groups["algorithm"]
     ours = {name: entry for name, entry in entries.items() if entry["backend"] == "cuda" and entry["programs"]}
-    resident = {"im2win_fused": ours["im2win_fused"] | {"parameters": {"schedule": RESIDENT.to_parameters()}}}
+
+    def fused(schedule: Schedule) -> dict[str, Any]:
+        return ours["im2win_fused"] | {"parameters": {"schedule": schedule.to_parameters()}}
+
+    others = [fused(Schedule(TILES[-1], 1))]
+    if torch.cuda.get_device_capability() >= (9, 0):
+        others += [
+            fused(Schedule(CLUSTER_TILES[0], 0, "PixelLoader", 4)),
+            fused(Schedule(CLUSTER_TILES[1], 0, cluster=2)),
+        ]
     for problem in PROBLEMS + SHORT_REDUCTIONS:
         x = torch.rand(problem.input_shape).to(device)
         f = torch.rand(problem.filter_shape).to(device)
-        for name, chosen in (resident if problem in SHORT_REDUCTIONS else ours).items():
+        for chosen in [fused(RESIDENT)] if problem in SHORT_REDUCTIONS else [*ours.values(), *others]:
+            name = chosen["name"]
             y = torch.zeros(problem.output_shape).to(device)
             algorithm = algorithms.load(name, chosen["module"], chosen["parameters"])
             try:

@@ -13,7 +13,7 @@ from kernels.cpu import im2win_transform
 from kernels.im2win import TiledPlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tile import LOADERS, RESIDENT, TILES, Schedule, fits
+from kernels.tile import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
 from workflow import catalog, verify
@@ -105,6 +105,29 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
             verify.poison(y)
             plan.run(x, f, y)
             assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (tile, loader, waves)
+
+
+@pytest.mark.skipif(torch.cuda.get_device_capability() < (9, 0), reason="clusters take compute capability 9.0")
+@pytest.mark.parametrize(
+    "problem", [ConvProblem(3, 8, 19, 23, 70, 3, 3, 1), ConvProblem(2, 3, 30, 31, 65, 7, 5, 2)], ids=str
+)
+def test_every_cluster(problem: ConvProblem, library: KernelLibrary) -> None:
+    """Exact on integers, and on fractions the same bits each time."""
+    for tile, loader, cluster in itertools.product(CLUSTER_TILES, LOADERS, CLUSTER_BLOCKS):
+        stored = {"schedule": Schedule(tile, 0, loader, cluster).to_parameters()}
+        for integers in (True, False):
+            x, f, y = tensors(problem, integers)
+            plan = algorithms.load("im2win_fused", "kernels.im2win", stored).plan(
+                problem, x.device, library, tf32=False
+            )
+            verify.poison(y)
+            plan.run(x, f, y)
+            first = y.clone()
+            assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND), (tile, loader, cluster)
+            for _ in range(5):
+                verify.poison(y)
+                plan.run(x, f, y)
+                assert torch.equal(y, first), (tile, loader, cluster)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from torch.nn import functional
 from kernels import im2win_tensor_core
 from kernels.algorithm import Plan, UnsupportedError
 from kernels.cpu import im2win_transform
-from kernels.im2win import BasePlan, ResidentPlan, TiledPlan
+from kernels.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
 from kernels.im2win_tensor_core import TensorCorePlan
 from kernels.im2win_transform import FilterReorder, Transform
 from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
-from kernels.tile import LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
+from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
 from tests.emulation.library import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
@@ -72,6 +72,20 @@ def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
     for problem, waves in zip(TILED, (0, 0.5, 1, 1), strict=True):
         schedule = Schedule(tile, waves, loader or "WindowLoader")
         check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
+
+
+@pytest.mark.parametrize("expression", PROGRAMS["im2win_fused_cluster"])
+def test_clusters(expression: str, library: EmulatedLibrary) -> None:
+    cluster, loader, *values = expression[:-1].partition("<")[2].split(", ")
+    schedule = Schedule(Tile(*map(int, values)), 0, loader, int(cluster))
+    for problem in (TILED[2], ConvProblem(3, 7, 7, 7, 33, 3, 3, 1), ConvProblem(2, 4, 16, 19, 70, 4, 4, 1)):
+        check(ClusterPlan(problem, CPU, library, schedule), problem)
+
+
+def test_clusters_need_steps_to_share(library: EmulatedLibrary) -> None:
+    schedule = Schedule(CLUSTER_TILES[0], 0, "WindowLoader", 8)
+    with pytest.raises(UnsupportedError, match="8 blocks cannot share 2 steps"):
+        ClusterPlan(ConvProblem(1, 1, 9, 9, 3, 3, 3, 1), CPU, library, schedule)
 
 
 @pytest.mark.parametrize("problem", SHORT_REDUCTIONS, ids=str)

@@ -70,14 +70,28 @@ def test_short_reductions_have_a_kernel_of_their_own() -> None:
 
 @pytest.mark.parametrize("problem", [CONV6, CONV7, ConvProblem(1, 1, 3, 3, 1, 3, 3, 1)], ids=str)
 def test_every_candidate_is_compiled_and_survives_its_configuration(problem: ConvProblem) -> None:
-    found = candidates(problem, 132, FUSED_LOADERS)
-    assert {choose_schedule(problem, 132), choose_schedule(problem, 132, fused=True)} <= set(found)
+    found = candidates(problem, 132, FUSED_LOADERS, clusters=True)
+    chosen = [choose_schedule(problem, 132, fused, clusters) for fused in (False, True) for clusters in (False, True)]
+    assert set(chosen) <= set(found)
     for schedule in found:
         assert Schedule.from_parameters(schedule.to_parameters()) == schedule
+
+
+def test_few_tiles_are_shared_by_clusters() -> None:
+    small = ConvProblem(1, 512, 7, 7, 512, 3, 3, 1)
+    assert choose_schedule(small, 132, fused=True, clusters=True).cluster == 8
+    assert choose_schedule(small, 132, fused=True).cluster == 1  # before compute capability 9.0
+    assert choose_schedule(small, 132, clusters=True).cluster == 1  # the fused kernel alone has them
+    assert choose_schedule(CONV6, 132, fused=True, clusters=True).cluster == 1
+    short = ConvProblem(1, 1, 9, 9, 3, 3, 3, 1)  # two steps
+    assert max(schedule.cluster for schedule in candidates(short, 132, FUSED_LOADERS, clusters=True)) == 2
 
 
 def test_a_stored_schedule_that_is_not_compiled_is_named() -> None:
     stored = {"tile": [64, 128, 8, 16, 8, 3], "waves": 1, "loader": "PixelLoader"}
     assert not fits("PixelLoader", Tile(64, 128, 8, 16, 8, 3))
     with pytest.raises(ValueError, match=r"no kernel is compiled for tile \[64, 128, 8, 16, 8, 3\] with PixelLoader"):
+        Schedule.from_parameters(stored)
+    stored = {"tile": [64, 128, 8, 16, 8, 3], "waves": 0, "loader": "WindowLoader", "cluster": 8}
+    with pytest.raises(ValueError, match="and clusters of 8; .* clusters 1 and on some tiles 2, 4, 8: tune again"):
         Schedule.from_parameters(stored)

@@ -1,5 +1,5 @@
-// CUDA C++ on the CPU, as far as the kernels use it: the threads of a block are contexts that take turns, each until it
-// must wait, and the blocks run one after the other. What needs PTX has a stand-in in the other files of this folder,
+// CUDA C++ on the CPU, as far as the kernels use it: the threads of a block, or of the blocks of a cluster, are contexts that
+// take turns, each until it must wait; blocks and clusters run one after the other. What needs PTX has a stand-in in the other files of this folder,
 // named as the one it replaces.
 #pragma once
 #include <ucontext.h>
@@ -51,7 +51,9 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 inline Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
-alignas(1024) inline unsigned char dynamic_memory[228 * 1024];
+constexpr int MOST_BLOCKS = 8, SHARED_BYTES = 228 * 1024;  // of a cluster, and of a block
+alignas(1024) inline unsigned char shared_memory[MOST_BLOCKS][SHARED_BYTES];
+inline unsigned char* dynamic_memory = shared_memory[0];  // of the block that runs
 
 [[noreturn]] inline void fail(const char* message) {
   std::fprintf(stderr, "emulation: %s (thread %u of block %u)\n", message, threadIdx.x, blockIdx.x);
@@ -70,7 +72,7 @@ struct Thread {
   int exchanges = 0;
   bool done = false;
 };
-inline std::vector<Thread> threads;
+inline Thread* threads;  // of the block that runs
 inline ucontext_t scheduler;
 inline int waits_over;  // of this turn of all threads
 
@@ -99,8 +101,15 @@ struct Warp {
   Meeting meeting{32};
   float exchanged[2][32];
 };
-inline std::vector<Warp> warps;
-inline Meeting block;
+struct Block {
+  Index index;
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  Meeting meeting;
+};
+inline std::vector<Block> blocks(MOST_BLOCKS);  // those of a cluster
+inline int rank;                                // in its cluster, of the block that runs
+inline Meeting cluster;
 
 // Shared memory has 32-bit addresses, here distances from the dynamic part.
 inline unsigned address(const void* pointer) {
@@ -124,39 +133,47 @@ void call(void (*kernel)(Parameters...), const std::int64_t* arguments, std::ind
   kernel(convert(arguments[I], std::type_identity<Parameters>())...);
 }
 
-// Runs a kernel; `arguments` are pointers and integers. Shared memory is full of NaNs at first.
+// Runs a kernel; `arguments` are pointers and integers. Shared memory is full of NaNs at first; the blocks of a cluster have
+// dynamic shared memory only.
 template <class... Parameters>
-void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int block_size,
+void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int block_size, int cluster_size,
             const std::int64_t* arguments) {
   static void (*of_this_launch)(Parameters...);
   static const std::int64_t* with;
   constexpr std::size_t STACK = 1 << 17;
   of_this_launch = kernel, with = arguments;
   gridDim = {grid_x, grid_y}, blockDim = {static_cast<unsigned>(block_size), 1};
-  threads.resize(block_size);
-  for (unsigned i = 0; i < grid_x * grid_y; ++i) {
-    std::memset(dynamic_memory, 0xff, sizeof(dynamic_memory));
-    warps.assign((block_size + 31) / 32, Warp());
-    block = {block_size};
-    blockIdx = {i % grid_x, i / grid_x};
-    for (Thread& thread : threads) {
-      getcontext(&thread.context);
-      if (!thread.stack) thread.stack.reset(new char[STACK]);
-      thread.context.uc_stack.ss_sp = thread.stack.get(), thread.context.uc_stack.ss_size = STACK;
-      thread.context.uc_link = &scheduler;
-      thread.copies.assign(1, {}), thread.exchanges = 0, thread.done = false;
-      makecontext(&thread.context, [] {
-        call(of_this_launch, with, std::index_sequence_for<Parameters...>());
-        threads[threadIdx.x].done = true, ++waits_over;
-        block.leave();
-      }, 0);
+  for (unsigned first = 0; first < grid_x * grid_y; first += cluster_size) {
+    cluster = {cluster_size * block_size};
+    for (int i = 0; i < cluster_size; ++i) {
+      std::memset(shared_memory[i], 0xff, SHARED_BYTES);
+      Block& block = blocks[i];
+      block.index = {(first + i) % grid_x, (first + i) / grid_x};
+      block.threads.resize(block_size);
+      block.warps.assign((block_size + 31) / 32, Warp());
+      block.meeting = {block_size};
+      for (Thread& thread : block.threads) {
+        getcontext(&thread.context);
+        if (!thread.stack) thread.stack.reset(new char[STACK]);
+        thread.context.uc_stack.ss_sp = thread.stack.get(), thread.context.uc_stack.ss_size = STACK;
+        thread.context.uc_link = &scheduler;
+        thread.copies.assign(1, {}), thread.exchanges = 0, thread.done = false;
+        makecontext(&thread.context, [] {
+          call(of_this_launch, with, std::index_sequence_for<Parameters...>());
+          threads[threadIdx.x].done = true, ++waits_over;
+          blocks[rank].meeting.leave();
+        }, 0);
+      }
     }
     for (bool running = true; running;) {
       waits_over = 0, running = false;
-      for (int thread = 0; thread < block_size; ++thread) {
-        if (threads[thread].done) continue;
-        running = true, threadIdx = {static_cast<unsigned>(thread), 0};
-        swapcontext(&scheduler, &threads[thread].context);
+      for (rank = 0; rank < cluster_size; ++rank) {
+        blockIdx = blocks[rank].index, threads = blocks[rank].threads.data(), dynamic_memory = shared_memory[rank];
+        for (int thread = 0; thread < block_size; ++thread) {
+          if (threads[thread].done) continue;
+          running = true, threadIdx = {static_cast<unsigned>(thread), 0};
+          swapcontext(&scheduler, &threads[thread].context);
+        }
       }
       if (running && waits_over == 0) fail("all threads wait for each other");
     }
@@ -164,12 +181,12 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
 }
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::block.meet(); }
-inline void __syncwarp() { emulation::warps[threadIdx.x / 32].meeting.meet(); }
+inline void __syncthreads() { emulation::blocks[emulation::rank].meeting.meet(); }
+inline void __syncwarp() { emulation::blocks[emulation::rank].warps[threadIdx.x / 32].meeting.meet(); }
 inline void __threadfence() {}
 // Two buffers in turn: a lane may be at the next exchange while another still reads this one.
 inline float __shfl_xor_sync(unsigned, float value, int mask) {
-  emulation::Warp& warp = emulation::warps[threadIdx.x / 32];
+  emulation::Warp& warp = emulation::blocks[emulation::rank].warps[threadIdx.x / 32];
   float* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
   exchanged[threadIdx.x % 32] = value;
   warp.meeting.meet();

@@ -65,7 +65,7 @@ inline float element(unsigned long long descriptor, int row, int k) {
   } else {
     at += row % 8 * 16 + k / 8 * along_k + k % 8 * 2;
   }
-  if (at + 2 > sizeof(emulation::dynamic_memory)) emulation::fail("a matrix beyond shared memory");
+  if (at + 2 > emulation::SHARED_BYTES) emulation::fail("a matrix beyond shared memory");
   return from_half(*emulation::place<std::uint16_t>(at));
 }
 
