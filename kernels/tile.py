@@ -71,8 +71,8 @@ TILES = (
     Tile(64, 128, 8, 16, 4, 3),
 )
 
-#: Tiles that the blocks of a cluster share, and how many blocks (cuda/im2win_fused_cluster.cu): small ones, since they are
-#: for problems that have few.
+#: Tiles that the blocks of a cluster share, and how many blocks (cuda/im2win_fused_cluster.cu). They are small, since
+#: problems that have many tiles do not need them.
 CLUSTER_TILES = (Tile(64, 64, 8, 8, 4, 3), Tile(64, 128, 8, 8, 8, 3))
 CLUSTER_BLOCKS = (2, 4, 8)
 
@@ -140,7 +140,8 @@ class Schedule:
             raise ValueError(
                 f"no kernel is compiled for tile [{tile.arguments}] with {loader} and clusters of {cluster}; tiles are "
                 f"{known}, loaders {', '.join(FUSED_LOADERS)}, clusters 1 and on some tiles "
-                f"{', '.join(map(str, CLUSTER_BLOCKS))}: tune again (make tune), or delete the entry for the rule's choice"
+                f"{', '.join(map(str, CLUSTER_BLOCKS))}: tune again (make tune), or delete the entry, "
+                "and a rule chooses"
             )
         return cls(tile, float(parameters["waves"]), loader)
 
