@@ -196,7 +196,8 @@ def choose_schedule(
 
     def cost(schedule: Schedule) -> float:
         tile = schedule.tile
-        slots = multiprocessors * tile.resident
+        # A larger cluster waits until there is room for all of it in one part of the GPU.
+        slots = int(multiprocessors * tile.resident * (0.9 if schedule.cluster > 2 else 1))
         per_block = schedule.steps_per_block(problem, slots)
         blocks = -(-tile.blocks(problem) * tile.steps(problem) // per_block) * schedule.cluster
         per_block = -(-per_block // schedule.cluster)

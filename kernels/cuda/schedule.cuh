@@ -44,7 +44,9 @@ class Segment : public Steps {
     first = position - tile * steps_per_tile;
     last = min(steps_per_tile, first + end(steps_per_tile, steps_per_block, tiles) - position);
     whole_ = first == 0 && last == steps_per_tile;
-    order_ = ((tile + 1) * steps_per_tile - 1) / steps_per_block - block();
+    const int last_block = ((tile + 1) * steps_per_tile - 1) / steps_per_block;
+    order_ = last_block - block();
+    blocks_ = last_block - tile * steps_per_tile / steps_per_block + 1;
   }
   __device__ static int begin(int steps_per_block) { return block() * steps_per_block; }
   __device__ static int end(int steps_per_tile, int steps_per_block, int tiles) {
@@ -56,17 +58,20 @@ class Segment : public Steps {
   __device__ int order() const { return whole_ ? ALONE : order_; }
   // Whether this block is the last one at its tile.
   __device__ bool ends() const { return first == 0; }
+  // How many blocks have steps of the tile.
+  __device__ int blocks() const { return blocks_; }
 
  private:
   __device__ static int block() { return gridDim.x - 1 - block_index(); }
 
   bool whole_;
-  int order_;
+  int order_, blocks_;
 };
 
 // A warp's turns at a tile of which it stores PARTS parts, one after the other, as the same warp of every block does that
 // shares the tile. A turn is a number in device memory for each part: how many blocks have added theirs. So while one
-// block adds to a part, the next block adds to the part before.
+// block adds to a part, the next block adds to the part before. Where only two blocks share the tile, there is nothing to
+// overlap, and they have one turn for all parts.
 template <int PARTS>
 class Turns {
  public:
@@ -74,13 +79,13 @@ class Turns {
   __device__ Turns(int* turns, int warps, const Segment& segment)
       : turns_(turns),
         place_((segment.tile * warps + threadIdx.x / 32) * PARTS),
-        order_and_end_(2 * segment.order() + segment.ends()) {}
+        state_(4 * segment.order() + 2 * (segment.blocks() > 2) + segment.ends()) {}
 
   // Whether Y holds what other blocks have added so far; otherwise it is overwritten.
   __device__ bool add() const { return order() > 0; }
   // Waits until this warp may add to a part.
   __device__ void wait(int part) const {
-    if (order() == Segment::ALONE) return;
+    if (!add() || (!apart() && part > 0)) return;
     if (threadIdx.x % 32 == 0) {
       while (load_acquire(turns_ + place_ + part) != order()) {
       }
@@ -89,15 +94,17 @@ class Turns {
   }
   // Lets the next block at the part, once this warp has written it; the last block leaves the turn at 0, as it was.
   __device__ void pass(int part) const {
-    if (order() == Segment::ALONE) return;
+    if (order() == Segment::ALONE || (!apart() && part < PARTS - 1)) return;
     __syncwarp();
-    const bool ends = order_and_end_ & 1;
-    if (threadIdx.x % 32 == 0) store_release(turns_ + place_ + part, ends ? 0 : order() + 1);
+    const int turn = apart() ? place_ + part : place_;
+    if (threadIdx.x % 32 == 0) store_release(turns_ + turn, ends() ? 0 : order() + 1);
   }
 
  private:
-  __device__ int order() const { return order_and_end_ >> 1; }
+  __device__ int order() const { return state_ >> 2; }
+  __device__ bool apart() const { return state_ & 2; }
+  __device__ bool ends() const { return state_ & 1; }
 
   int* turns_;
-  int place_, order_and_end_;  // few registers: the outputs fill almost all of them
+  int place_, state_;  // few registers: the outputs fill almost all of them
 };
