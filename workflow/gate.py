@@ -10,7 +10,8 @@ from functools import cache
 
 import torch
 
-#: Work that waits for its own stream would wait for ever behind a closed gate; it is opened after this many seconds.
+#: Work that waits for its own stream would wait for ever behind a closed gate, and so would the launch after the last
+#: that the device's queue has room for; the gate is opened after this many seconds.
 _PATIENCE_SECONDS = 5.0
 _WAIT_UNTIL_AT_LEAST = 0  # CU_STREAM_WAIT_VALUE_GEQ
 
@@ -61,8 +62,9 @@ class Gate:
             self._open()
         if waited.is_set():
             raise WaitedError(
-                "the work waits on the host for what it has queued, so that its time cannot be told from the host's; "
-                "synchronizing must be left to the caller"
+                "the work waits on the host for what it has queued, so that its time cannot be told from the host's: "
+                "it synchronizes, which must be left to the caller, or queues more than the device accepts ahead "
+                "(about 1000 launches), which takes a smaller batch"
             )
 
     def _open(self) -> None:

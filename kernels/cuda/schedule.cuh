@@ -70,8 +70,8 @@ class Segment : public Steps {
 
 // A warp's turns at a tile of which it stores PARTS parts, one after the other, as the same warp of every block does that
 // shares the tile. A turn is a number in device memory for each part: how many blocks have added theirs. So while one
-// block adds to a part, the next block adds to the part before. Where only two blocks share the tile, there is nothing to
-// overlap, and they have one turn for all parts.
+// block adds to a part, the next block adds to the part before. That pays where more than PARTS blocks share the tile; fewer
+// have one turn for all parts.
 template <int PARTS>
 class Turns {
  public:
@@ -79,7 +79,7 @@ class Turns {
   __device__ Turns(int* turns, int warps, const Segment& segment)
       : turns_(turns),
         place_((segment.tile * warps + threadIdx.x / 32) * PARTS),
-        state_(4 * segment.order() + 2 * (segment.blocks() > 2) + segment.ends()) {}
+        state_(4 * segment.order() + 2 * (segment.blocks() > PARTS) + segment.ends()) {}
 
   // Whether Y holds what other blocks have added so far; otherwise it is overwritten.
   __device__ bool add() const { return order() > 0; }
