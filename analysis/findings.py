@@ -1,6 +1,7 @@
 """The report's first sentences: what a table shows, in words, every number computed from the data."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
@@ -39,6 +40,7 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
         said += _speed(rows, "im2win", ("im2col_cublas", BEST_CUDNN, "direct"), "cuda")
         if not values(rows, "im2win_fused", "tflops").empty:
             said += _speed(rows, "im2win_fused", (BEST_CUDNN,), "cuda")
+            said += _other_batches(archive, selection, "im2win_fused")
         said += _compensated(archive, selection, rows)
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(_outcomes(archive))
@@ -80,18 +82,34 @@ def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str)
     return said
 
 
+def _other_batches(archive: Archive, selection: Selection, ours: str) -> list[str]:
+    """Against the best cuDNN at the batches other than that of `selection`."""
+    parts = []
+    for batch in sorted(set(archive.measurements["batch"]) - {selection.batch}):
+        rows = with_best_cudnn(rows_of(archive.measurements, replace(selection, batch=batch)))
+        over = ratio(rows, ours, BEST_CUDNN, "tflops")
+        if not over.empty:
+            ahead = f"{(over > 1).sum()} of {plural(len(over), 'layer')}"
+            parts.append(f"on {ahead} at batch {batch} ({number(_geometric_mean(over))}x in the geometric mean)")
+    return [f"It is faster than {label(BEST_CUDNN)} {names(parts)}."] if parts else []
+
+
+def _geometric_mean(ratios: pd.Series) -> float:
+    return math.exp(ratios.map(math.log).mean())
+
+
 def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> list[str]:
     """The kernel of the class fp32_accurate, against the best cuDNN of `rows`, which are of `selection`."""
     both = pd.concat([rows, compensated(archive.measurements, selection)])
     speed, over = values(both, COMPENSATED, "tflops"), ratio(both, COMPENSATED, BEST_CUDNN, "tflops")
     if over.empty:
         return []
-    mean = math.exp(over.map(math.log).mean())
     return [
         f"im2win on tensor cores with error compensation (class {ACCURATE}) reaches {number(speed.min())} "
         f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
-        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: {number(mean)}x in the "
-        f"geometric mean, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
+        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: "
+        f"{number(_geometric_mean(over))}x in the geometric mean, {number(over.min())}x ({over.idxmin()}) to "
+        f"{number(over.max())}x ({over.idxmax()})."
     ]
 
 

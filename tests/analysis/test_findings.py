@@ -32,3 +32,10 @@ def test_what_was_not_measured_is_not_mentioned(build: Callable[..., Path], make
     text = said(build(make_rows(["im2win", "cudnn_implicit_gemm"])))
     assert "tensor cores" not in text
     assert "fused" not in text
+
+
+def test_other_batches_are_compared_too(build: Callable[..., Path], make_rows: Callable[..., Rows]) -> None:
+    algorithms = ["im2win", "im2win_fused", "cudnn_implicit_gemm"]
+    text = said(build([*make_rows(algorithms), *make_rows(algorithms, batch=1), *make_rows(["im2win"], batch=16)]))
+    assert "It is faster than best cuDNN on 0 of 12 layers at batch 1 (" in text
+    assert "batch 16" not in text  # nothing there to compare
