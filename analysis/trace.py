@@ -217,9 +217,13 @@ def main() -> None:
     rest = named if options.claim else named[2:]
     if len(rest) > 1 or len(named) - len(rest) == 1 or not (options.claim or named):
         parser.error("give a layer, an algorithm and a protocol or none; or --claim and a protocol or none")
+    if options.data:
+        chosen = [f"--{key}" for key in ("claim", *OPTIONS) if getattr(options, key) is not None]
+        if beside := [*rest, *chosen]:
+            parser.error(f"--data takes a layer and an algorithm alone: leave out {', '.join(beside)}")
     archive = read(find(options.archive))
     today = read_sources(options.sources) if options.sources.is_file() else None
-    if options.data and not options.claim:
+    if options.data:
         print("\n".join(errors.trace(archive.folder, named[0], named[1], options.data, today)))
         return
     wanted = {key: getattr(options, key) for key in OPTIONS}

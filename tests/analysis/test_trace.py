@@ -174,3 +174,18 @@ def test_an_error_on_a_kind_of_data(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         assert text in said
     assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "pink") == 2
     assert "has no distribution pink" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [
+        (["conv5", "im2win", "kernel_only"], "kernel_only"),
+        (["--claim", "speedup_cublas"], "--claim"),
+        (["conv5", "im2win", "--batch", "1"], "--batch"),
+    ],
+)
+def test_an_error_has_no_other_address(
+    beside: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, ARCHIVES / "nvidia-h100-80gb-hbm3", *beside, "--data", "normal") == 2
+    assert f"leave out {named}" in capsys.readouterr().err
