@@ -8,7 +8,6 @@ direct convolution reads is kernels/cuda/direct.cu.
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from analysis import reference
@@ -17,6 +16,7 @@ from analysis.series import (
     BEST_CUDNN,
     MIB,
     PROCESS_PEAK,
+    geometric_mean,
     label,
     memory_metric,
     ratio,
@@ -70,7 +70,7 @@ def abstract_and_logs() -> str:
 def _averages(ratios: pd.Series, both: pd.DataFrame) -> tuple[float, float, float]:
     """Average ratios over the layers: their mean, the ratio of the two columns' totals, their geometric mean."""
     totals = both.sum()
-    return float(ratios.mean()), float(totals.iloc[0] / totals.iloc[1]), float(np.exp(np.log(ratios).mean()))
+    return float(ratios.mean()), float(totals.iloc[0] / totals.iloc[1]), geometric_mean(ratios)
 
 
 def explanation(claim: pd.Series, rows: pd.DataFrame, sizes: Sizes) -> str:

@@ -1,6 +1,5 @@
 """The report's first sentences: what a table shows, in words, every number computed from the data."""
 
-import math
 from dataclasses import replace
 
 import pandas as pd
@@ -14,6 +13,7 @@ from analysis.series import (
     Selection,
     compensated,
     constant_memory,
+    geometric_mean,
     label,
     memory_metric,
     pick,
@@ -75,7 +75,7 @@ def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str)
         ahead = list(over.index[over > 1])
         where = f" ({' '.join(ahead)})" if 0 < len(ahead) < len(over) else ""
         said.append(
-            f"It is faster than {label(baseline)} on {len(ahead)} of {plural(len(over), 'layer')}{where}: "
+            f"It is faster than {label(baseline)} on {_ahead(over)}{where}: "
             f"{number(over.mean())}x on average, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x "
             f"({over.idxmax()})."
         )
@@ -89,13 +89,13 @@ def _other_batches(archive: Archive, selection: Selection, ours: str) -> list[st
         rows = with_best_cudnn(rows_of(archive.measurements, replace(selection, batch=batch)))
         over = ratio(rows, ours, BEST_CUDNN, "tflops")
         if not over.empty:
-            ahead = f"{(over > 1).sum()} of {plural(len(over), 'layer')}"
-            parts.append(f"on {ahead} at batch {batch} ({number(_geometric_mean(over))}x in the geometric mean)")
+            parts.append(f"on {_ahead(over)} at batch {batch} ({number(geometric_mean(over))}x in the geometric mean)")
     return [f"It is faster than {label(BEST_CUDNN)} {names(parts)}."] if parts else []
 
 
-def _geometric_mean(ratios: pd.Series) -> float:
-    return math.exp(ratios.map(math.log).mean())
+def _ahead(over: pd.Series) -> str:
+    """On how many of the layers a ratio is above 1."""
+    return f"{(over > 1).sum()} of {plural(len(over), 'layer')}"
 
 
 def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> list[str]:
@@ -107,8 +107,8 @@ def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> 
     return [
         f"im2win on tensor cores with error compensation (class {ACCURATE}) reaches {number(speed.min())} "
         f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
-        f"in {selection.numerics} on {(over > 1).sum()} of {plural(len(over), 'layer')}: "
-        f"{number(_geometric_mean(over))}x in the geometric mean, {number(over.min())}x ({over.idxmin()}) to "
+        f"in {selection.numerics} on {_ahead(over)}: "
+        f"{number(geometric_mean(over))}x in the geometric mean, {number(over.min())}x ({over.idxmin()}) to "
         f"{number(over.max())}x ({over.idxmax()})."
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.table import Archive, sort_key
@@ -213,6 +214,11 @@ def divide(ours: pd.Series, theirs: pd.Series) -> pd.Series:
     """Divide by layer over the layers that both have, in natural order."""
     common = layer_order(set(ours.index) & set(theirs.index))
     return ours.reindex(common) / theirs.reindex(common)
+
+
+def geometric_mean(ratios: pd.Series) -> float:
+    """Average ratios so that a ratio and its inverse cancel."""
+    return float(np.exp(np.log(ratios).mean()))
 
 
 def speed_unit(kind: str) -> tuple[str, float]:

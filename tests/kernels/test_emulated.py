@@ -21,7 +21,7 @@ from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
-from tests.emulation.library import COMPILER, EmulatedLibrary
+from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
 from workflow import verify

@@ -1,6 +1,6 @@
-// CUDA C++ on the CPU, as far as the kernels use it: the threads of a block, or of the blocks of a cluster, are contexts that
-// take turns, each until it must wait; blocks and clusters run one after the other. What needs PTX has a stand-in in the other files of this folder,
-// named as the one it replaces.
+// CUDA C++ on the CPU, as far as the kernels use it: the threads of a block, or of the blocks of a cluster, are contexts
+// that take turns, each until it must wait; blocks and clusters run one after the other. What needs PTX has a stand-in in
+// the other files of this folder, named as the one it replaces.
 #pragma once
 #include <ucontext.h>
 
@@ -183,7 +183,6 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
 
 inline void __syncthreads() { emulation::blocks[emulation::rank].meeting.meet(); }
 inline void __syncwarp() { emulation::blocks[emulation::rank].warps[threadIdx.x / 32].meeting.meet(); }
-inline void __threadfence() {}
 // Two buffers in turn: a lane may be at the next exchange while another still reads this one.
 inline float __shfl_xor_sync(unsigned, float value, int mask) {
   emulation::Warp& warp = emulation::blocks[emulation::rank].warps[threadIdx.x / 32];
