@@ -67,6 +67,7 @@ def finish(run: Run) -> None:
 
 
 def a_job_is_killed(run: Run) -> None:
+    run.seconds(2)  # on a busy machine the job would be over before it is killed
     first = run.start(TEN)
     run.until_recorded(2)
     run.slurm.ask("scancel", run.slurm.jobs("RUNNING")[0])
@@ -114,6 +115,7 @@ def a_node_is_set_down(run: Run) -> None:
 
 
 def snakemake_is_interrupted(run: Run) -> None:
+    run.seconds(2)
     first = run.start(TEN)
     run.until_recorded(2)
     os.kill(first.pid, signal.SIGINT)
