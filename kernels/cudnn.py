@@ -1,4 +1,4 @@
-"""cuDNN's forward algorithms one by one, and the one that PyTorch's autotuner chooses."""
+"""cuDNN's forward algorithms one by one."""
 
 from __future__ import annotations
 
@@ -50,39 +50,3 @@ class CudnnAlgorithm(Algorithm):
 
 for _name in FORWARD_ALGORITHMS:
     register(_name)(CudnnAlgorithm)
-
-
-class AutotunedPlan(Plan):
-    """PyTorch tries cuDNN's engines on the first run, keeps the fastest and allocates its workspace."""
-
-    workspace_bytes = None
-
-    def __init__(self, problem: ConvProblem, tf32: bool) -> None:
-        self._stride = problem.stride
-        self._tf32 = tf32
-        torch.backends.cudnn.benchmark_limit = 0  # try every engine, not only the first ten
-
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        # What torch.conv2d calls; called by name, it writes into Y itself.
-        torch.ops.aten.cudnn_convolution.out(
-            x,
-            f,
-            padding=[0, 0],
-            stride=[self._stride, self._stride],
-            dilation=[1, 1],
-            groups=1,
-            benchmark=True,
-            deterministic=False,
-            allow_tf32=self._tf32,
-            out=y,
-        )
-
-
-@register("cudnn_autotuned")
-class CudnnAutotuned(Algorithm):
-    """The algorithm that PyTorch's autotuner (`torch.backends.cudnn.benchmark`) finds fastest."""
-
-    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
-        if not torch.backends.cudnn.is_available():
-            raise UnsupportedError("this PyTorch has no cuDNN")
-        return AutotunedPlan(problem, tf32)

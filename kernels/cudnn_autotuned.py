@@ -1,0 +1,113 @@
+"""The cuDNN engine that PyTorch's autotuner chooses (`torch.backends.cudnn.benchmark`)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from kernels.launch import KernelLibrary
+
+#: PyTorch is asked so often at least, then until its choice is about as good as its best one, and so often at most.
+_LEAST_ASKED, _MOST_ASKED, _AS_GOOD = 5, 15, 1.02
+#: An engine is timed over up to so many runs on end, about so many milliseconds, several times.
+_RUNS, _MILLISECONDS, _TIMES = 10, 5.0, 3
+#: How many choices PyTorch keeps (PyTorch's documentation, "CUDA Environment Variables").
+_KEPT = "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"
+
+
+class AutotunedPlan(Plan):
+    """PyTorch tries cuDNN's engines, keeps the fastest and allocates its workspace.
+
+    It times each engine once. In a process's first run that takes in what is loaded then, and whatever the host does
+    meanwhile, and a slow one may be chosen. So it is asked again until its choice is good, and has to forget the one
+    before for that: a process that makes this plan ahead of its first convolution keeps one choice, and a convolution
+    of another shape takes its place.
+    """
+
+    workspace_bytes = None
+
+    def __init__(self, problem: ConvProblem, tf32: bool) -> None:
+        self._stride = problem.stride
+        self._tf32 = tf32
+        self._chosen = False
+        torch.backends.cudnn.benchmark_limit = 0  # try every engine, not only the first ten
+        os.environ[_KEPT] = "1"
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        if not self._chosen:
+            self._choose(x, f, y)
+            self._chosen = True
+        _convolve(x, f, y, self._stride, self._tf32)
+
+    def _choose(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        def work() -> None:
+            _convolve(x, f, y, self._stride, self._tf32)
+
+        def ask() -> float:
+            forget(x.device)
+            work()
+            runs = min(_RUNS, max(1, int(_MILLISECONDS / _milliseconds(work, 1))))
+            return min(_milliseconds(work, runs) for _ in range(_TIMES))
+
+        ask_until_good(ask)
+
+
+def ask_until_good(ask: Callable[[], float]) -> None:
+    """Call `ask`, which makes a choice and returns its time, until a choice is about as good as the best of several."""
+    best = math.inf
+    for asked in range(1, _MOST_ASKED + 1):
+        time = ask()
+        best = min(best, time)
+        if asked >= _LEAST_ASKED and time <= _AS_GOOD * best:
+            return
+
+
+def forget(device: torch.device) -> None:
+    """Let a tiny convolution take the one place that there is for a choice."""
+    x, f, y = (torch.zeros(1, 1, size, size, device=device) for size in (8, 3, 6))
+    _convolve(x, f, y, stride=1, tf32=False)
+
+
+def _convolve(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int, tf32: bool) -> None:
+    # What torch.conv2d calls; called by name, it writes into Y itself.
+    torch.ops.aten.cudnn_convolution.out(
+        x,
+        f,
+        padding=[0, 0],
+        stride=[stride, stride],
+        dilation=[1, 1],
+        groups=1,
+        benchmark=True,
+        deterministic=False,
+        allow_tf32=tf32,
+        out=y,
+    )
+
+
+def _milliseconds(work: Callable[[], None], runs: int) -> float:
+    """The time of one of `runs` on end. Host and L2 cache take part in it: good enough to compare engines."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(runs):
+        work()
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end)) / runs
+
+
+@register("cudnn_autotuned")
+class CudnnAutotuned(Algorithm):
+    """The engine that PyTorch's autotuner finds fastest."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        if not torch.backends.cudnn.is_available():
+            raise UnsupportedError("this PyTorch has no cuDNN")
+        return AutotunedPlan(problem, tf32)
