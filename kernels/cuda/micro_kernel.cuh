@@ -119,6 +119,8 @@ class MicroKernel {
       scratch += threadIdx.x / 32 * 32 * SCRATCH;
       turns.add() ? store_rows<true>(p, y, tile, turns, scratch) : store_rows<false>(p, y, tile, turns, scratch);
     }
+    // Most blocks have their tile to themselves, or are the first at it: nothing comes between their stores.
+    if (!turns.add()) turns.begin();
   }
 
   // Writes the outputs of the thread's m-th channel, four neighbouring pixels. `first` is where those of its first one go.
@@ -157,7 +159,7 @@ class MicroKernel {
     for (int g = 0; g < GROUPS; ++g) output[g] = OutputColumn(p, y, tile.first_pixel + column(g * VECTOR));
 #pragma unroll
     for (int first = 0; first < MICRO_M; first += CHANNELS) {
-      if (first % VECTOR == 0) turns.wait(first / VECTOR);
+      if (ADD && first % VECTOR == 0) turns.wait(first / VECTOR);
       float4 old[CHANNELS][GROUPS] = {};
       if (ADD) {
 #pragma unroll
@@ -172,7 +174,7 @@ class MicroKernel {
         output[i % GROUPS].store(tile.first_channel + row(first + i / GROUPS),
                                  ADD ? old[i / GROUPS][i % GROUPS] + four : four);
       }
-      if ((first + CHANNELS) % VECTOR == 0) turns.pass(first / VECTOR);
+      if (ADD && (first + CHANNELS) % VECTOR == 0) turns.pass(first / VECTOR);
     }
   }
   // Through shared memory, so that a warp writes 32 neighbouring pixels at a time: of four neighbours in a thread it
@@ -202,7 +204,7 @@ class MicroKernel {
       }
       __syncwarp();
       const int first_channel = tile.first_channel + warp_row + first / VECTOR * STEP_M;
-      turns.wait(first / VECTOR);
+      if (ADD) turns.wait(first / VECTOR);
 #pragma unroll
       for (int batch = 0; batch < ROWS * COLUMNS; batch += OUTPUTS) {
         float old[OUTPUTS] = {};
@@ -219,7 +221,7 @@ class MicroKernel {
           output[at % COLUMNS].store(first_channel + at / COLUMNS, ADD ? old[i] + sum : sum);
         }
       }
-      turns.pass(first / VECTOR);
+      if (ADD) turns.pass(first / VECTOR);
     }
   }
 

@@ -99,6 +99,12 @@ class Turns {
     const int turn = apart() ? place_ + part : place_;
     if (threadIdx.x % 32 == 0) store_release(turns_ + turn, ends() ? 0 : order() + 1);
   }
+  // Lets the next block at all parts, once this warp, the first one at the tile, has written them.
+  __device__ void begin() const {
+    if (order() == Segment::ALONE) return;
+    __syncwarp();
+    if (threadIdx.x % 32 < (apart() ? PARTS : 1)) store_release(turns_ + place_ + threadIdx.x % 32, 1);
+  }
 
  private:
   __device__ int order() const { return state_ >> 2; }
