@@ -46,6 +46,14 @@ class Plan(ABC):
         self.prepare(x, f)
         self.compute(x, f, y)
 
+    def settle(  # noqa: B027 (most have nothing to choose)
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
+        """Choose by trying, if there is a choice; the plan has run before.
+
+        `time` runs work, which must have been run before, a few times and returns how long it takes, in milliseconds.
+        """
+
 
 class Algorithm(ABC):
     """An algorithm, named as in the results table. Instances hold parameters and no state.

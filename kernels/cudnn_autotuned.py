@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 #: PyTorch is asked so often at least, then until its choice is about as good as its best one, and so often at most.
 _LEAST_ASKED, _MOST_ASKED, _AS_GOOD = 5, 15, 1.02
-#: An engine is timed over up to so many runs on end, about so many milliseconds, several times.
-_RUNS, _MILLISECONDS, _TIMES = 10, 5.0, 3
 #: How many choices PyTorch keeps (PyTorch's documentation, "CUDA Environment Variables").
 _KEPT = "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"
 
@@ -26,10 +24,10 @@ _KEPT = "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"
 class AutotunedPlan(Plan):
     """PyTorch tries cuDNN's engines, keeps the fastest and allocates its workspace.
 
-    It times each engine once. In a process's first run that takes in what is loaded then, and whatever the host does
-    meanwhile, and a slow one may be chosen. So it is asked again until its choice is good, and has to forget the one
-    before for that: a process that makes this plan ahead of its first convolution keeps one choice, and a convolution
-    of another shape takes its place.
+    It times each engine once, and may choose a slow one: in a process's first run the time takes in what is loaded then
+    and whatever the host does meanwhile, and the caches are warm. So when the plan is settled it is asked again until
+    its choice is good. For that it has to forget the one before: a process that makes this plan ahead of its first
+    convolution keeps one choice, and a convolution of another shape takes its place.
     """
 
     workspace_bytes = None
@@ -37,25 +35,19 @@ class AutotunedPlan(Plan):
     def __init__(self, problem: ConvProblem, tf32: bool) -> None:
         self._stride = problem.stride
         self._tf32 = tf32
-        self._chosen = False
         torch.backends.cudnn.benchmark_limit = 0  # try every engine, not only the first ten
         os.environ[_KEPT] = "1"
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        if not self._chosen:
-            self._choose(x, f, y)
-            self._chosen = True
         _convolve(x, f, y, self._stride, self._tf32)
 
-    def _choose(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        def work() -> None:
-            _convolve(x, f, y, self._stride, self._tf32)
-
+    def settle(
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
         def ask() -> float:
             forget(x.device)
-            work()
-            runs = min(_RUNS, max(1, int(_MILLISECONDS / _milliseconds(work, 1))))
-            return min(_milliseconds(work, runs) for _ in range(_TIMES))
+            self.run(x, f, y)
+            return time(lambda: self.run(x, f, y))
 
         ask_until_good(ask)
 
@@ -90,17 +82,6 @@ def _convolve(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int, tf
         allow_tf32=tf32,
         out=y,
     )
-
-
-def _milliseconds(work: Callable[[], None], runs: int) -> float:
-    """The time of one of `runs` on end. Host and L2 cache take part in it: good enough to compare engines."""
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    for _ in range(runs):
-        work()
-    end.record()
-    end.synchronize()
-    return float(start.elapsed_time(end)) / runs
 
 
 @register("cudnn_autotuned")

@@ -25,8 +25,15 @@ class RoguePlan(Plan):
     def __init__(self, problem: ConvProblem, device: torch.device, how: str) -> None:
         self.stride, self.device, self.runs = problem.stride, device, 0
         self.kept: Any = None
+        self.quick = 0.0
         self.workspace = torch.empty((64,), device=device)
         self.behave: Callable[..., None] = getattr(self, how)
+
+    def settle(
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
+        if self.behave == self.honest_once_settled:
+            self.quick = time(lambda: self.run(x, f, y))
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         self.runs += 1
@@ -38,6 +45,9 @@ class RoguePlan(Plan):
 
     def honest(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         y.copy_(self.right(x, f))
+
+    def honest_once_settled(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        y.zero_() if self.quick == 0.0 else self.honest(x, f, y)
 
     # Cheats.
 

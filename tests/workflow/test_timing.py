@@ -169,6 +169,19 @@ def test_warm_up_lasts() -> None:
     assert time.perf_counter() - started > 0.2
 
 
+def test_a_quick_look_runs_the_work_a_few_times() -> None:
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.002)
+
+    milliseconds = timing.quick_median(torch.device("cpu"), work)
+    assert calls == 1 + timing._QUICK_SAMPLES
+    assert 2.0 <= milliseconds < 20.0
+
+
 def test_wall_clock() -> None:
     clock = timing.WallClock(torch.device("cpu"))
     assert clock.sample(lambda: time.sleep(0.02)) == pytest.approx(20, rel=0.5)
