@@ -100,28 +100,26 @@ class TiledPlan(Plan):
 class ClusterPlan(Plan):
     """The fused kernel for few tiles, each shared by the blocks of a cluster.
 
-    Workspace: the reordered filter, and four bytes for each value of the reduction.
+    It reads F as it is. Workspace: four bytes for each value of the reduction.
     """
 
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule) -> None:
-        """Raises UnsupportedError if the reduction has too few steps for the blocks of a cluster."""
+        """Raises UnsupportedError if the reduction has too few steps for a cluster's blocks, or too many values."""
         tile, self._cluster = schedule.tile, schedule.cluster
         if tile.steps(problem) < self._cluster:
             raise UnsupportedError(f"{self._cluster} blocks cannot share {tile.steps(problem)} steps of the reduction")
         _check_span(problem, tile, fused=True)
+        if FLOAT_BYTES * tile.m * problem.gemm_shape[2] >= 2**32:
+            raise UnsupportedError("the filter of the channels of a tile has 2^32 bytes or more")
         self._kernels, self._threads = kernels, tile.threads
         self._kernel = kernels.kernel("im2win_fused_cluster", fused_cluster(self._cluster, schedule.loader, tile))
-        stages = tile.stages * tile.k * (tile.m + tile.n + VECTOR)
+        stages = tile.stages * tile.k * (tile.m + tile.n + 2 * VECTOR)
         self._shared_bytes = FLOAT_BYTES * max(stages, tile.m * tile.n)  # later the sums lie where the stages were
         kernels.allow_shared(self._kernel, self._shared_bytes)
         self._grid = (tile.blocks(problem) * self._cluster,)
-        self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=False)
         self._k_bytes = _k_bytes(problem, tile, fused=True).to(device)
-        self._sizes = (self._reorder.channels, *problem_arguments(problem))
-        self.workspace_bytes = FLOAT_BYTES * (self._reorder.filter.numel() + self._k_bytes.numel())
-
-    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        self._reorder(f)
+        self._sizes = problem_arguments(problem)
+        self.workspace_bytes = FLOAT_BYTES * self._k_bytes.numel()
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         self._kernels.launch(
@@ -129,7 +127,7 @@ class ClusterPlan(Plan):
             self._grid,
             self._threads,
             x,
-            self._reorder.filter,
+            f,
             y,
             self._k_bytes,
             *self._sizes,

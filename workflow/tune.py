@@ -65,6 +65,8 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
         plan = algorithms.load(algorithm, module, {"schedule": schedule.to_parameters()}).plan(
             problem, device, library, tf32=False
         )
+        if fused:  # reorders the filter or not, which is part of the choice
+            return lambda: plan.run(x, f, y)
         plan.prepare(x, f)
         return lambda: plan.compute(x, f, y)
 

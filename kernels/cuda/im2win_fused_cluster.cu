@@ -1,6 +1,6 @@
 // im2win_fused.cu for few tiles: the blocks of a cluster share a tile, each with a part of the reduction. Each then adds up
 // a part of the tile's outputs, which it reads from the shared memory of all of them. So nobody waits for a turn at Y, and
-// results repeat bit for bit.
+// results repeat bit for bit. With so little to compute, reordering F would take a third of the time: it is read as it is.
 #include "cluster.cuh"
 #include "im2win_tile.cuh"
 
@@ -11,11 +11,11 @@ template <int BLOCKS, template <int, int, int, int> class LOADER, int TILE_M, in
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
                                   (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
 void im2win_fused_cluster(const float* __restrict__ x, const float* __restrict__ filter, float* y,
-                          const int* __restrict__ k_bytes, int padded_channels, PROBLEM_PARAMETERS) {
-  using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
+                          const int* __restrict__ k_bytes, PROBLEM_PARAMETERS) {
+  using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, VECTOR>;
   using Tiles = typename Micro::Tiles;
   using Window = LOADER<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
-  using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, VECTOR>;
+  using Filter = PlainFilterLoader<TILE_M, TILE_K, Tiles::FILTER_ROW, Micro::THREADS>;
   extern __shared__ unsigned char dynamic[];  // the stages, and later the block's sums for the whole tile
 
   const Problem p = PROBLEM_ARGUMENTS;
@@ -27,7 +27,7 @@ void im2win_fused_cluster(const float* __restrict__ x, const float* __restrict__
     const int all = (p.reduction() + TILE_K - 1) / TILE_K;
     const Steps steps{number, rank * all / BLOCKS, (rank + 1) * all / BLOCKS};
     Window window_loader(p, x, k_bytes, tile.first_pixel, steps.first, InputStart{p});
-    Filter filter_loader(filter, padded_channels, tile.first_channel, steps.first);
+    Filter filter_loader(p, filter, tile.first_channel, steps.first);
     multiply_prefetched<STAGES>(p, steps, shared, window_loader, filter_loader, micro_kernel);
   }
   __syncthreads();  // nobody reads the stages any more

@@ -5,11 +5,12 @@
 
 // A stage of the pipeline: the tiles of TILE_K values of the reduction. The pad of a window row moves neighbouring k
 // four banks apart: copies of 8 k x 4 pixels by the lanes of a warp then meet no bank conflict, and rows stay aligned.
-template <int TILE_M, int TILE_N, int TILE_K>
+// FILTER_PAD does the same for the filter, where it is copied like that.
+template <int TILE_M, int TILE_N, int TILE_K, int FILTER_PAD = 0>
 struct Stage {
-  static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + VECTOR;
-  static constexpr int WINDOW_PLACE = TILE_K * TILE_M * sizeof(float);  // in bytes
-  float filter[TILE_K][TILE_M];
+  static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + VECTOR, FILTER_ROW = TILE_M + FILTER_PAD;
+  static constexpr int WINDOW_PLACE = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
+  float filter[TILE_K][FILTER_ROW];
   float window[TILE_K][WINDOW_ROW];
 };
 
@@ -188,4 +189,43 @@ class FilterLoader {
   const char* next_;
   unsigned step_bytes_, place_bytes_[LOADS];
   float4 fetched_[LOADS];
+};
+
+// As FilterLoader, from F itself, where neighbouring k of an output channel are contiguous: a warp copies 8 k of 4 channels
+// at a time. More copies, but F need not be reordered first.
+template <int TILE_M, int TILE_K, int ROW, int THREADS>
+class PlainFilterLoader {
+ public:
+  static constexpr int LANES_M = 32 / TILE_K, CHANNELS_AT_ONCE = THREADS / 32 * LANES_M;
+  static_assert(TILE_K == 8 && TILE_M % CHANNELS_AT_ONCE == 0, "each thread keeps to one k, and all copy equally many");
+  static constexpr int LOADS = TILE_M / CHANNELS_AT_ONCE;
+
+  __device__ PlainFilterLoader(const Problem& p, const float* filter, int first_channel, int step)
+      : left_(p.reduction() - step * TILE_K - k() - 1) {
+    const int reduction = p.reduction();
+    next_ = reinterpret_cast<const char*>(filter + static_cast<long long>(first_channel) * reduction + step * TILE_K + k());
+#pragma unroll
+    for (int i = 0; i < LOADS; ++i) {
+      // Channels beyond the last read the last one's values: what is computed of them is not stored.
+      const int channel = min(first_row() + i * CHANNELS_AT_ONCE, p.out_channels - 1 - first_channel);
+      channel_bytes_[i] = static_cast<unsigned>(channel * sizeof(float)) * reduction;
+    }
+  }
+  __device__ static int place() { return (k() * ROW + first_row()) * sizeof(float); }
+  __device__ void start(SharedAddress to) {
+#pragma unroll
+    for (int i = 0; i < LOADS; ++i) {
+      copy_async_unless_negative(to + i * CHANNELS_AT_ONCE * sizeof(float), next_ + channel_bytes_[i], left_);
+    }
+    next_ += TILE_K * sizeof(float);
+    left_ -= TILE_K;
+  }
+
+ private:
+  __device__ static int k() { return threadIdx.x % TILE_K; }
+  __device__ static int first_row() { return threadIdx.x / 32 * LANES_M + threadIdx.x % 32 / TILE_K; }
+
+  const char* next_;
+  int left_;  // how many values of the reduction follow this thread's next one
+  unsigned channel_bytes_[LOADS];
 };

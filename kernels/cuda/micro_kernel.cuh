@@ -46,14 +46,14 @@ __device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x 
 // High micro-tiles have all lanes along N instead: that takes more passes, but a warp then stores 512 contiguous bytes of a
 // channel at a time, which matters where the time goes into storing (seen on an H100: stores alone of 128 bytes in each of
 // 64 channels reach 2.0 TB/s, of 512 bytes 2.5).
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int FILTER_PAD = 0>
 class MicroKernel {
  public:
   static constexpr int LANES_N = MICRO_M >= 4 * MICRO_N ? 32 : 8, LANES_M = 32 / LANES_N;
   static_assert(MICRO_M % VECTOR == 0 && MICRO_N % VECTOR == 0, "shared memory is read 16 bytes at a time");
   static_assert(TILE_M % (MICRO_M * LANES_M) == 0 && TILE_N % (MICRO_N * LANES_N) == 0,
                 "a warp computes 4 x 8 or 1 x 32 micro-tiles, and whole warps fill the block's tile");
-  using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
+  using Tiles = Stage<TILE_M, TILE_N, TILE_K, FILTER_PAD>;
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
 
@@ -134,7 +134,7 @@ class MicroKernel {
   }
 
  private:
-  static constexpr int FILTER_STEP = TILE_M * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
+  static constexpr int FILTER_STEP = Tiles::FILTER_ROW * sizeof(float), WINDOW_STEP = Tiles::WINDOW_ROW * sizeof(float);
   // A power of two, since it divides the outputs that a warp stores together.
   static constexpr int FEW = MICRO_M * MICRO_N >= 128 ? 16 : MICRO_M * MICRO_N >= 64 ? 8 : 4;
   static constexpr int AT_ONCE = FEW < STORES_AT_ONCE ? FEW : STORES_AT_ONCE;
