@@ -6,7 +6,7 @@ import torch
 
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
 from kernels.im2win_transform import VECTOR, FilterReorder, Transform
-from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import fused_cluster, fused_resident, without_micro_kernel
 from kernels.tile import (
@@ -210,9 +210,8 @@ class Tiled(Algorithm):
         """
         if (stored := self.parameters.get("schedule")) is not None:
             return Schedule.from_parameters(stored)
-        properties = torch.cuda.get_device_properties(device)
-        fused = self.name == "im2win_fused"
-        return choose_schedule(problem, properties.multi_processor_count, fused, clusters=properties.major >= 9)
+        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+        return choose_schedule(problem, multiprocessors, self.name == "im2win_fused", has_clusters(device))
 
 
 @register("im2win_base")

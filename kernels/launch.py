@@ -125,6 +125,11 @@ class KernelLibrary:
         launch(stream, LaunchConfig(**blocks, block=(threads,), shmem_size=shared_bytes), kernel, *packed)
 
 
+def has_clusters(device: torch.device) -> bool:
+    """Whether blocks can run in clusters: from compute capability 9.0 on."""
+    return bool(torch.cuda.get_device_properties(device).major >= 9)
+
+
 @cache
 def _stream(device: int, handle: int) -> Any:
     """cuda.core's view of a PyTorch stream; made once per stream, since it costs microseconds."""

@@ -133,9 +133,8 @@ class Schedule:
         tile, loader, cluster = Tile(*parameters["tile"]), parameters["loader"], parameters.get("cluster", 1)
         if (tile, loader) == (RESIDENT_TILE, RESIDENT_FILTER):
             return RESIDENT
-        if cluster in CLUSTER_BLOCKS and tile in CLUSTER_TILES and loader in LOADERS and fits(loader, tile):
-            return cls(tile, 0, loader, cluster)
-        if cluster != 1 or tile not in TILES or loader not in LOADERS or not fits(loader, tile):
+        tiles = TILES if cluster == 1 else CLUSTER_TILES if cluster in CLUSTER_BLOCKS else ()
+        if tile not in tiles or loader not in LOADERS or not fits(loader, tile):
             known = "; ".join(f"[{tile.arguments}]" for tile in TILES)
             raise ValueError(
                 f"no kernel is compiled for tile [{tile.arguments}] with {loader} and clusters of {cluster}; tiles are "
@@ -143,7 +142,7 @@ class Schedule:
                 f"{', '.join(map(str, CLUSTER_BLOCKS))}: tune again (make tune), or delete the entry, "
                 "and a rule chooses"
             )
-        return cls(tile, float(parameters["waves"]), loader)
+        return cls(tile, float(parameters["waves"]), loader, cluster)
 
 
 #: Blocks that stay: one on each multiprocessor.

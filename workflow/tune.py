@@ -20,7 +20,7 @@ import yaml
 
 from analysis.files import write_atomically
 from kernels import algorithm as algorithms
-from kernels.launch import KernelLibrary
+from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
 from kernels.tile import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
 from workflow import catalog, provenance, statistics, verify
@@ -51,8 +51,7 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
     Raises CandidateError if a candidate's result is wrong, UnsupportedError if the problem cannot be computed.
     """
     device = torch.device("cuda", 0)
-    properties = torch.cuda.get_device_properties(device)
-    multiprocessors, clusters = properties.multi_processor_count, properties.major >= 9
+    multiprocessors, clusters = torch.cuda.get_device_properties(device).multi_processor_count, has_clusters(device)
     fused = algorithm == "im2win_fused"
     rule = choose_schedule(problem, multiprocessors, fused, clusters)
     loaders = FUSED_LOADERS if fused else LOADERS[:1]

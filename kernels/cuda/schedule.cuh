@@ -43,7 +43,6 @@ class Segment : public Steps {
     tile = position / steps_per_tile;
     first = position - tile * steps_per_tile;
     last = min(steps_per_tile, first + end(steps_per_tile, steps_per_block, tiles) - position);
-    whole_ = first == 0 && last == steps_per_tile;
     const int last_block = ((tile + 1) * steps_per_tile - 1) / steps_per_block;
     order_ = last_block - block();
     blocks_ = last_block - tile * steps_per_tile / steps_per_block + 1;
@@ -55,7 +54,7 @@ class Segment : public Steps {
 
   // How many blocks come before this one at its tile, or ALONE if no other has steps of it.
   static constexpr int ALONE = -1;
-  __device__ int order() const { return whole_ ? ALONE : order_; }
+  __device__ int order() const { return blocks_ == 1 ? ALONE : order_; }
   // Whether this block is the last one at its tile.
   __device__ bool ends() const { return first == 0; }
   // How many blocks have steps of the tile.
@@ -64,7 +63,6 @@ class Segment : public Steps {
  private:
   __device__ static int block() { return gridDim.x - 1 - block_index(); }
 
-  bool whole_;
   int order_, blocks_;
 };
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kernels import algorithm as algorithms
-from kernels.launch import KernelLibrary
+from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
 from kernels.tile import CLUSTER_TILES, RESIDENT, TILES, Schedule
 from workflow import catalog, verify
@@ -38,7 +38,7 @@ def main() -> None:
         return ours["im2win_fused"] | {"parameters": {"schedule": schedule.to_parameters()}}
 
     others = [fused(Schedule(TILES[-1], 1))]
-    if torch.cuda.get_device_capability() >= (9, 0):
+    if has_clusters(device):
         others += [
             fused(Schedule(CLUSTER_TILES[0], 0, "PixelLoader", 4)),
             fused(Schedule(CLUSTER_TILES[1], 0, cluster=2)),

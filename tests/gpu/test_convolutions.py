@@ -11,7 +11,7 @@ from kernels import algorithm as algorithms
 from kernels.algorithm import UnsupportedError
 from kernels.cpu import im2win_transform
 from kernels.im2win import TiledPlan
-from kernels.launch import KernelLibrary
+from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
 from kernels.tile import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, SHORT_REDUCTIONS, random_problems
@@ -112,7 +112,7 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
 )
 def test_every_cluster(problem: ConvProblem, library: KernelLibrary) -> None:
     """Exact on integers, and on fractions the same bits each time."""
-    if torch.cuda.get_device_capability() < (9, 0):
+    if not has_clusters(torch.device("cuda", 0)):
         pytest.skip("clusters take compute capability 9.0")
     for tile, loader, cluster in itertools.product(CLUSTER_TILES, LOADERS, CLUSTER_BLOCKS):
         stored = {"schedule": Schedule(tile, 0, loader, cluster).to_parameters()}
