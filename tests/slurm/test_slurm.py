@@ -118,6 +118,7 @@ def snakemake_is_interrupted(run: Run) -> None:
     run.seconds(2)
     first = run.start(TEN)
     run.until_recorded(2)
+    run.seconds(30)  # however long a busy machine takes to stop them, the jobs would take longer
     os.kill(first.pid, signal.SIGINT)
     first.wait(240)
     assert len(run.recorded()) < 10
