@@ -2,9 +2,10 @@
 
     python -m workflow.tune --selection JSON --device SLUG --kernels DIR --output tuning.yaml [--stored FILE]
 
-Each candidate of kernels.tile is checked against float64 and timed as kernel_only would be, on random inputs: what it
-computes with is the same for all. Writes the winners, each with the time that chose it and the time of the rule's
-choice. `--stored` is the file of winners so far: those of other problems are kept.
+Each candidate of kernels.tile is checked against float64 and timed with a cold L2 on random inputs: im2win without its
+transform, which is the same for all; the fused kernel end to end, since not all candidates reorder the filter. Writes
+the winners, each with the time that chose it and the time of the rule's choice. `--stored` is the file of winners so
+far: those of other problems are kept.
 """
 
 from __future__ import annotations
