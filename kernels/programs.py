@@ -16,6 +16,7 @@ from kernels.tile import (
     Tile,
     fits,
 )
+from kernels.winograd_tile import WINOGRAD_TILES
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
 
@@ -41,6 +42,11 @@ def fused_resident(edge: bool) -> str:
     return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
 
 
+def winograd(tile: Tile) -> str:
+    """Name expression of the fused kernel with Winograd's minimal filtering, without stages, of which it has two."""
+    return f"im2win_winograd<{tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
+
+
 #: Program -> name expressions of its kernels; program `p` is the file `cuda/p.cu`.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "ceilings": ("ffma_rate",),
@@ -59,6 +65,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         if fits(loader, tile)
     ),
     "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
+    "im2win_winograd": (*(winograd(tile) for tile in WINOGRAD_TILES), "winograd_filter"),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
     "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),

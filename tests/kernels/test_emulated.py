@@ -17,10 +17,12 @@ from kernels.cpu import im2win_transform
 from kernels.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
 from kernels.im2win_tensor_core import TensorCorePlan
 from kernels.im2win_transform import FilterReorder, Transform
+from kernels.im2win_winograd import WinogradPlan
 from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
+from kernels.winograd_tile import WINOGRAD_TILES
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
@@ -97,6 +99,27 @@ def test_short_reductions_only(library: EmulatedLibrary) -> None:
     for problem in (ConvProblem(1, 4, 18, 18, 3, 3, 3, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 1)):
         with pytest.raises(UnsupportedError, match="takes 27 values of the reduction, and images with a multiple of"):
             ResidentPlan(problem, CPU, library)
+
+
+#: Of an odd and an even number of rows, and filters of one column to five.
+THREE_ROWS = [
+    ConvProblem(2, 3, 11, 13, 70, 3, 3, 1),
+    ConvProblem(3, 9, 8, 7, 33, 3, 1, 1),
+    ConvProblem(1, 5, 9, 31, 130, 3, 4, 1),
+    ConvProblem(5, 2, 3, 6, 64, 3, 5, 1),
+]
+
+
+@pytest.mark.parametrize("tile", WINOGRAD_TILES, ids=lambda tile: tile.arguments)
+def test_winograd(tile: Tile, library: EmulatedLibrary) -> None:
+    for problem, waves in itertools.product(THREE_ROWS, (0, 0.5, 1)):
+        check(WinogradPlan(problem, CPU, library, Schedule(tile, waves)), problem)
+
+
+def test_winograd_takes_three_rows(library: EmulatedLibrary) -> None:
+    for problem in (ConvProblem(1, 3, 9, 9, 3, 5, 3, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 2)):
+        with pytest.raises(UnsupportedError, match="takes filters of three rows at stride 1"):
+            WinogradPlan(problem, CPU, library)
 
 
 @pytest.mark.parametrize("problem", TILED, ids=str)

@@ -1,0 +1,91 @@
+"""The fused im2win convolution with Winograd's minimal filtering down the columns: two thirds of the multiplications."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.im2win_transform import VECTOR
+from kernels.launch import KernelLibrary, problem_arguments
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.programs import winograd
+from kernels.tile import Schedule, Tile
+from kernels.winograd_tile import PRODUCTS, WINOGRAD_TILES, choose_schedule, pairs_of
+
+#: FILTER_THREADS and SIDE in cuda/im2win_winograd.cu.
+_FILTER_THREADS, _SIDE = 256, 32
+#: Numbers of a warp that keep a tile's turns (PARTS in cuda/im2win_winograd.cu).
+_PARTS = 4
+
+
+class WinogradPlan(Plan):
+    """Transforms F in `prepare`; `compute` transforms X as it reads it, multiplies, and transforms the outputs back.
+
+    Workspace: the transformed filter, 4/3 of F; four bytes for each of its rows and for each turn at a tile.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule | None = None
+    ) -> None:
+        """Without `schedule` a rule chooses. Raises UnsupportedError for a problem that the kernel does not take."""
+        if problem.kernel_h != 3 or problem.stride != 1:
+            raise UnsupportedError("it takes filters of three rows at stride 1")
+        sizes, pairs = problem_arguments(problem), pairs_of(problem)
+        tile = schedule.tile if schedule else WINOGRAD_TILES[0]
+        threads = PRODUCTS * tile.threads
+        self._kernels, self._threads = kernels, threads
+        self._kernel = kernels.kernel("im2win_winograd", winograd(tile))
+        stages = tile.stages * PRODUCTS * tile.k * (tile.m + tile.n + VECTOR)
+        self._shared_bytes = FLOAT_BYTES * max(stages, PRODUCTS * tile.m * tile.n)
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        slots = kernels.slots(self._kernel, threads, self._shared_bytes)
+        schedule = schedule or choose_schedule(problem, slots)
+        tiles, steps = tile.blocks(pairs), tile.steps(pairs)
+        steps_per_block = schedule.steps_per_block(pairs, slots)
+        channels = -(-problem.out_channels // tile.m) * tile.m
+        reduction = steps * tile.k
+        if max(tiles * steps + steps_per_block, 2 * PRODUCTS * channels * reduction) >= 2**31:
+            raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
+        self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
+        self._squares = -(-reduction // _SIDE) * -(-channels // _SIDE)
+        self._filter = torch.empty((reduction, PRODUCTS * channels), device=device)
+        self._k_bytes = _k_bytes(problem, tile).to(device)
+        self._turns = torch.zeros(tiles * threads // 32 * _PARTS, dtype=torch.int32, device=device)
+        self._grid = (-(-tiles * steps // steps_per_block),)
+        of_pairs = problem_arguments(pairs)
+        # Neighbouring channels of a product in the filter's order: a group of each of a thread's rows.
+        self._filter_sizes = (tile.m * VECTOR // tile.micro_m, channels, reduction, *of_pairs)
+        self._sizes = (steps_per_block, channels, problem.height, *of_pairs)
+        tensors = (self._filter, self._k_bytes, self._turns)
+        self.workspace_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._filter_kernel, (self._squares,), _FILTER_THREADS, f, self._filter, *self._filter_sizes
+        )
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        tensors = (x, self._filter, y, self._k_bytes, self._turns)
+        self._kernels.launch(
+            self._kernel, self._grid, self._threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes
+        )
+
+
+def _k_bytes(problem: ConvProblem, tile: Tile) -> torch.Tensor:
+    """Where value k = (channel, column) of a pair's window lies in X, in bytes from its first one; -1 beyond them.
+
+    The kernel reads one step ahead of what it uses.
+    """
+    k = torch.arange(problem.in_channels * problem.kernel_w)
+    channel, column = k // problem.kernel_w, k % problem.kernel_w
+    table = torch.full(((-(-len(k) // tile.k) + 1) * tile.k,), -1, dtype=torch.int32)
+    table[: len(k)] = FLOAT_BYTES * (channel * problem.height * problem.width + column)
+    return table
+
+
+@register("im2win_winograd")
+class Im2winWinograd(Algorithm):
+    """The fused kernel with four multiplications where it has six (cuda/im2win_winograd.cu)."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        return WinogradPlan(problem, device, require_kernels(kernels))
