@@ -21,15 +21,15 @@ _PARTS = 4
 class WinogradPlan(Plan):
     """Transforms F in `prepare`; `compute` transforms X as it reads it, multiplies, and transforms the outputs back.
 
-    Workspace: the transformed filter, 4/3 of F; four bytes for each of its rows and for each turn at a tile.
+    Workspace: the transformed filter, 4/3 of F, and four bytes for each turn at a tile.
     """
 
     def __init__(
         self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule | None = None
     ) -> None:
         """Without `schedule` a rule chooses. Raises UnsupportedError for a problem that the kernel does not take."""
-        if problem.kernel_h != 3 or problem.stride != 1:
-            raise UnsupportedError("it takes filters of three rows at stride 1")
+        if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, 1):
+            raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
         sizes, pairs = problem_arguments(problem), pairs_of(problem)
         tile = schedule.tile if schedule else WINOGRAD_TILES[0]
         threads = PRODUCTS * tile.threads
@@ -49,14 +49,13 @@ class WinogradPlan(Plan):
         self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
         self._squares = -(-reduction // _SIDE) * -(-channels // _SIDE)
         self._filter = torch.empty((reduction, PRODUCTS * channels), device=device)
-        self._k_bytes = _k_bytes(problem, tile).to(device)
         self._turns = torch.zeros(tiles * threads // 32 * _PARTS, dtype=torch.int32, device=device)
         self._grid = (-(-tiles * steps // steps_per_block),)
         of_pairs = problem_arguments(pairs)
         # Neighbouring channels of a product in the filter's order: a group of each of a thread's rows.
         self._filter_sizes = (tile.m * VECTOR // tile.micro_m, channels, reduction, *of_pairs)
         self._sizes = (steps_per_block, channels, problem.height, *of_pairs)
-        tensors = (self._filter, self._k_bytes, self._turns)
+        tensors = (self._filter, self._turns)
         self.workspace_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
@@ -65,22 +64,10 @@ class WinogradPlan(Plan):
         )
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        tensors = (x, self._filter, y, self._k_bytes, self._turns)
+        tensors = (x, self._filter, y, self._turns)
         self._kernels.launch(
             self._kernel, self._grid, self._threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes
         )
-
-
-def _k_bytes(problem: ConvProblem, tile: Tile) -> torch.Tensor:
-    """Where value k = (channel, column) of a pair's window lies in X, in bytes from its first one; -1 beyond them.
-
-    The kernel reads one step ahead of what it uses.
-    """
-    k = torch.arange(problem.in_channels * problem.kernel_w)
-    channel, column = k // problem.kernel_w, k % problem.kernel_w
-    table = torch.full(((-(-len(k) // tile.k) + 1) * tile.k,), -1, dtype=torch.int32)
-    table[: len(k)] = FLOAT_BYTES * (channel * problem.height * problem.width + column)
-    return table
 
 
 @register("im2win_winograd")

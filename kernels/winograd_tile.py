@@ -8,15 +8,15 @@ from kernels.tile import Schedule, Tile
 #: Products for the two outputs of a pair, for each column of the filter (PRODUCTS in cuda/im2win_winograd.cu).
 PRODUCTS = 4
 
-#: `m` output channels x `n` pairs of outputs, of each product.
-WINOGRAD_TILES = (Tile(64, 64, 8, 16, 8, 2), Tile(64, 64, 16, 8, 8, 2))
+#: `m` output channels x `n` pairs of outputs, of each product; `k` columns of the filter, of four channels.
+WINOGRAD_TILES = (Tile(64, 64, 6, 16, 8, 2), Tile(64, 64, 12, 16, 8, 2))
 
 
 def pairs_of(problem: ConvProblem) -> ConvProblem:
     """The convolution whose outputs are the pairs, one above the other, of `problem`'s: a filter of one row."""
     rows = -(-problem.out_height // 2)
     return ConvProblem(
-        problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, problem.kernel_w, 1
+        problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3, 1
     )
 
 

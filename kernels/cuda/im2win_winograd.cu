@@ -1,4 +1,4 @@
-// im2win_fused.cu with fewer multiplications, for filters of three rows at stride 1: Winograd's minimal filtering F(2, 3)
+// im2win_fused.cu with fewer multiplications, for filters of 3 x 3 at stride 1: Winograd's minimal filtering F(2, 3)
 // down the columns (Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, CVPR 2016). Two outputs, one
 // above the other, take four products for each column of the filter and not six. All of it is FP32.
 //
@@ -6,12 +6,12 @@
 //   m0 = (d0 - d2) g0,   m1 = (d1 + d2) (g0 + g1 + g2) / 2,   m2 = (d2 - d1) (g0 - g1 + g2) / 2,   m3 = (d1 - d3) g2,
 //   y0 = m0 + m1 + m2,   y1 = m1 - m2 - m3,
 // and the outputs' last step is linear: it comes once, after all channels and columns have been added up. So this is four
-// matrix products, M = out_channels, N = pairs of outputs, K = in_channels * kernel_w, computed by neighbouring warps.
+// matrix products, M = out_channels, N = pairs of outputs, K = in_channels * 3, computed by neighbouring warps.
 //
 // `Problem` is that of the pairs here, with a filter of one row: out_height is half of Y's, rounded up; height is X's.
 #include "im2win_tile.cuh"
 
-constexpr int PRODUCTS = 4;
+constexpr int PRODUCTS = 4, COLUMNS = 3;
 
 // The filter's transformed values: F'[k][channel and product], k = (channel, column), as im2win_winograd reads them: `run`
 // neighbouring channels of each product in turn. Zero beyond K rows and Cout columns. Grid: x covers squares of SIDE k and
@@ -27,14 +27,14 @@ __global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* _
   const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
   const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
   float g[PASSES][3] = {};  // all on their way at once
-  const int k = first_k + lane, column = k % p.kernel_w;
+  const int k = first_k + lane, column = k % COLUMNS;
 #pragma unroll
   for (int i = 0; i < PASSES; ++i) {
     const int channel = first_channel + line + i * LINES;
     if (channel >= p.out_channels || k >= p.reduction()) continue;
     const float* from = f + (static_cast<long long>(channel) * p.reduction() + k - column) * 3 + column;
 #pragma unroll
-    for (int row = 0; row < 3; ++row) g[i][row] = from[row * p.kernel_w];
+    for (int row = 0; row < 3; ++row) g[i][row] = from[row * COLUMNS];
   }
 #pragma unroll
   for (int i = 0; i < PASSES; ++i) {
@@ -66,68 +66,52 @@ struct ProductStage {
   float window[PRODUCTS][TILE_K][WINDOW_ROW];
 };
 
-// Brings the columns of inputs of TILE_N pairs and TILE_K values of the reduction from X into registers, and transformed
-// from there into a stage. A warp reads 32 neighbouring pairs, which are contiguous in X but for the ends of rows.
+// Brings the inputs of TILE_N pairs in TILE_K / COLUMNS channels from X into registers, and transformed from there into a
+// stage. A warp reads 32 neighbouring pairs, which are contiguous in X but for the ends of rows.
 template <int TILE_N, int TILE_K, int THREADS>
 class ColumnLoader {
  public:
-  static_assert(THREADS % TILE_N == 0, "each thread keeps to one pair");
+  static_assert(THREADS % TILE_N == 0 && TILE_K % (COLUMNS * THREADS / TILE_N) == 0, "each thread keeps to one pair");
+  // Columns that a thread takes in a step, all those of a channel after the other.
   static constexpr int LOADS = TILE_K * TILE_N / THREADS, ROW = TILE_N + VECTOR;
-  static_assert(LOADS % VECTOR == 0, "the table is read 16 bytes at a time");
 
-  // `k_bytes`: where value k of a pair's window lies from its first one, -1 beyond the reduction.
-  __device__ ColumnLoader(const Problem& pairs, const float* x, const int* k_bytes, int first_pair, int step)
-      : next_(k_bytes + step * TILE_K + first_k()), row_bytes_(pairs.width * sizeof(float)) {
+  __device__ ColumnLoader(const Problem& pairs, const float* x, int first_pair, int step)
+      : channel_(step * TILE_K / COLUMNS + first_k() / COLUMNS), channels_(pairs.in_channels),
+        channel_values_(pairs.height * pairs.width), row_values_(pairs.width) {
     const Pixel at(pairs, min(first_pair + pair(), pairs.pixels() - 1));
-    first_ = reinterpret_cast<const char*>(
-        x + (static_cast<long long>(at.image) * pairs.in_channels * pairs.height + 2 * at.row) * pairs.width + at.column);
+    first_ = x + static_cast<long long>(at.image) * pairs.in_channels * channel_values_ + 2 * at.row * pairs.width + at.column;
     // An odd number of output rows leaves the last pair without its fourth input, of which the first output needs nothing.
-    last_bytes_ = (2 * at.row + 3 < pairs.height ? 3 : 2) * row_bytes_;
-    read_table();
+    last_values_ = (2 * at.row + 3 < pairs.height ? 3 : 2) * row_values_;
   }
   __device__ static int place() { return (first_k() * ROW + pair()) * sizeof(float); }
-  __device__ void fetch() {
-#pragma unroll
-    for (int i = 0; i < LOADS; ++i) {
-      const char* from = first_ + static_cast<unsigned>(k_bytes_[i]);
-      const bool inside = k_bytes_[i] >= 0;
-      d_[i][0] = inside ? load(from) : 0.0f;
-      d_[i][1] = inside ? load(from + row_bytes_) : 0.0f;
-      d_[i][2] = inside ? load(from + 2 * row_bytes_) : 0.0f;
-      d_[i][3] = inside ? load(from + last_bytes_) : 0.0f;
+  // The thread's i-th column of a step, 0 to LOADS - 1 in turn.
+  __device__ void fetch(int i) {
+    if (i % COLUMNS == 0) {
+      // Beyond X's channels, where the filter is zero, the last one's values will do.
+      const float* channel = first_ + min(channel_ + i / COLUMNS, channels_ - 1) * channel_values_;
+      rows_[0] = channel, rows_[1] = channel + row_values_, rows_[2] = channel + 2 * row_values_, rows_[3] = channel + last_values_;
     }
-    next_ += TILE_K;
-    read_table();
+#pragma unroll
+    for (int row = 0; row < 4; ++row) d_[i][row] = __ldg(rows_[row] + i % COLUMNS);
+    if (i == LOADS - 1) channel_ += TILE_K / COLUMNS;
   }
   // `to` is the address of a stage's window tile plus `place`.
-  __device__ void put(SharedAddress to) const {
+  __device__ void put(int i, SharedAddress to) const {
     constexpr int PRODUCT = TILE_K * ROW * sizeof(float);
-#pragma unroll
-    for (int i = 0; i < LOADS; ++i) {
-      const float* d = d_[i];
-      write_shared(to + i * ROW * sizeof(float), d[0] - d[2]);
-      write_shared(to + i * ROW * sizeof(float) + PRODUCT, d[1] + d[2]);
-      write_shared(to + i * ROW * sizeof(float) + 2 * PRODUCT, d[2] - d[1]);
-      write_shared(to + i * ROW * sizeof(float) + 3 * PRODUCT, d[1] - d[3]);
-    }
+    const float* d = d_[i];
+    write_shared(to + i * ROW * sizeof(float), d[0] - d[2]);
+    write_shared(to + i * ROW * sizeof(float) + PRODUCT, d[1] + d[2]);
+    write_shared(to + i * ROW * sizeof(float) + 2 * PRODUCT, d[2] - d[1]);
+    write_shared(to + i * ROW * sizeof(float) + 3 * PRODUCT, d[1] - d[3]);
   }
 
  private:
   __device__ static int pair() { return threadIdx.x % TILE_N; }
   __device__ static int first_k() { return threadIdx.x / TILE_N * LOADS; }
-  __device__ static float load(const char* from) { return __ldg(reinterpret_cast<const float*>(from)); }
-  // The table has one step more than the reduction.
-  __device__ void read_table() {
-#pragma unroll
-    for (int i = 0; i < LOADS; i += VECTOR) {
-      const int4 four = __ldg(reinterpret_cast<const int4*>(next_ + i));
-      k_bytes_[i] = four.x, k_bytes_[i + 1] = four.y, k_bytes_[i + 2] = four.z, k_bytes_[i + 3] = four.w;
-    }
-  }
 
-  const char* first_;
-  const int* next_;
-  int row_bytes_, last_bytes_, k_bytes_[LOADS];
+  const float* first_;
+  const float* rows_[4];
+  int channel_, channels_, channel_values_, row_values_, last_values_;
   float d_[LOADS][4];
 };
 
@@ -209,13 +193,12 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
   __device__ static int row(int part, int c) { return (part * (TILE_M / PARTS / WARPS) + c) * WARPS + threadIdx.x / 32; }
 };
 
-// Y from X, the transformed filter and the table `k_bytes`; `turns` as in im2win.cu. `height` is X's. Dynamic shared
+// Y from X and the transformed filter; `turns` as in im2win.cu. `height` is X's. Dynamic shared
 // memory: see kernels/im2win_winograd.py.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 __global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N),
                                   (BLOCKS_PER_MULTIPROCESSOR<PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
-void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, const int* __restrict__ k_bytes,
-                     int* turns, int steps_per_block, int padded_channels, int input_height, PROBLEM_PARAMETERS) {
+void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns, int steps_per_block, int padded_channels, int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Tiles = typename Micro::Tiles;
   using Window = ColumnLoader<TILE_N, TILE_K, Micro::THREADS>;
@@ -229,21 +212,25 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
   const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
   convolve<Micro>(pairs, y, turns, steps_per_block, reinterpret_cast<float*>(dynamic),
                   [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
-    Window window_loader(pairs, x, k_bytes, tile.first_pixel, segment.first);
+    Window window_loader(pairs, x, tile.first_pixel, segment.first);
     Filter filter_loader(filter, PRODUCTS * padded_channels, PRODUCTS * tile.first_channel, segment.first);
-    window_loader.fetch();
+#pragma unroll
+    for (int i = 0; i < Window::LOADS; ++i) window_loader.fetch(i);
     filter_loader.start(filter_to);
     end_copies();
-    window_loader.put(window_to);
+#pragma unroll
+    for (int i = 0; i < Window::LOADS; ++i) window_loader.put(i, window_to);
     wait_for_copies<0>();
     __syncthreads();
     int current = 0, next = sizeof(Tiles);
     typename Micro::Operands operands[2];
     Micro::read(operands[0], filter_from, window_from, 0);
     for (int remaining = segment.last - segment.first; remaining > 0; --remaining) {
-      // The next step's inputs are on their way while this step is multiplied.
+      // The next step's inputs are on their way while this step is multiplied, spread over it. After the last step they
+      // are of no use.
       if (remaining > 1) {
-        window_loader.fetch();
+#pragma unroll
+        for (int i = 0; i < Window::LOADS; ++i) window_loader.fetch(i);
         filter_loader.start(filter_to + next);
       }
       end_copies();
@@ -252,12 +239,15 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
         if (k + 1 < TILE_K) {
           Micro::read(operands[(k + 1) % 2], filter_from + current, window_from + current, k + 1);
         } else {
-          if (remaining > 1) window_loader.put(window_to + next);
+          if (remaining > 1) {
+#pragma unroll
+            for (int i = 0; i < Window::LOADS; ++i) window_loader.put(i, window_to + next);
+          }
           wait_for_copies<0>();
           __syncthreads();
           current = next;
           next = sizeof(Tiles) - current;
-          Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
+          Micro::read(operands[0], filter_from + current, window_from + current, 0);
         }
         micro_kernel.multiply(operands[k % 2]);
       }

@@ -101,24 +101,24 @@ def test_short_reductions_only(library: EmulatedLibrary) -> None:
             ResidentPlan(problem, CPU, library)
 
 
-#: Of an odd and an even number of rows, and filters of one column to five.
-THREE_ROWS = [
+#: Of an odd and an even number of rows, channels in whole steps and not.
+THREE_BY_THREE = [
     ConvProblem(2, 3, 11, 13, 70, 3, 3, 1),
-    ConvProblem(3, 9, 8, 7, 33, 3, 1, 1),
-    ConvProblem(1, 5, 9, 31, 130, 3, 4, 1),
-    ConvProblem(5, 2, 3, 6, 64, 3, 5, 1),
+    ConvProblem(3, 9, 8, 7, 33, 3, 3, 1),
+    ConvProblem(1, 4, 9, 31, 130, 3, 3, 1),
+    ConvProblem(5, 8, 3, 6, 64, 3, 3, 1),
 ]
 
 
 @pytest.mark.parametrize("tile", WINOGRAD_TILES, ids=lambda tile: tile.arguments)
 def test_winograd(tile: Tile, library: EmulatedLibrary) -> None:
-    for problem, waves in itertools.product(THREE_ROWS, (0, 0.5, 1)):
+    for problem, waves in itertools.product(THREE_BY_THREE, (0, 0.5, 1)):
         check(WinogradPlan(problem, CPU, library, Schedule(tile, waves)), problem)
 
 
-def test_winograd_takes_three_rows(library: EmulatedLibrary) -> None:
-    for problem in (ConvProblem(1, 3, 9, 9, 3, 5, 3, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 2)):
-        with pytest.raises(UnsupportedError, match="takes filters of three rows at stride 1"):
+def test_winograd_takes_three_by_three(library: EmulatedLibrary) -> None:
+    for problem in (ConvProblem(1, 3, 9, 9, 3, 3, 2, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 2)):
+        with pytest.raises(UnsupportedError, match="takes filters of 3 x 3 at stride 1"):
             WinogradPlan(problem, CPU, library)
 
 
