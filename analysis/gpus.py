@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.blocks import Block, Table
 from analysis.series import label
 from analysis.table import Archive
-from analysis.text import number
+from analysis.text import number, plural
 
 TITLE = "How much the GPUs of a host differ"
 #: What tells one anchor from another, and how an anchor is told.
@@ -40,10 +40,17 @@ def compare_gpus(archive: Archive) -> Table | None:
     ]
     header = ["layer", "algorithm", *(f"{gpu[:SHORT]}, ms" for gpu in times.columns)]
     longer = ", ".join(f"{gpu[:SHORT]} {share:.2%}" for gpu, share in over.mean().items())
+    # Those of an archive that the run went on from, or of GPUs that are not there any more.
+    elsewhere = [
+        point
+        for point in archive.provenance.get("points", [])
+        if (point.get("run") or {}).get("uuid") not in (None, "", *times.columns)
+    ]
+    but = f", but for {plural(len(elsewhere), 'point')} on GPUs that are not compared here" if elsewhere else ""
     closing = (
         f"An anchor's median differs by {over.max(axis=1).max():.2%} between two GPUs at most. On average over the "
         f"anchors a GPU takes longer than the fastest one by: {longer}. All other points are measured once, each on "
-        "one of these GPUs."
+        f"one of these GPUs{but}."
     )
     return Table(TITLE, times.reset_index(), (Block(header, shown, texts=(0, 1)),), closing)
 

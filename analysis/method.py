@@ -70,7 +70,7 @@ def _discarded(archive: Archive) -> list[str]:
 
 
 def _ceilings(archive: Archive) -> list[str]:
-    measured = archive.provenance.get("ceilings") or {}
+    measured, points = archive.provenance.get("ceilings") or {}, archive.provenance["points"]
     units = {"copy_bytes_per_s": ("copies", "TB/s"), "fp32_flops": ("FP32 multiply-adds", "TFLOPS")}
     units |= {"tf32_flops": ("TF32 matrix products", "TFLOPS"), "fp16_flops": ("FP16 matrix products", "TFLOPS")}
     parts = [
@@ -78,7 +78,10 @@ def _ceilings(archive: Archive) -> list[str]:
     ]
     if not parts:
         return []
-    return [f"Measured before any point: {names(parts)}. No time below what follows from these is kept."]
+    # Another GPU's, or those of a program that has changed since, may be newer than the first points.
+    older = any((point.get("run") or {}).get("started", "~") < measured.get("measured", "") for point in points)
+    when = "Measured" if older else "Measured before any point"
+    return [f"{when}: {names(parts)}. No time below what follows from these is kept."]
 
 
 def _protocols(configs: list[dict[str, Any]]) -> str:

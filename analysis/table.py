@@ -228,7 +228,8 @@ def _read_samples(path: Path, measurements: pd.DataFrame) -> pd.DataFrame:
             line = int(bad.to_numpy().argmax())
             found = f"line {line + 2}, column {column}: {frame[column].iloc[line]!r} is not a number above 0"
             raise ArchiveError(path, found)
-        frame[column] = numbers if column == "time_ms" else numbers.astype("int64")
+        # to_numeric may be off in the last bit of a float; a time is what was measured, to the bit.
+        frame[column] = frame[column].astype("float64") if column == "time_ms" else numbers.astype("int64")
     counted = frame.groupby(list(KEY)).size().to_dict()
     wanted = measurements[measurements["samples"] > 0].set_index(list(KEY))["samples"].astype("int64").to_dict()
     for key in sorted(set(counted) | set(wanted), key=str):

@@ -164,7 +164,8 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
     yield f"machine    {device.get('name', archive.device_name)}" + (f", {uuid}" if uuid else "")
     yield "           " + ", ".join(f"{name} {version}" for name, version in software.items() if version)
     revision = f"{git.get('revision')}{' (dirty)' if git.get('dirty') else ''}"
-    yield f"           driver {device.get('driver')}, revision of this repository {revision}"
+    host = f"host {environment.get('host')}, driver {device.get('driver')}"
+    yield f"           {host}, revision of this repository {revision}"
     ceilings = archive.provenance.get("ceilings") or {}
     rates = [f"{name} {value:.4g}" for name, value in ceilings.items() if name.endswith(("flops", "_per_s"))]
     yield f"ceilings   {', '.join(rates) or 'not measured'}"

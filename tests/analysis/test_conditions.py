@@ -34,3 +34,8 @@ def test_the_method_tells_ceilings_and_discarded_samples(archive: Archive) -> No
     said = method.method(archive)
     assert "1 sample was discarded because the device was slowed down; 2 of 192 series of samples ran into" in said
     assert "Measured before any point: copies 3.00 TB/s and FP32 multiply-adds 65.3 TFLOPS." in said
+    archive.provenance["ceilings"]["measured"] = "2026-01-01T00:00:00Z"
+    archive.provenance["points"][0]["run"]["started"] = "2026-01-01T00:00:01Z"
+    assert "Measured before any point: copies" in method.method(archive)
+    archive.provenance["points"][1]["run"]["started"] = "2025-12-31T00:00:00Z"
+    assert "* Measured: copies 3.00 TB/s" in method.method(archive)

@@ -36,6 +36,18 @@ def test_ratios_are_those_to_the_fastest() -> None:
     assert "GPU-00000001 0.50%, GPU-00000002 1.00%" in table.markdown
 
 
+def test_points_that_another_host_measured_are_told() -> None:
+    times = [anchor(gpu, "conv1", 1.0) for gpu in ("GPU-1", "GPU-2")]
+    here = {"anchors": times, "points": [{"run": {"uuid": "GPU-1"}}, {"run": {"log": "of a process that died"}}]}
+    table = compare_gpus(Archive(Path("none"), pd.DataFrame(), here))
+    assert table is not None
+    assert table.markdown.rstrip().endswith("measured once, each on one of these GPUs.")
+    elsewhere = here | {"points": [*here["points"], {"run": {"uuid": "GPU-3"}}]}
+    table = compare_gpus(Archive(Path("none"), pd.DataFrame(), elsewhere))
+    assert table is not None
+    assert "each on one of these GPUs, but for 1 point on GPUs that are not compared here." in table.markdown
+
+
 def test_an_anchor_that_one_gpu_lacks_is_left_out() -> None:
     table = compare_gpus(
         archive(anchor("GPU-1", "conv1", 1.0), anchor("GPU-2", "conv1", 1.0), anchor("GPU-1", "conv2", 1.0))

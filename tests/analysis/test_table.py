@@ -41,6 +41,17 @@ def test_round_trip(build: Callable[..., Path], make_rows: Callable[..., Rows]) 
     assert archive.points()["paper", "paper_table", "strict_fp32", 64, "conv3", "direct"]["run"]["seed"] == 1
 
 
+def test_times_come_back_to_the_bit(make_rows: Callable[..., Rows], tmp_path: Path) -> None:
+    """These are times of an H200 that pandas reads as their neighbours."""
+    times = [6.9311039999888635, 6.9225719999792545, 6.9434230000240404]
+    (row,) = make_rows(["direct"])[:1]
+    key = {column: row[column] for column in table.KEY}
+    rows = [key | {"sample": index, "time_ms": time} for index, time in enumerate(times)]
+    table.write_samples(rows, tmp_path / table.SAMPLES)
+    archive = table.Archive(tmp_path, pd.DataFrame([row | {"samples": 3}]), {})
+    assert archive.samples()["time_ms"].tolist() == times
+
+
 def test_the_same_rows_in_any_order_give_the_same_bytes(
     build: Callable[..., Path], make_rows: Callable[..., Rows]
 ) -> None:

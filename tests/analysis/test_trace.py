@@ -22,6 +22,7 @@ def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callabl
     rows = make_rows()
     provenance = make_provenance(rows)
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
+    provenance["environments"][0]["host"] = "0a1b2c3d"
     state: dict[str, Any] = {"sm_clock_low_mhz": 1900.0, "sm_clock_high_mhz": 1980.0, "usual_clock_mhz": 1980.0}
     state |= {"lowered_for": {"power cap": 7}}
     state |= {"discarded": [{"time_ms": 2.5, "sm_clock_mhz": 900.0, "why": "clock below 75 % of 1980 MHz"}]}
@@ -64,6 +65,7 @@ def test_everything_there_is(
         "hash-im2win (the algorithm's), as today",
         "harness (the measuring program's), STALE",
         "Test GPU 9000, GPU-a",
+        "host 0a1b2c3d, driver None",
         "torch 2.0",
         "copy_bytes_per_s 3e+12, fp32_flops 6.5e+13",
         "context    536870912 bytes (512 MiB) of a process's peak",

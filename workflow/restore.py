@@ -1,0 +1,134 @@
+"""Writes the results of an archive's points again, so that a run goes on from it: the inverse of workflow.aggregate.
+
+    python -m workflow.restore --archive NAME_OR_FOLDER [--results results]
+
+Writes RESULTS/SLUG/points/EXPERIMENT/POINT/result.json of every point of the archive and RESULTS/SLUG/ceilings.json,
+where SLUG is the device that it was measured on. What of it holds the next run decides, as of every result. Logs are in
+no archive; the anchors of a host's GPUs and accuracy.csv are measured anew. Exits 1 with a message where there is no
+such archive, it is damaged, or RESULTS/SLUG holds something already: no result is written then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.schema import COLUMNS, KINDS, POINT_KEY
+from workflow.aggregate import UNKNOWN_ENVIRONMENT
+from workflow.config import ARCHIVES, find_archives
+from workflow.errors import RequestError, ResultError
+from workflow.files import write_json
+from workflow.lock import hold
+from workflow.outcome import result_document
+from workflow.points import Point
+from workflow.results import CEILINGS
+
+
+def documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The result of every point (see workflow.outcome) and where it lies below the device's folder of results.
+
+    Times in ms. Raises ArchiveError where the files of the archive disagree.
+    """
+    path = archive.folder / table.PROVENANCE
+    rows: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in archive.measurements.to_dict("records"):
+        key = tuple(row[column] for column in POINT_KEY)
+        rows.setdefault(key, {})[row["protocol"]] = {column: _cell(row[column], KINDS[column]) for column in COLUMNS}
+    in_order = archive.samples().sort_values("sample", kind="stable")
+    grouped = in_order.groupby([*POINT_KEY, "protocol"], sort=False)["time_ms"]
+    times = {key: taken.tolist() for key, taken in grouped}
+    for key, point in archive.points().items():
+        name = "/".join(str(part) for part in key)
+        if missing := [part for part in ("config", "status", "attempt", "run") if part not in point]:
+            raise table.ArchiveError(path, f"{name}: missing {', '.join(missing)}")
+        found = rows.pop(key, {})
+        # A table of fewer protocols than were measured has only their rows: it is a result of those.
+        protocols = [entry for entry in point["config"].get("protocols", []) if entry["name"] in found]
+        if not found or len(protocols) != len(found) or {row["status"] for row in found.values()} != {point["status"]}:
+            raise table.ArchiveError(path, f"{name}: its status or protocols are not those of {table.MEASUREMENTS}")
+        environment = archive.provenance["environments"][point["environment"]]
+        document = result_document(
+            point["config"] | {"protocols": protocols},
+            point["status"],
+            next(iter(found.values()))["reason"] or "",
+            [found[entry["name"]] for entry in protocols],
+            {entry["name"]: taken for entry in protocols if (taken := times.get((*key, entry["name"])))},
+            {} if environment == UNKNOWN_ENVIRONMENT else environment,
+            point["run"],
+        )
+        where = Point(**{column: point[column] for column in Point._fields}).path
+        yield Path("points", point["experiment"], where, "result.json"), document | {"attempt": point["attempt"]}
+    for key in rows:
+        name = "/".join(str(part) for part in key)
+        raise table.ArchiveError(path, f"{name}: missing, but {table.MEASUREMENTS} has it")
+
+
+def _cell(value: Any, kind: str) -> Any:
+    """A value of the table as a result has it: nothing where it is empty, or a number that JSON does not have."""
+    if kind == "text":
+        return value or None
+    if not math.isfinite(value):
+        return None
+    return int(value) if kind == "integer" else float(value)
+
+
+def restore(archive: table.Archive, results: Path) -> Path:
+    """Write the results of an archive below `results`, all of them or none; returns the device's folder.
+
+    They are written into a folder beside it that gets its name at the end; what a killed call left there is removed by
+    the next. Raises ResultError where the device's folder holds something, and ArchiveError.
+    """
+    folder = results / str(archive.provenance["device"]["slug"])
+    if folder.exists() and any(folder.iterdir()):
+        raise ResultError(
+            f"{folder} has results already, which are never overwritten; name another folder (--results DIR, and then "
+            "snakemake --config results=DIR), or delete it"
+        )
+    unfinished = results / f".restoring-{folder.name}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        for path, document in documents(archive):
+            write_json(unfinished / path, document)
+        if archive.provenance.get("ceilings"):
+            write_json(unfinished / CEILINGS, archive.provenance["ceilings"])
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def find(name: str, archives: Path = ARCHIVES) -> table.Archive:
+    """The archive of that name, or in that folder. Raises BadArchiveError, naming those that there are."""
+    found = list(find_archives([name], archives).values())
+    if len(found) != 1:
+        raise ResultError(f"{name} names {len(found)} archives; name one")
+    return table.read(found[0])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.restore", description="Go on from an archive.")
+    parser.add_argument("--archive", required=True, help="a folder with measurements.csv, or an archive's name")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder of all results")
+    parser.add_argument("--archives", type=Path, default=ARCHIVES, help="where the archives are")
+    options = parser.parse_args(arguments)
+    try:
+        archive = find(options.archive, options.archives)
+        hold(str(options.results))
+        folder = restore(archive, options.results)
+    except (RequestError, table.ArchiveError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    points = len(archive.provenance["points"])
+    print(f"{archive.device_name}: {points} points of {archive.folder} are in {folder}; snakemake goes on from there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
