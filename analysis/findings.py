@@ -38,9 +38,10 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
         said += _speed(rows, "cpu_im2win", ("cpu_im2col", "cpu_torch", "cpu_direct", "cpu_fft"), "cpu")
     else:
         said += _speed(rows, "im2win", ("im2col_cublas", BEST_CUDNN, "direct"), "cuda")
-        if not values(rows, "im2win_fused", "tflops").empty:
-            said += _speed(rows, "im2win_fused", (BEST_CUDNN,), "cuda")
-            said += _other_batches(archive, selection, "im2win_fused")
+        for faster in ("im2win_fused", "im2win_winograd"):
+            if not values(rows, faster, "tflops").empty:
+                said += _speed(rows, faster, (BEST_CUDNN,), "cuda")
+                said += _other_batches(archive, selection, faster)
         said += _compensated(archive, selection, rows)
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(_outcomes(archive))

@@ -38,6 +38,7 @@ LABELS = {
     "im2win_without_double_buffering": "without double buffering",
     "im2win_without_shared_memory": "without shared memory",
     "im2win_fused": "im2win, fused",
+    "im2win_winograd": "im2win, Winograd",
     "im2win_tensor_core": "im2win, tensor cores (compensated)",
     "split_fp16_channels": "cuDNN FP16, split channels",
     "cudnn_implicit_gemm": "cuDNN implicit GEMM",

@@ -1,4 +1,4 @@
-"""The fused im2win convolution with Winograd's minimal filtering down the columns: two thirds of the multiplications."""
+"""The fused im2win convolution with Winograd's minimal filtering down the columns: four multiplications for six."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from kernels.im2win_transform import VECTOR
 from kernels.launch import KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import winograd
-from kernels.tile import Schedule, Tile
-from kernels.winograd_tile import PRODUCTS, WINOGRAD_TILES, choose_schedule, pairs_of
+from kernels.winograd_tile import PRODUCTS, WINOGRAD_TILE, choose_steps, pairs_of
 
 #: FILTER_THREADS and SIDE in cuda/im2win_winograd.cu.
 _FILTER_THREADS, _SIDE = 256, 32
@@ -25,23 +24,22 @@ class WinogradPlan(Plan):
     """
 
     def __init__(
-        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule | None = None
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, steps_per_block: int | None = None
     ) -> None:
-        """Without `schedule` a rule chooses. Raises UnsupportedError for a problem that the kernel does not take."""
+        """Without `steps_per_block` a rule chooses. Raises UnsupportedError for what the kernel cannot take."""
         if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, 1):
             raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
-        sizes, pairs = problem_arguments(problem), pairs_of(problem)
-        tile = schedule.tile if schedule else WINOGRAD_TILES[0]
+        problem_arguments(problem)  # refuses what is too large
+        pairs, tile = pairs_of(problem), WINOGRAD_TILE
         threads = PRODUCTS * tile.threads
         self._kernels, self._threads = kernels, threads
-        self._kernel = kernels.kernel("im2win_winograd", winograd(tile))
+        self._kernel = kernels.kernel("im2win_winograd", winograd())
         stages = tile.stages * PRODUCTS * tile.k * (tile.m + tile.n + VECTOR)
         self._shared_bytes = FLOAT_BYTES * max(stages, PRODUCTS * tile.m * tile.n)
         kernels.allow_shared(self._kernel, self._shared_bytes)
         slots = kernels.slots(self._kernel, threads, self._shared_bytes)
-        schedule = schedule or choose_schedule(problem, slots)
         tiles, steps = tile.blocks(pairs), tile.steps(pairs)
-        steps_per_block = schedule.steps_per_block(pairs, slots)
+        steps_per_block = steps_per_block or choose_steps(pairs, slots)
         channels = -(-problem.out_channels // tile.m) * tile.m
         reduction = steps * tile.k
         if max(tiles * steps + steps_per_block, 2 * PRODUCTS * channels * reduction) >= 2**31:

@@ -16,7 +16,7 @@ from kernels.tile import (
     Tile,
     fits,
 )
-from kernels.winograd_tile import WINOGRAD_TILES
+from kernels.winograd_tile import WINOGRAD_TILE
 
 CUDA_FOLDER = Path(__file__).parent / "cuda"
 
@@ -42,8 +42,9 @@ def fused_resident(edge: bool) -> str:
     return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
 
 
-def winograd(tile: Tile) -> str:
-    """Name expression of the fused kernel with Winograd's minimal filtering, without stages, of which it has two."""
+def winograd() -> str:
+    """Name expression of the fused kernel with Winograd's minimal filtering."""
+    tile = WINOGRAD_TILE
     return f"im2win_winograd<{tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
 
 
@@ -65,7 +66,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         if fits(loader, tile)
     ),
     "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
-    "im2win_winograd": (*(winograd(tile) for tile in WINOGRAD_TILES), "winograd_filter"),
+    "im2win_winograd": (winograd(), "winograd_filter"),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
     "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),

@@ -66,6 +66,7 @@ LOOKS = {
     "cudnn_best": Look(8, "s"),
     "im2win": Look(0, "o"),
     "im2win_fused": Look(4, "v"),
+    "im2win_winograd": Look(3, "X"),
     "im2win_tensor_core": Look(6, "*"),
     "split_fp16_channels": Look(7, "P"),
     "direct": Look("0.2", "d"),

@@ -26,7 +26,7 @@ from analysis.text import names, number, plural
 COMPARED = ("im2col_cublas", BEST_CUDNN, "im2win", "direct")
 CPU_COMPARED = ("cpu_im2col", "cpu_torch", "cpu_im2win", "cpu_direct", "cpu_fft")
 #: Our own convolutions that are faster than the paper's; shown beside it where a table has them.
-FASTER = ("im2win_fused", COMPENSATED)
+FASTER = ("im2win_fused", "im2win_winograd", COMPENSATED)
 FRAME_COLUMNS = ("layer", "algorithm", "value", "status", "reason")
 
 

@@ -17,8 +17,9 @@ constexpr int PRODUCTS = 4, COLUMNS = 3;
 // neighbouring channels of each product in turn. Zero beyond K rows and Cout columns. Grid: x covers squares of SIDE k and
 // SIDE channels.
 constexpr int FILTER_THREADS = 256, SIDE = 32;
-__global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* __restrict__ f, float* __restrict__ transformed,
-                                                                  int run, int padded_channels, int padded_reduction,
+__global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* __restrict__ f,
+                                                                  float* __restrict__ transformed, int run,
+                                                                  int padded_channels, int padded_reduction,
                                                                   PROBLEM_PARAMETERS) {
   constexpr int LINES = FILTER_THREADS / SIDE, PASSES = SIDE / LINES;
   __shared__ float square[PRODUCTS][SIDE][SIDE + 1];  // one more column: reading down a column meets no bank conflict
@@ -51,7 +52,8 @@ __global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* _
   for (int i = 0; i < PASSES; ++i) {
     const int row = first_k + line + i * LINES;
     if (row >= padded_reduction) break;
-    float* to = transformed + static_cast<long long>(row) * PRODUCTS * padded_channels + channel / run * run * PRODUCTS + channel % run;
+    float* to = transformed + static_cast<long long>(row) * PRODUCTS * padded_channels;
+    to += channel / run * run * PRODUCTS + channel % run;
 #pragma unroll
     for (int product = 0; product < PRODUCTS; ++product) to[product * run] = square[product][lane][line + i * LINES];
   }
@@ -79,7 +81,7 @@ class ColumnLoader {
       : channel_(step * TILE_K / COLUMNS + first_k() / COLUMNS), channels_(pairs.in_channels),
         channel_values_(pairs.height * pairs.width), row_values_(pairs.width) {
     const Pixel at(pairs, min(first_pair + pair(), pairs.pixels() - 1));
-    first_ = x + static_cast<long long>(at.image) * pairs.in_channels * channel_values_ + 2 * at.row * pairs.width + at.column;
+    first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + 2 * at.row * row_values_ + at.column;
     // An odd number of output rows leaves the last pair without its fourth input, of which the first output needs nothing.
     last_values_ = (2 * at.row + 3 < pairs.height ? 3 : 2) * row_values_;
   }
@@ -89,7 +91,8 @@ class ColumnLoader {
     if (i % COLUMNS == 0) {
       // Beyond X's channels, where the filter is zero, the last one's values will do.
       const float* channel = first_ + min(channel_ + i / COLUMNS, channels_ - 1) * channel_values_;
-      rows_[0] = channel, rows_[1] = channel + row_values_, rows_[2] = channel + 2 * row_values_, rows_[3] = channel + last_values_;
+      rows_[0] = channel, rows_[1] = channel + row_values_;
+      rows_[2] = channel + 2 * row_values_, rows_[3] = channel + last_values_;
     }
 #pragma unroll
     for (int row = 0; row < 4; ++row) d_[i][row] = __ldg(rows_[row] + i % COLUMNS);
@@ -137,7 +140,8 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
   }
 
   // Writes the tile's outputs, or adds them to what Y holds. `scratch` has room for all products.
-  __device__ void store(const Problem& pairs, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float* scratch) const {
+  __device__ void store(const Problem& pairs, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+                        float* scratch) const {
     Micro::put(shared_address(scratch));
     __syncthreads();
     turns.add() ? store<true>(pairs, y, tile, turns, scratch) : store<false>(pairs, y, tile, turns, scratch);
@@ -158,7 +162,8 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
     for (int r = 0; r < RUNS; ++r) {
       const int pair = tile.first_pixel + r * 32 + threadIdx.x % 32;
       const Pixel at(pairs, pair);
-      first[r] = y + (static_cast<long long>(at.image) * pairs.out_channels * rows + 2 * at.row) * pairs.out_width + at.column;
+      const long long row = static_cast<long long>(at.image) * pairs.out_channels * rows + 2 * at.row;
+      first[r] = y + row * pairs.out_width + at.column;
       outputs[r] = pair < pairs.pixels() ? min(rows - 2 * at.row, 2) : 0;
     }
 #pragma unroll
@@ -180,7 +185,8 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
 #pragma unroll
       for (int i = 0; i < CHANNELS * RUNS; ++i) {
         const int c = i / RUNS, r = i % RUNS;
-        const float* m = scratch + (row(part, c) / RUN * PRODUCTS * RUN + row(part, c) % RUN) * TILE_N + r * 32 + threadIdx.x % 32;
+        const int in_order = row(part, c) / RUN * PRODUCTS * RUN + row(part, c) % RUN;
+        const float* m = scratch + in_order * TILE_N + r * 32 + threadIdx.x % 32;
         const float both = m[RUN * TILE_N] + m[2 * RUN * TILE_N], difference = m[RUN * TILE_N] - m[2 * RUN * TILE_N];
         const float y0 = m[0] + both, y1 = difference - m[3 * RUN * TILE_N];
         if (stored[c][r][0]) to[c][r][0] = old[c][r][0] + y0;
@@ -193,12 +199,12 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
   __device__ static int row(int part, int c) { return (part * (TILE_M / PARTS / WARPS) + c) * WARPS + threadIdx.x / 32; }
 };
 
-// Y from X and the transformed filter; `turns` as in im2win.cu. `height` is X's. Dynamic shared
-// memory: see kernels/im2win_winograd.py.
+// Y from X and the transformed filter; `turns` as in im2win.cu. `input_height` is X's. Dynamic shared memory: see
+// kernels/im2win_winograd.py.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
-__global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N),
-                                  (BLOCKS_PER_MULTIPROCESSOR<PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
-void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns, int steps_per_block, int padded_channels, int input_height, PROBLEM_PARAMETERS) {
+__global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 2)
+void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns,
+                     int steps_per_block, int padded_channels, int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Tiles = typename Micro::Tiles;
   using Window = ColumnLoader<TILE_N, TILE_K, Micro::THREADS>;
@@ -226,8 +232,8 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
     typename Micro::Operands operands[2];
     Micro::read(operands[0], filter_from, window_from, 0);
     for (int remaining = segment.last - segment.first; remaining > 0; --remaining) {
-      // The next step's inputs are on their way while this step is multiplied, spread over it. After the last step they
-      // are of no use.
+      // The next step's inputs are on their way while this step is multiplied. Both branches keep the compiler from
+      // mixing the loads and what is done with them: it would wait for them too early.
       if (remaining > 1) {
 #pragma unroll
         for (int i = 0; i < Window::LOADS; ++i) window_loader.fetch(i);
@@ -247,7 +253,7 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
           __syncthreads();
           current = next;
           next = sizeof(Tiles) - current;
-          Micro::read(operands[0], filter_from + current, window_from + current, 0);
+          Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
         }
         micro_kernel.multiply(operands[k % 2]);
       }

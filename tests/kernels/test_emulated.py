@@ -22,7 +22,7 @@ from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
-from kernels.winograd_tile import WINOGRAD_TILES
+from kernels.winograd_tile import WINOGRAD_TILE, pairs_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
@@ -110,10 +110,11 @@ THREE_BY_THREE = [
 ]
 
 
-@pytest.mark.parametrize("tile", WINOGRAD_TILES, ids=lambda tile: tile.arguments)
-def test_winograd(tile: Tile, library: EmulatedLibrary) -> None:
-    for problem, waves in itertools.product(THREE_BY_THREE, (0, 0.5, 1)):
-        check(WinogradPlan(problem, CPU, library, Schedule(tile, waves)), problem)
+@pytest.mark.parametrize("problem", THREE_BY_THREE, ids=str)
+def test_winograd(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    """By a rule; a tile for each block; and as many blocks at a tile as it has steps."""
+    for steps in (None, WINOGRAD_TILE.steps(pairs_of(problem)), 1):
+        check(WinogradPlan(problem, CPU, library, steps), problem)
 
 
 def test_winograd_takes_three_by_three(library: EmulatedLibrary) -> None:
