@@ -147,13 +147,13 @@ def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
         assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
 
 
-@pytest.mark.parametrize("name", ["im2win", "im2win_fused"])
+@pytest.mark.parametrize("name", ["im2win", "im2win_fused", "im2win_winograd"])
 def test_results_repeat_bit_for_bit(name: str, library: KernelLibrary) -> None:
     """Blocks that share a tile add to it in a fixed order."""
     problem = ConvProblem(4, 64, 14, 14, 128, 3, 3, 1)
     x, f, y = tensors(problem, integers=False)
     stored = {"schedule": Schedule(TILES[-1], 1).to_parameters()}
-    plan = algorithms.load(name, "kernels.im2win", stored).plan(problem, x.device, library, tf32=False)
+    plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(problem, x.device, library, tf32=False)
     plan.run(x, f, y)
     first = y.clone()
     for _ in range(20):

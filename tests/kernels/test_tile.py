@@ -18,6 +18,7 @@ from kernels.tile import (
     choose_schedule,
     fits,
 )
+from kernels.winograd_tile import WINOGRAD_TILE, choose_steps, pairs_of
 
 CONV6 = ConvProblem(64, 256, 12, 12, 512, 3, 3, 1)
 CONV7 = ConvProblem(64, 3, 224, 224, 64, 3, 3, 1)
@@ -95,3 +96,17 @@ def test_a_stored_schedule_that_is_not_compiled_is_named() -> None:
     stored = {"tile": [64, 128, 8, 16, 8, 3], "waves": 0, "loader": "WindowLoader", "cluster": 8}
     with pytest.raises(ValueError, match="and clusters of 8; .* clusters 1 and on some tiles 2, 4, 8: tune again"):
         Schedule.from_parameters(stored)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 64])
+@pytest.mark.parametrize("height", [7, 12, 226])
+def test_pairs_cover_the_outputs_and_few_blocks_share_a_tile(batch: int, height: int) -> None:
+    problem = ConvProblem(batch, 64, height, 9, 70, 3, 3, 1)
+    pairs = pairs_of(problem)
+    assert (pairs.out_height, pairs.out_width) == (-(-problem.out_height // 2), problem.out_width)
+    tiles, steps = WINOGRAD_TILE.blocks(pairs), WINOGRAD_TILE.steps(pairs)
+    for slots in (1, 10, 264):
+        per_block = choose_steps(pairs, slots)
+        blocks = -(-tiles * steps // per_block)
+        assert 1 <= per_block <= tiles * steps
+        assert blocks <= min(slots, 6 * tiles)
