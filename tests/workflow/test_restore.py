@@ -104,7 +104,7 @@ def test_every_archive_there_is(name: str, tmp_path: Path) -> None:
     table.write(again, *aggregate.collect(sweep_of(provenance), folder))
     assert (again / table.MEASUREMENTS).read_bytes() == (source / table.MEASUREMENTS).read_bytes()
     assert unpacked(again) == unpacked(source)
-    del provenance["anchors"]  # the GPUs at hand measure them anew
+    provenance.pop("anchors", None)  # of a host with several GPUs: the GPUs at hand measure them anew
     assert provenance_of(again) == provenance
 
 
