@@ -92,9 +92,16 @@ class TiledPlan(Plan):
             self._transform(x, f)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._compute(x, y, overlap=False)
+
+    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self.prepare(x, f)
+        self._compute(x, y, overlap=True)
+
+    def _compute(self, x: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         source = x if self._transform is None else self._transform.window
         tensors = (source, self._reorder.filter, y, self._k_bytes, self._turns)
-        self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes)
+        self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes, overlap=overlap)
 
 
 class ClusterPlan(Plan):

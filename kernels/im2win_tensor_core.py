@@ -101,10 +101,17 @@ class TensorCorePlan(Plan):
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._compute(x, f, y, overlap=False)
+
+    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self.prepare(x, f)
+        self._compute(x, f, y, overlap=True)
+
+    def _compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch = self._kernels.launch
         tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
-        shared = self._tile.shared_bytes
-        launch(self._convolve, self._grid, self._tile.threads, *tensors, *self._plan, shared_bytes=shared)
+        threads, shared = self._tile.threads, self._tile.shared_bytes
+        launch(self._convolve, self._grid, threads, *tensors, *self._plan, shared_bytes=shared, overlap=overlap)
         if self._splits > 1:
             launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, self._splits, *self._sizes)
 

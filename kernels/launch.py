@@ -50,6 +50,7 @@ class KernelLibrary:
         torch.cuda.init()
         self._device = Device(device.index or 0)
         self._device.set_current()
+        self._overlaps = has_clusters(device)
         self._programs: dict[str, tuple[ObjectCode, dict[str, str]]] = {}
 
     def kernel(self, program: str, expression: str) -> Any:
@@ -110,11 +111,15 @@ class KernelLibrary:
         *arguments: torch.Tensor | int,
         shared_bytes: int = 0,
         cluster: int = 1,
+        overlap: bool = False,
     ) -> None:
         """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones.
 
         `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
-        `cluster` blocks of a grid of one dimension run side by side, if more than one.
+        `cluster` blocks of a grid of one dimension run side by side, if more than one. With `overlap` the kernel may
+        start before the one before it on the stream has ended, which must be ours; it waits for that one itself
+        (cuda/overlap.cuh). CUDA programming guide, section "Programmatic Dependent Launch"; without effect below compute
+        capability 9.0.
         """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments
@@ -122,11 +127,17 @@ class KernelLibrary:
         stream = _stream(self._device.device_id, torch.cuda.current_stream().cuda_stream)
         # cuda.core counts the grid in clusters, where there are any.
         blocks: dict[str, Any] = {"grid": grid} if cluster == 1 else {"grid": grid[0] // cluster, "cluster": cluster}
-        launch(stream, LaunchConfig(**blocks, block=(threads,), shmem_size=shared_bytes), kernel, *packed)
+        config = LaunchConfig(
+            **blocks,
+            block=(threads,),
+            shmem_size=shared_bytes,
+            programmatic_stream_serialization=overlap and self._overlaps,
+        )
+        launch(stream, config, kernel, *packed)
 
 
 def has_clusters(device: torch.device) -> bool:
-    """Whether blocks can run in clusters: from compute capability 9.0 on."""
+    """Whether blocks can run in clusters, and kernels can overlap: from compute capability 9.0 on."""
     return bool(torch.cuda.get_device_properties(device).major >= 9)
 
 

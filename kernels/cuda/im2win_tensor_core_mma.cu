@@ -1,5 +1,6 @@
 // The im2win convolution on tensor cores with error compensation, for GPUs without wgmma: the same split, scales and
 // order of products as im2win_tensor_core_wgmma.cu, with the instructions of Ampere (mma.sync, ldmatrix, cp.async).
+#include "overlap.cuh"
 #include "tensor_core.cuh"
 
 // Four 8 x 8 matrices of FP16 values from shared memory; each lane gives the address of one row of one of them.
@@ -73,6 +74,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
     wait_for_copies();
   };
 
+  wait_for_previous();  // for the split filter
   float results[WARP_M / 16][WARP_N / 8][4] = {};
   start(tile.first_stage, 0);
   finish(0);

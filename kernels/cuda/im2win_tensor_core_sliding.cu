@@ -117,6 +117,8 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
     reduce_registers<S::PRODUCER_REGISTERS>();
     int unit = warp - 4 * S::CONSUMERS;
     const bool copies = unit == S::GATHERERS;
+    // For the split filter: the other warps gather X meanwhile.
+    if (copies) wait_for_previous();
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
       if (copies) {
@@ -170,6 +172,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
     }
   } else {
     raise_registers<S::CONSUMER_REGISTERS>();
+    wait_for_previous();  // for the filter's factors, and before anything is stored
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
     float sums[N / 8][4] = {};
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {

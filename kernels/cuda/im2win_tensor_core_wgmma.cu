@@ -82,6 +82,8 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
     fence_barriers();
   }
   __syncthreads();
+  // For the split filter. Every warp that gathers may be the one that has it copied.
+  wait_for_previous();
 
   if (warpgroup >= S::CONSUMERS) {
     reduce_registers<S::PRODUCER_REGISTERS>();

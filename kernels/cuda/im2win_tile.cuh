@@ -6,6 +6,7 @@
 #pragma once
 #include "loaders.cuh"
 #include "micro_kernel.cuh"
+#include "overlap.cuh"
 #include "schedule.cuh"
 
 // Blocks that share a multiprocessor, so that one multiplies while another waits at its barrier: as many as leave a thread
@@ -22,6 +23,7 @@ template <class Micro, class MainLoop>
 __device__ void convolve(const Problem& p, float* y, int* turns, int steps_per_block, float* scratch, MainLoop main_loop) {
   const int steps = (p.reduction() + Micro::Tiles::VALUES - 1) / Micro::Tiles::VALUES;
   const int tiles = Micro::OutputTile::count(p);
+  wait_for_previous();  // for the window tensor and the reordered filter
   for (int position = Segment::begin(steps_per_block); position < Segment::end(steps, steps_per_block, tiles);) {
     Micro micro_kernel;
     {

@@ -1,5 +1,6 @@
 // The two reorderings that bring X and F into im2win's layout (paper, section 3.1).
 #include "convolution.cuh"
+#include "overlap.cuh"
 #include "shared_memory.cuh"
 
 // Threads of a block, and the side of the square of F that it transposes (kernels/im2win_transform.py has both).
@@ -119,6 +120,7 @@ __device__ void reorder_square(const Problem& p, const float* __restrict__ f, fl
 __global__ __launch_bounds__(THREADS) void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered,
                                                           int by_columns, int padded_channels, int padded_reduction,
                                                           PROBLEM_PARAMETERS) {
+  begin_next();
   const Problem p = PROBLEM_ARGUMENTS;
   reorder_square(p, f, reordered, by_columns, padded_channels, padded_reduction, blockIdx.x);
 }
@@ -131,6 +133,7 @@ __global__ __launch_bounds__(THREADS) void im2win_transform(const float* __restr
                                                             int by_columns, int padded_channels, int padded_reduction,
                                                             PROBLEM_PARAMETERS) {
   extern __shared__ unsigned char dynamic[];
+  begin_next();
   const Problem p = PROBLEM_ARGUMENTS;
   const int block = blockIdx.x;
   if (block < squares) {

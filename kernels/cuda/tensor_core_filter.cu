@@ -1,4 +1,5 @@
 // What runs before and after the tensor-core convolution: the filter's split into FP16, and the sum of partial results.
+#include "overlap.cuh"
 #include "tensor_core.cuh"
 
 // Splits F[co][k] into tiles of FILTER_ROWS output channels x STAGE_K, one contiguous piece each, as shared memory
@@ -12,6 +13,7 @@ template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
                              float* __restrict__ factors, int stages, int taps, PROBLEM_PARAMETERS) {
   __shared__ float warp_largest[32];
+  begin_next();
   const Problem p = PROBLEM_ARGUMENTS;
   const int channel = blockIdx.x;
   const int reduction = channel < p.out_channels ? p.reduction() : 0;

@@ -1,5 +1,6 @@
 // What the kernels of producing and multiplying warpgroups share.
 #pragma once
+#include "overlap.cuh"
 #include "tensor_core.cuh"
 #include "wgmma.cuh"
 

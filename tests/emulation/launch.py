@@ -55,6 +55,7 @@ class EmulatedLibrary(KernelLibrary):
         *arguments: torch.Tensor | int,
         shared_bytes: int = 0,
         cluster: int = 1,
+        overlap: bool = False,
     ) -> None:
         values = [value.data_ptr() if isinstance(value, torch.Tensor) else value for value in arguments]
         packed = (ctypes.c_int64 * len(values))(*values)
