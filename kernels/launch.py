@@ -116,10 +116,11 @@ class KernelLibrary:
         """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones.
 
         `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
-        `cluster` blocks of a grid of one dimension run side by side, if more than one. With `overlap` the kernel may
-        start before the one before it on the stream has ended, which must be ours; it waits for that one itself
-        (cuda/overlap.cuh). CUDA programming guide, section "Programmatic Dependent Launch"; without effect below compute
-        capability 9.0.
+        `cluster` blocks of a grid of one dimension run side by side, if more than one.
+
+        With `overlap` the kernel may start before the one before it on the stream, which must be ours, has ended: it
+        waits for that one itself (cuda/overlap.cuh). Below compute capability 9.0 this has no effect. See the CUDA
+        programming guide, section "Programmatic Dependent Launch and Synchronization".
         """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments

@@ -117,11 +117,10 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
     reduce_registers<S::PRODUCER_REGISTERS>();
     int unit = warp - 4 * S::CONSUMERS;
     const bool copies = unit == S::GATHERERS;
-    // For the split filter: the other warps gather X meanwhile.
-    if (copies) wait_for_previous();
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
       if (copies) {
+        wait_for_previous();  // for the split filter, at the first tile: the other warps gather X meanwhile
         for (int stage = tile.first_stage; stage < tile.last_stage; ++stage) {
           for (int phase = 0; phase < phases; ++phase) {
             for (int tap = phase; tap < p.kernel_w; tap += p.stride, filter.next()) {
