@@ -117,6 +117,24 @@ def count_instructions(cubin: bytes) -> dict[str, dict[str, int]]:
 
     Vector widths are kept apart: `LDS.128` is a 16-byte read, `LDS` a 4-byte one.
     """
+    counts = {}
+    for symbol, instructions in disassemble(cubin).items():
+        counter: Counter[str] = Counter()
+        for instruction in instructions:
+            name, *modifiers = instruction["opcode"].split(".")
+            # Reads predicated with "never" (!PT) only mark a dependency after asynchronous copies.
+            if name in COUNTED and instruction.get("predicate") != "@!PT":
+                width = next((m for m in modifiers if m in ("64", "128")), None)
+                counter[f"{name}.{width}" if width else name] += 1
+        counts[symbol] = dict(sorted(counter.items()))
+    return counts
+
+
+def disassemble(cubin: bytes) -> dict[str, list[dict[str, Any]]]:
+    """The machine instructions of every kernel, by symbol, as nvdisasm's JSON has them. Empty where there is none.
+
+    Raises CompileError if nvdisasm cannot read the cubin.
+    """
     nvdisasm = find_nvdisasm()
     if nvdisasm is None:
         return {}
@@ -126,17 +144,9 @@ def count_instructions(cubin: bytes) -> dict[str, dict[str, int]]:
         result = subprocess.run([nvdisasm, "-json", file.name], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise CompileError(f"nvdisasm could not read the cubin: {result.stderr.strip()}")
-    counts = {}
-    for function in _functions(json.loads(result.stdout)):
-        counter: Counter[str] = Counter()
-        for instruction in function["sass-instructions"]:
-            name, *modifiers = instruction["opcode"].split(".")
-            # Reads predicated with "never" (!PT) only mark a dependency after asynchronous copies.
-            if name in COUNTED and instruction.get("predicate") != "@!PT":
-                width = next((m for m in modifiers if m in ("64", "128")), None)
-                counter[f"{name}.{width}" if width else name] += 1
-        counts[function["function-name"]] = dict(sorted(counter.items()))
-    return counts
+    return {
+        function["function-name"]: function["sass-instructions"] for function in _functions(json.loads(result.stdout))
+    }
 
 
 def _functions(document: Any) -> list[dict[str, Any]]:

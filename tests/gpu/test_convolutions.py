@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
-from kernels.algorithm import UnsupportedError
+from kernels.algorithm import Plan, UnsupportedError
 from kernels.cpu import im2win_transform
 from kernels.im2win import TiledPlan
+from kernels.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
 from kernels.tile import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
@@ -160,3 +161,61 @@ def test_results_repeat_bit_for_bit(name: str, library: KernelLibrary) -> None:
         verify.poison(y)
         plan.compute(x, f, y)
         assert torch.equal(y, first)
+
+
+def spoil(plan: Plan) -> None:
+    """Fill what `prepare` writes with other values: a kernel that reads it too early is wrong by far."""
+    if isinstance(plan, TensorCorePlan):
+        # Finite, since the guard would compute again what comes out as NaN: 1.06 as FP16, and so no scale.
+        plan._filter.fill_(0x3C)
+        plan._factors.fill_(1.0)
+    else:
+        assert isinstance(plan, TiledPlan), "a kernel that needs no preparation has nothing to wait for"
+        plan._reorder.filter.fill_(torch.nan)
+        if plan._transform is not None:
+            plan.window.fill_(torch.nan)
+
+
+#: Name, and how blocks share the tiles of TILES[0]; the tensor-core kernels choose for themselves.
+OVERLAPPING = [
+    ("im2win", 0.0),
+    ("im2win", 1.0),
+    ("im2win_fused", 0.0),
+    ("im2win_fused", 1.0),
+    ("im2win_tensor_core", None),
+]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    # Few tiles, whose blocks find room at once, and a filter that takes long to prepare; many tiles; and windows too wide
+    # for the sliding tensor-core kernel, so that wgmma's runs.
+    [
+        ConvProblem(1, 512, 14, 14, 512, 3, 3, 1),
+        ConvProblem(16, 256, 28, 28, 256, 3, 3, 1),
+        ConvProblem(2, 96, 24, 24, 256, 11, 11, 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("name", "waves"), OVERLAPPING)
+def test_a_kernel_waits_for_the_one_that_prepares(
+    name: str, waves: float | None, problem: ConvProblem, library: KernelLibrary
+) -> None:
+    """Each run has an X and F of its own, and finds other values where they are prepared: reading too early shows."""
+    stored = {} if waves is None else {"schedule": Schedule(TILES[0], waves).to_parameters()}
+    plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(
+        problem, torch.device("cuda", 0), library, tf32=False
+    )
+    for _ in range(20):
+        x, f, y = tensors(problem, integers=False)
+        spoil(plan)
+        plan.run(x, f, y)
+        assert backward_error(x, f, y, problem.stride) <= BOUND
+    # Without a look at the results in between, so that one run follows the other at once: all have the same result.
+    results = torch.empty((50, *y.shape), device=y.device)
+    for result in results:
+        verify.poison(result)
+    for result in results:
+        spoil(plan)
+        plan.run(x, f, result)
+    assert all(torch.equal(result, y) for result in results)

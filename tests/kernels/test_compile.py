@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from functools import cache
 from typing import Any
 
 import pytest
 
-from kernels.compile import CompileError, compile_program, find_nvdisasm
+from kernels.compile import CompileError, compile_program, disassemble, find_nvdisasm
 from kernels.programs import PROGRAMS
+from kernels.tensor_core_tile import STAGE_K
 
 #: The one that is measured, where everything is compiled; elsewhere one kernel of each program stands for the others.
 MEASURED = "sm_90a"
 OTHERS = ["sm_80", "sm_86", "sm_89", "sm_100", "sm_120"]
+
+#: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
+PREPARING = ["im2win_transform", "filter_reorder", "split_filter<2>", "split_filter<3>"]
+WAITING = [
+    *("im2win", "im2win_fused"),
+    *(program for program in PROGRAMS if program.startswith(("im2win_without", "im2win_tensor_core"))),
+]
+#: Machine instructions that read or write device memory, through whatever way.
+MEMORY = {
+    *("LD", "LDG", "LDGSTS", "ST", "STG", "ATOM", "ATOMG", "RED", "REDG"),
+    *("UBLKCP", "UBLKPF", "UBLKRED", "UTMALDG", "UTMAPF", "UTMASTG", "UTMAREDG"),
+}
 
 
 def check_resources(report: dict[str, Any]) -> None:
@@ -69,6 +84,73 @@ def test_machine_code_is_what_the_source_says() -> None:
     assert single["LDS"] == 2 * (first + single["FFMA"])
     assert not {"LDGSTS", "LDGSTS.128"} & set(instructions["im2win_without_shared_memory"])
     assert not {"LDGSTS", "LDGSTS.128"} & set(instructions["im2win_without_double_buffering"])
+
+
+def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
+    """How often a kernel reads or writes device memory where it may not have waited for the kernel before (ACQBULK).
+
+    Follows every branch, whatever it depends on. Branches name their target's address; an instruction has 16 bytes.
+    """
+    found: Counter[str] = Counter()
+    seen, waiting = set(), [0]
+    while waiting:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        instruction = instructions[at]
+        name, *modifiers = instruction["opcode"].split(".")
+        operands = re.split(r"\s*,\s*", instruction.get("operands", ""))
+        always = "predicate" not in instruction
+        if name == "ACQBULK" and always:
+            continue
+        assert name not in ("BRX", "BRXU", "JMX", "JMXU", "JMP"), "a branch that cannot be followed"
+        if name in MEMORY and instruction.get("predicate") != "@!PT":
+            found[".".join([name, *(m for m in modifiers if m == "128")])] += 1
+        if "control-flow" in instruction.get("other-attributes", {}):
+            waiting += [int(operand, 16) // 16 for operand in operands if re.fullmatch("0x[0-9a-f]+", operand)]
+        if not (always and (name in ("EXIT", "RET") or (name == "BRA" and len(operands) == 1))):
+            waiting.append(at + 1)
+    return found
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+@pytest.mark.parametrize("program", WAITING)
+def test_nothing_is_read_or_written_before_the_wait(program: str) -> None:
+    """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
+    allowed = {"LDG": STAGE_K, "LDG.128": STAGE_K // 4} if program == "im2win_tensor_core_sliding" else {}
+    kernels = disassemble(compiled(program)[0])
+    assert len(kernels) == len(PROGRAMS[program])
+    for symbol, instructions in kernels.items():
+        assert any(instruction["opcode"] == "ACQBULK" for instruction in instructions), symbol
+        assert before_the_wait(instructions) == allowed, symbol
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_kernels_that_overlap(program: str) -> None:
+    """Who prepares lets the next kernel begin, before all else; only kernels that are launched so wait for another.
+
+    But Winograd's, which is launched as any other, may have the wait of the tiled kernels, whose parts it shares.
+    """
+    cubin, report = compiled(program)
+    kernels = disassemble(cubin)
+    for kernel in report["kernels"]:
+        opcodes = [instruction["opcode"].split(".")[0] for instruction in kernels[kernel["symbol"]]]
+        if program != "im2win_winograd":
+            assert ("ACQBULK" in opcodes) == (program in WAITING), kernel["expression"]
+        assert ("PREEXIT" in opcodes) == (kernel["expression"] in PREPARING), kernel["expression"]
+        if "PREEXIT" in opcodes:
+            assert not {*MEMORY, "BRA", "EXIT", "BAR"} & set(opcodes[: opcodes.index("PREEXIT")])
+
+
+def test_a_missing_wait_is_seen() -> None:
+    """Of two ways to a read, one waits."""
+    branch = {"opcode": "BRA", "operands": "0x30", "other-attributes": {"control-flow": "True"}, "predicate": "@P0"}
+    wait, read, end = {"opcode": "ACQBULK"}, {"opcode": "LDG.E.128.CONSTANT"}, {"opcode": "EXIT"}
+    assert before_the_wait([branch, wait, read, end, read]) == {}
+    assert before_the_wait([branch, wait, end, read, end]) == {"LDG.128": 1}
+    assert before_the_wait([wait | {"predicate": "@P0"}, read, end]) == {"LDG.128": 1}
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")

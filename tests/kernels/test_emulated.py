@@ -199,6 +199,34 @@ def test_gathering(tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: 
     check(tensor_core(problem, library, tile, 1 if tile.parts == 3 else 2, monkeypatch), problem)
 
 
+def test_only_the_kernel_after_the_preparation_overlaps(
+    library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlaps: list[bool] = []
+
+    def launch(*arguments: object, overlap: bool = False, **others: object) -> None:
+        overlaps.append(overlap)
+
+    monkeypatch.setattr(library, "launch", launch)
+    problem, tile = ConvProblem(2, 11, 9, 24, 70, 5, 5, 1), TILES[0]
+    x, f, y = (torch.empty(shape) for shape in (problem.input_shape, problem.filter_shape, problem.output_shape))
+    clusters = Schedule(CLUSTER_TILES[0], 0, "WindowLoader", 2)
+    for plan, run in (
+        (TiledPlan(problem, CPU, library, "im2win", f"im2win<{tile.arguments}>", Schedule(tile, 0)), [False, True]),
+        (ClusterPlan(problem, CPU, library, clusters), [False]),
+        (BasePlan(problem, CPU, library), [False, False]),
+        (tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch), [False, True]),
+        (tensor_core(problem, library, SLIDING_TILES[0], 2, monkeypatch), [False, True, False]),
+    ):
+        overlaps.clear()
+        plan.run(x, f, y)
+        assert overlaps == run
+        overlaps.clear()
+        plan.prepare(x, f)
+        plan.compute(x, f, y)
+        assert overlaps == [False] * len(run)
+
+
 @pytest.mark.parametrize(
     "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1]], ids=lambda tile: tile.expression
 )

@@ -1,13 +1,15 @@
-"""Compiled programs that are damaged or missing, with a driver that only pretends."""
+"""Compiled programs that are damaged or missing, and launches, with a driver that only pretends."""
 
 from __future__ import annotations
 
 import json
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from kernels import launch
 from kernels.launch import CubinError, KernelLibrary
@@ -87,3 +89,20 @@ def test_what_is_compiled_has_its_hash(tmp_path: Path, monkeypatch: pytest.Monke
     files = ["--cubin", str(tmp_path / "f.cubin"), "--report", str(tmp_path / "f.json")]
     assert compiling.main(["--program", "direct", "--architecture", "sm_90a", *files]) == 0
     assert json.loads((tmp_path / "f.json").read_text())["sha256"] == sha256(CUBIN).hexdigest()
+
+
+@pytest.mark.parametrize("able", [False, True])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_kernels_overlap_where_asked_to_and_able(
+    overlap: bool, able: bool, library: KernelLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(launch, "launch", lambda *arguments: launched.append(arguments))
+    monkeypatch.setattr(launch, "_stream", lambda device, handle: handle)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=7))
+    library._device, library._overlaps = SimpleNamespace(device_id=0), able
+    library.launch("kernel", (5, 2), 64, torch.zeros(1), 3, shared_bytes=16, overlap=overlap)
+    ((stream, config, kernel, _, number),) = launched
+    assert (stream, kernel, number) == (7, "kernel", 3)
+    assert (config.grid, config.block, config.shmem_size) == ((5, 2, 1), (64, 1, 1), 16)
+    assert config.programmatic_stream_serialization == (overlap and able)
