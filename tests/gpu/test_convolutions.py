@@ -188,8 +188,8 @@ OVERLAPPING = [
 
 @pytest.mark.parametrize(
     "problem",
-    # Few tiles, whose blocks find room at once, and a filter that takes long to prepare; many tiles; and windows too wide
-    # for the sliding tensor-core kernel, so that wgmma's runs.
+    # Few tiles, whose blocks find room at once, and a filter that takes long to prepare; many tiles; and windows too
+    # wide for the sliding tensor-core kernel, so that wgmma's runs.
     [
         ConvProblem(1, 512, 14, 14, 512, 3, 3, 1),
         ConvProblem(16, 256, 28, 28, 256, 3, 3, 1),
