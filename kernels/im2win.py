@@ -69,6 +69,7 @@ class TiledPlan(Plan):
         if tiles * steps + steps_per_block >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         self._grid = (-(-tiles * steps // steps_per_block),)
+        self._overlaps = kernels.fills(self._kernel, self._grid[0], tile.threads)
         self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
         self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
@@ -96,7 +97,7 @@ class TiledPlan(Plan):
 
     def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         self.prepare(x, f)
-        self._compute(x, y, overlap=True)
+        self._compute(x, y, overlap=self._overlaps)
 
     def _compute(self, x: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         source = x if self._transform is None else self._transform.window

@@ -76,6 +76,7 @@ class TensorCorePlan(Plan):
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits, self._filter_stages = tile, splits, (stages * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
+        self._overlaps = kernels.fills(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
         self._sizes = problem_arguments(problem)
         # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
@@ -105,7 +106,7 @@ class TensorCorePlan(Plan):
 
     def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         self.prepare(x, f)
-        self._compute(x, f, y, overlap=True)
+        self._compute(x, f, y, overlap=self._overlaps)
 
     def _compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch = self._kernels.launch

@@ -87,7 +87,19 @@ class KernelLibrary:
     def slots(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
         """How many blocks of `threads` threads and that much dynamic shared memory the device holds at one time."""
         per_multiprocessor = kernel.occupancy.max_active_blocks_per_multiprocessor(threads, shared_bytes)
-        return int(per_multiprocessor * self._device.properties.multiprocessor_count)
+        return int(per_multiprocessor * self.multiprocessors)
+
+    @property
+    def multiprocessors(self) -> int:
+        """How many the device has."""
+        return int(self._device.properties.multiprocessor_count)
+
+    def fills(self, kernel: Any, blocks: int, threads: int, shared_bytes: int = 0) -> bool:
+        """Whether `blocks` blocks, spread evenly, are as many on some multiprocessor as it holds at one time.
+
+        Fewer may gather on some multiprocessors where they start while the kernel before has blocks on the others.
+        """
+        return blocks + self.multiprocessors > self.slots(kernel, threads, shared_bytes)
 
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
         """Let `kernel` be launched with that much dynamic shared memory.
@@ -119,8 +131,9 @@ class KernelLibrary:
         `cluster` blocks of a grid of one dimension run side by side, if more than one.
 
         With `overlap` the kernel may start before the one before it on the stream, which must be ours, has ended: it
-        waits for that one itself (cuda/overlap.cuh). Below compute capability 9.0 this has no effect. See the CUDA
-        programming guide, section "Programmatic Dependent Launch and Synchronization".
+        waits for that one itself (cuda/overlap.cuh). It pays where the kernel's blocks fill the device (`fills`).
+        Below compute capability 9.0 it has no effect. See the CUDA programming guide, section "Programmatic Dependent
+        Launch and Synchronization".
         """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments

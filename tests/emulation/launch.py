@@ -44,6 +44,10 @@ class EmulatedLibrary(KernelLibrary):
         """Few, so that blocks share tiles."""
         return 5
 
+    @property
+    def multiprocessors(self) -> int:
+        return 1
+
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
         assert shared_bytes <= 227 * 1024
 

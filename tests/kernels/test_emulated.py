@@ -208,6 +208,7 @@ def test_only_the_kernel_after_the_preparation_overlaps(
         overlaps.append(overlap)
 
     monkeypatch.setattr(library, "launch", launch)
+    monkeypatch.setattr(library, "fills", lambda *arguments: True)
     problem, tile = ConvProblem(2, 11, 9, 24, 70, 5, 5, 1), TILES[0]
     x, f, y = (torch.empty(shape) for shape in (problem.input_shape, problem.filter_shape, problem.output_shape))
     clusters = Schedule(CLUSTER_TILES[0], 0, "WindowLoader", 2)
@@ -225,6 +226,24 @@ def test_only_the_kernel_after_the_preparation_overlaps(
         plan.prepare(x, f)
         plan.compute(x, f, y)
         assert overlaps == [False] * len(run)
+
+
+def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlaps: list[bool] = []
+    monkeypatch.setattr(library, "launch", lambda *_, overlap=False, **others: overlaps.append(overlap))
+    problem, tile = ConvProblem(2, 11, 9, 24, 70, 5, 5, 1), TILES[0]
+    x, f, y = (torch.empty(shape) for shape in (problem.input_shape, problem.filter_shape, problem.output_shape))
+    for waves, filled in ((0.5, False), (1, True)):
+        plan = TiledPlan(problem, CPU, library, "im2win", f"im2win<{tile.arguments}>", Schedule(tile, waves))
+        plan.run(x, f, y)
+        assert overlaps == [False, filled]
+        overlaps.clear()
+    # Two blocks, of which a multiprocessor of five would hold both; and one that holds one alone.
+    for slots, filled in ((5, False), (1, True)):
+        monkeypatch.setattr(library, "slots", lambda *_, slots=slots: slots)
+        tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch).run(x, f, y)
+        assert overlaps == [False, filled]
+        overlaps.clear()
 
 
 @pytest.mark.parametrize(

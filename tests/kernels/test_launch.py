@@ -106,3 +106,13 @@ def test_kernels_overlap_where_asked_to_and_able(
     assert (stream, kernel, number) == (7, "kernel", 3)
     assert (config.grid, config.block, config.shmem_size) == ((5, 2, 1), (64, 1, 1), 16)
     assert config.programmatic_stream_serialization == (overlap and able)
+
+
+@pytest.mark.parametrize(("blocks", "filled"), [(264, False), (265, True), (396, True), (5000, True)])
+def test_when_blocks_fill_the_device(
+    blocks: int, filled: bool, library: KernelLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 132 multiprocessors that hold three blocks each, one has three from the 265th block on."""
+    library._device = SimpleNamespace(properties=SimpleNamespace(multiprocessor_count=132))
+    monkeypatch.setattr(library, "slots", lambda *arguments: 396)
+    assert library.fills("kernel", blocks, 128) == filled
