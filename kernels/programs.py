@@ -66,7 +66,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         if fits(loader, tile)
     ),
     "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
-    "im2win_winograd": (winograd(), "winograd_filter"),
+    "im2win_winograd": (winograd(),),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
     "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),

@@ -5,26 +5,35 @@ from __future__ import annotations
 from kernels.problem import ConvProblem
 from kernels.tile import Tile
 
-#: Products for the two outputs of a pair, for each column of the filter (PRODUCTS in cuda/im2win_winograd.cu).
-PRODUCTS = 4
+#: Outputs of a strip, and its products for each column of the filter (both in cuda/im2win_winograd.cu).
+OUTPUTS, PRODUCTS = 6, 8
 
-#: `m` output channels x `n` pairs of outputs, of each product; `k` columns of the filter, three of each channel.
-WINOGRAD_TILE = Tile(64, 64, 6, 16, 8, 2)
+#: `m` output channels x `n` strips, of each product; `k` columns of the filter, three of each channel.
+WINOGRAD_TILE = Tile(64, 64, 12, 16, 8, 2)
 
-#: Blocks that share a tile add to it one after the other: more of them wait longer than they save.
-_MOST_AT_A_TILE = 6
+#: What each block that shares a tile adds to the time until the tile is done, in steps: blocks add to it in turn.
+_TURN_STEPS = 1
 
 
-def pairs_of(problem: ConvProblem) -> ConvProblem:
-    """The convolution whose outputs are the pairs, one above the other, of `problem`'s: a filter of one row."""
-    rows = -(-problem.out_height // 2)
+def strips_of(problem: ConvProblem) -> ConvProblem:
+    """The convolution whose outputs are the strips of `problem`'s, six one above the other: a filter of one row."""
+    rows = -(-problem.out_height // OUTPUTS)
     return ConvProblem(problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3, 1)
 
 
-def choose_steps(pairs: ConvProblem, slots: int) -> int:
+def choose_steps(strips: ConvProblem, slots: int) -> int:
     """How many steps of the reduction a block does, where the device holds `slots` blocks at one time.
 
-    `pairs` is the convolution of `pairs_of`.
+    `strips` is the convolution of `strips_of`. The fewer, the shorter a block takes, and the more of them share a tile.
     """
-    tiles, steps = WINOGRAD_TILE.blocks(pairs), WINOGRAD_TILE.steps(pairs)
-    return max(1, -(-tiles * steps // min(slots, _MOST_AT_A_TILE * tiles)))
+    tiles, steps = WINOGRAD_TILE.blocks(strips), WINOGRAD_TILE.steps(strips)
+    fewest = -(-tiles * steps // slots)
+    # Beyond the second bound a block has a whole tile or more in any case.
+    return min(range(fewest, fewest + steps), key=lambda count: count + _TURN_STEPS * _most_at_a_tile(count, steps))
+
+
+def _most_at_a_tile(steps_per_block: int, steps: int) -> int:
+    """How many blocks share a tile of `steps` at most."""
+    if steps_per_block % steps == 0 or steps % steps_per_block == 0:
+        return max(1, steps // steps_per_block)
+    return -(-steps // steps_per_block) + 1

@@ -33,7 +33,7 @@ __device__ void convolve(const Problem& p, float* y, int* turns, int steps_per_b
     position = opaque(position);
     const Segment segment(position, steps, steps_per_block, tiles);
     __syncthreads();  // nobody reads the stages any more: they serve as scratch memory
-    const Turns<Micro::PARTS> in_turn(turns, Micro::THREADS / 32, segment);
+    const Turns<Micro::PARTS> in_turn(turns, Micro::THREADS / 32, segment, Micro::TOGETHER);
     micro_kernel.store(p, y, typename Micro::OutputTile(p, segment.tile), in_turn, scratch);
     position += segment.last - segment.first;
     __syncthreads();  // nor when the next segment's copies begin

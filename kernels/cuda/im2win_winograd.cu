@@ -1,258 +1,300 @@
-// im2win_fused.cu with fewer multiplications, for filters of 3 x 3 at stride 1: Winograd's minimal filtering F(2, 3)
-// down the columns (Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, CVPR 2016). Two outputs, one
-// above the other, take four products for each column of the filter and not six. All of it is FP32.
+// im2win_fused.cu with fewer multiplications, for filters of 3 x 3 at stride 1: Winograd's minimal filtering F(6, 3) down
+// the columns (Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, CVPR 2016). A strip of six outputs,
+// one above the other, takes eight products for each column of the filter and not 18. All of it is FP32.
 //
-// Of a column d of four inputs and one g of the filter, the four products and the two outputs are
-//   m0 = (d0 - d2) g0,   m1 = (d1 + d2) (g0 + g1 + g2) / 2,   m2 = (d2 - d1) (g0 - g1 + g2) / 2,   m3 = (d1 - d3) g2,
-//   y0 = m0 + m1 + m2,   y1 = m1 - m2 - m3,
-// and the outputs' last step is linear: it comes once, after all channels and columns have been added up. So this is four
-// matrix products, M = out_channels, N = pairs of outputs, K = in_channels * 3, computed by neighbouring warps.
+// The outputs are a polynomial's coefficients, that of the strip's eight inputs times that of the column's three weights. The
+// products are both polynomials' values at 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. To come from products to outputs is
+// linear: it is done once, after all channels and columns have been added up. So this is eight matrix products, M =
+// out_channels, N = strips, K = in_channels * 3, each computed by a warp of its own. Weights and inputs are transformed
+// between device memory and shared memory, outputs through shared memory at the end.
 //
-// `Problem` is that of the pairs here, with a filter of one row: out_height is half of Y's, rounded up; height is X's.
+// The transforms multiply by integers and powers of two, and the sums are divided by 90 at last: integers come out exactly,
+// as long as all that is in between fits the 24 bits of a float.
+//
+// `Problem` is that of the strips here, with a filter of one row: out_height is a sixth of Y's, rounded up; height is X's.
 #include "im2win_tile.cuh"
 
-constexpr int PRODUCTS = 4, COLUMNS = 3;
+constexpr int OUTPUTS = 6, PRODUCTS = 8, COLUMNS = 3;
 
-// The filter's transformed values: F'[k][channel and product], k = (channel, column), as im2win_winograd reads them: `run`
-// neighbouring channels of each product in turn. Zero beyond K rows and Cout columns. Grid: x covers squares of SIDE k and
-// SIDE channels.
-constexpr int FILTER_THREADS = 256, SIDE = 32;
-__global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* __restrict__ f,
-                                                                  float* __restrict__ transformed, int run,
-                                                                  int padded_channels, int padded_reduction,
-                                                                  PROBLEM_PARAMETERS) {
-  constexpr int LINES = FILTER_THREADS / SIDE, PASSES = SIDE / LINES;
-  __shared__ float square[PRODUCTS][SIDE][SIDE + 1];  // one more column: reading down a column meets no bank conflict
-  const Problem p = PROBLEM_ARGUMENTS;
-  const int squares_k = (padded_reduction + SIDE - 1) / SIDE, number = block_index();
-  const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
-  const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
-  float g[PASSES][3] = {};  // all on their way at once
-  const int k = first_k + lane, column = k % COLUMNS;
-#pragma unroll
-  for (int i = 0; i < PASSES; ++i) {
-    const int channel = first_channel + line + i * LINES;
-    if (channel >= p.out_channels || k >= p.reduction()) continue;
-    const float* from = f + (static_cast<long long>(channel) * p.reduction() + k - column) * 3 + column;
-#pragma unroll
-    for (int row = 0; row < 3; ++row) g[i][row] = from[row * COLUMNS];
-  }
-#pragma unroll
-  for (int i = 0; i < PASSES; ++i) {
-    const float outer = g[i][0] + g[i][2];
-    square[0][line + i * LINES][lane] = g[i][0];
-    square[1][line + i * LINES][lane] = 0.5f * (outer + g[i][1]);
-    square[2][line + i * LINES][lane] = 0.5f * (outer - g[i][1]);
-    square[3][line + i * LINES][lane] = g[i][2];
-  }
-  __syncthreads();
-  const int channel = first_channel + lane;
-  if (channel >= padded_channels) return;
-#pragma unroll
-  for (int i = 0; i < PASSES; ++i) {
-    const int row = first_k + line + i * LINES;
-    if (row >= padded_reduction) break;
-    float* to = transformed + static_cast<long long>(row) * PRODUCTS * padded_channels;
-    to += channel / run * run * PRODUCTS + channel % run;
-#pragma unroll
-    for (int product = 0; product < PRODUCTS; ++product) to[product * run] = square[product][lane][line + i * LINES];
-  }
+__device__ inline void transform_weights(const float g[3], float u[PRODUCTS]) {
+  const float outer = g[0] + g[2], near = fmaf(4.0f, g[2], g[0]), far = fmaf(4.0f, g[0], g[2]), twice = 2.0f * g[1];
+  u[0] = g[0];
+  u[1] = outer + g[1], u[2] = outer - g[1];
+  u[3] = near + twice, u[4] = near - twice;
+  u[5] = far + twice, u[6] = far - twice;
+  u[7] = g[2];
+}
+__device__ inline void transform_inputs(const float d[PRODUCTS], float v[PRODUCTS]) {
+  v[0] = fmaf(5.25f, d[4] - d[2], d[0] - d[6]);
+  v[7] = fmaf(5.25f, d[3] - d[5], d[7] - d[1]);
+  float even = fmaf(-4.25f, d[4], d[2] + d[6]), odd = fmaf(-4.25f, d[3], d[1] + d[5]);
+  v[1] = even + odd, v[2] = even - odd;
+  even = fmaf(0.25f, d[2], fmaf(-1.25f, d[4], d[6])), odd = fmaf(0.5f, d[1], fmaf(-2.5f, d[3], 2.0f * d[5]));
+  v[3] = even + odd, v[4] = even - odd;
+  even = fmaf(4.0f, d[2], fmaf(-5.0f, d[4], d[6])), odd = fmaf(2.0f, d[1], fmaf(-2.5f, d[3], 0.5f * d[5]));
+  v[5] = even + odd, v[6] = even - odd;
+}
+// A 90th, in half the instructions of a division; of a multiple of 90 it is exact.
+__device__ inline float divide(float sum) {
+  constexpr float PART = 1.0f / 90.0f;
+  const float near = sum * PART;
+  return fmaf(fmaf(-90.0f, near, sum), PART, near);
+}
+__device__ inline void transform_products(const float m[PRODUCTS], float y[OUTPUTS]) {
+  const float even1 = -20.0f * (m[1] + m[2]), even2 = m[3] + m[4], even3 = m[5] + m[6];
+  const float odd1 = -20.0f * (m[1] - m[2]), odd2 = m[3] - m[4], odd3 = m[5] - m[6];
+  y[0] = divide(fmaf(90.0f, m[0], fmaf(16.0f, even3, even1 + even2)));
+  y[1] = divide(fmaf(2.0f, odd2, fmaf(8.0f, odd3, odd1)));
+  y[2] = divide(fmaf(4.0f, even2, fmaf(4.0f, even3, even1)));
+  y[3] = divide(fmaf(8.0f, odd2, fmaf(2.0f, odd3, odd1)));
+  y[4] = divide(fmaf(16.0f, even2, even1 + even3));
+  y[5] = divide(fmaf(90.0f, m[7], fmaf(32.0f, odd2, fmaf(0.5f, odd3, odd1))));
 }
 
-// A stage of the pipeline: the tiles of TILE_K values of the reduction, of all products.
+// A stage of the pipeline: the tiles of TILE_K values of the reduction, of all products. The pad of the filter's rows moves
+// neighbouring channels of X to other banks, as WeightLoader writes them.
+constexpr int FILTER_PAD = 8, WINDOW_PAD = 0;
 template <int TILE_M, int TILE_N, int TILE_K>
 struct ProductStage {
-  static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + VECTOR;
-  static constexpr int WINDOW_PLACE = PRODUCTS * TILE_K * TILE_M * sizeof(float);  // in bytes
-  float filter[TILE_K][PRODUCTS * TILE_M];
+  static constexpr int VALUES = TILE_K, FILTER_ROW = PRODUCTS * TILE_M + FILTER_PAD, WINDOW_ROW = TILE_N + WINDOW_PAD;
+  static constexpr int WINDOW_PLACE = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
+  float filter[TILE_K][FILTER_ROW];
   float window[PRODUCTS][TILE_K][WINDOW_ROW];
 };
 
-// Brings the inputs of TILE_N pairs in TILE_K / COLUMNS channels from X into registers, and transformed from there into a
-// stage. A warp reads 32 neighbouring pairs, which are contiguous in X but for the ends of rows.
-template <int TILE_N, int TILE_K, int THREADS>
-class ColumnLoader {
+// Brings the weights of TILE_M channels of Y in TILE_K / COLUMNS channels of X from F into registers, and transformed from
+// there into a stage. In a stage, RUN neighbouring channels of each product follow each other.
+template <class Stage, int TILE_M, int TILE_K, int RUN>
+class WeightLoader {
  public:
-  static_assert(THREADS % TILE_N == 0 && TILE_K % (COLUMNS * THREADS / TILE_N) == 0, "each thread keeps to one pair");
-  // Columns that a thread takes in a step, all those of a channel after the other.
-  static constexpr int LOADS = TILE_K * TILE_N / THREADS, ROW = TILE_N + VECTOR;
+  static constexpr int CHANNELS = TILE_K / COLUMNS, THREADS = TILE_M * CHANNELS;  // a thread for each pair of channels
 
-  __device__ ColumnLoader(const Problem& pairs, const float* x, int first_pair, int step)
-      : channel_(step * TILE_K / COLUMNS + first_k() / COLUMNS), channels_(pairs.in_channels),
-        channel_values_(pairs.height * pairs.width), row_values_(pairs.width) {
-    const Pixel at(pairs, min(first_pair + pair(), pairs.pixels() - 1));
-    first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + 2 * at.row * row_values_ + at.column;
-    // An odd number of output rows leaves the last pair without its fourth input, of which the first output needs nothing.
-    last_values_ = (2 * at.row + 3 < pairs.height ? 3 : 2) * row_values_;
+  __device__ WeightLoader(const Problem& strips, const float* f, int first_channel, int step)
+      : left_(strips.in_channels - step * CHANNELS - of_x()) {
+    // Beyond Y's channels the last one's weights will do: what is computed of them is not stored.
+    const int channel = min(first_channel + of_y(), strips.out_channels - 1);
+    next_ = f + (static_cast<long long>(channel) * strips.in_channels + step * CHANNELS + of_x()) * WEIGHTS;
   }
-  __device__ static int place() { return (first_k() * ROW + pair()) * sizeof(float); }
-  // The thread's i-th column of a step, 0 to LOADS - 1 in turn.
-  __device__ void fetch(int i) {
-    if (i % COLUMNS == 0) {
-      // Beyond X's channels, where the filter is zero, the last one's values will do.
-      const float* channel = first_ + min(channel_ + i / COLUMNS, channels_ - 1) * channel_values_;
-      rows_[0] = channel, rows_[1] = channel + row_values_;
-      rows_[2] = channel + 2 * row_values_, rows_[3] = channel + last_values_;
-    }
+  __device__ static int place() {
+    return (of_x() * COLUMNS * Stage::FILTER_ROW + of_y() / RUN * PRODUCTS * RUN + of_y() % RUN) * sizeof(float);
+  }
+  // The next step's weights, zeros beyond X's channels.
+  __device__ void fetch() {
 #pragma unroll
-    for (int row = 0; row < 4; ++row) d_[i][row] = __ldg(rows_[row] + i % COLUMNS);
-    if (i == LOADS - 1) channel_ += TILE_K / COLUMNS;
+    for (int i = 0; i < WEIGHTS; ++i) g_[i] = load_here(next_ + i, left_ > 0);
+    next_ += CHANNELS * WEIGHTS;
+    left_ -= CHANNELS;
   }
-  // `to` is the address of a stage's window tile plus `place`.
-  __device__ void put(int i, SharedAddress to) const {
-    constexpr int PRODUCT = TILE_K * ROW * sizeof(float);
-    const float* d = d_[i];
-    write_shared(to + i * ROW * sizeof(float), d[0] - d[2]);
-    write_shared(to + i * ROW * sizeof(float) + PRODUCT, d[1] + d[2]);
-    write_shared(to + i * ROW * sizeof(float) + 2 * PRODUCT, d[2] - d[1]);
-    write_shared(to + i * ROW * sizeof(float) + 3 * PRODUCT, d[1] - d[3]);
+  // `to` is the address of a stage plus `place`.
+  __device__ void put(SharedAddress to) const {
+#pragma unroll
+    for (int column = 0; column < COLUMNS; ++column) {
+      const float g[] = {g_[column], g_[COLUMNS + column], g_[2 * COLUMNS + column]};
+      float u[PRODUCTS];
+      transform_weights(g, u);
+#pragma unroll
+      for (int product = 0; product < PRODUCTS; ++product) {
+        write_shared(to + (column * Stage::FILTER_ROW + product * RUN) * sizeof(float), u[product]);
+      }
+    }
   }
 
  private:
-  __device__ static int pair() { return threadIdx.x % TILE_N; }
-  __device__ static int first_k() { return threadIdx.x / TILE_N * LOADS; }
+  static constexpr int WEIGHTS = 3 * COLUMNS;
+  __device__ static int of_x() { return threadIdx.x % CHANNELS; }
+  __device__ static int of_y() { return threadIdx.x / CHANNELS; }
 
-  const float* first_;
-  const float* rows_[4];
-  int channel_, channels_, channel_values_, row_values_, last_values_;
-  float d_[LOADS][4];
+  const float* next_;
+  int left_;
+  float g_[WEIGHTS];
 };
 
-// The four products of a tile, TILE_M channels x TILE_N pairs each. To MicroKernel they are one tile of four times as many
-// channels, in the filter's order: so each warp computes one of them.
+// Brings the inputs of TILE_N strips in TILE_K / COLUMNS channels from X into registers, and transformed from there into a
+// stage. A warp reads 32 neighbouring strips, which are contiguous in X but for the ends of rows.
+template <class Stage, int TILE_N, int TILE_K>
+class InputLoader {
+ public:
+  static constexpr int CHANNELS = TILE_K / COLUMNS, THREADS = TILE_N * CHANNELS;  // a thread for each channel of a strip
+
+  __device__ InputLoader(const Problem& strips, const float* x, int first_strip, int step)
+      : channel_(step * CHANNELS + threadIdx.x / TILE_N), channels_(strips.in_channels),
+        channel_values_(strips.height * strips.width), row_values_(strips.width) {
+    const Pixel at(strips, min(first_strip + strip(), strips.pixels() - 1));
+    const int row = OUTPUTS * at.row;
+    first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + row * row_values_ + at.column;
+    last_row_ = strips.height - row - 1;
+  }
+  __device__ static int place() {
+    return Stage::WINDOW_PLACE + (threadIdx.x / TILE_N * COLUMNS * Stage::WINDOW_ROW + strip()) * sizeof(float);
+  }
+  // The next step's inputs. Beyond X's channels, where the weights are zero, the last one's will do; and beyond its rows,
+  // of which no output in Y needs anything, the last row's.
+  __device__ void fetch() {
+    const float* channel = first_ + min(channel_, channels_ - 1) * channel_values_;
+    channel_ += CHANNELS;
+#pragma unroll
+    for (int row = 0; row < PRODUCTS; ++row) {
+      const float* from = channel + min(row, last_row_) * row_values_;
+#pragma unroll
+      for (int column = 0; column < COLUMNS; ++column) d_[column][row] = load_here(from + column);
+    }
+  }
+  // `to` is the address of a stage plus `place`.
+  __device__ void put(SharedAddress to) const {
+#pragma unroll
+    for (int column = 0; column < COLUMNS; ++column) {
+      float v[PRODUCTS];
+      transform_inputs(d_[column], v);
+#pragma unroll
+      for (int product = 0; product < PRODUCTS; ++product) {
+        write_shared(to + (product * TILE_K + column) * Stage::WINDOW_ROW * sizeof(float), v[product]);
+      }
+    }
+  }
+
+ private:
+  __device__ static int strip() { return threadIdx.x % TILE_N; }
+
+  const float* first_;
+  int channel_, channels_, channel_values_, row_values_, last_row_;
+  float d_[COLUMNS][PRODUCTS];
+};
+
+// The products of a tile, TILE_M channels x TILE_N strips each. To MicroKernel they are one tile of eight times as many
+// channels, in the stage's order: so each warp computes one of them.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
-class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N> {
-  using Micro = MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
+class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, FILTER_PAD, WINDOW_PAD> {
+  using Micro = MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, FILTER_PAD, WINDOW_PAD>;
 
  public:
   using Tiles = ProductStage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static_assert(Tiles::WINDOW_ROW == Micro::Tiles::WINDOW_ROW && Tiles::WINDOW_PLACE == Micro::Tiles::WINDOW_PLACE,
-                "the micro-kernel finds the first product's window tile where it expects one");
-  // Neighbouring channels of a product in the filter's order (`run` above).
-  static constexpr int RUN = TILE_M * VECTOR / MICRO_M;
+  static_assert(Tiles::FILTER_ROW == Micro::Tiles::FILTER_ROW && Tiles::WINDOW_ROW == Micro::Tiles::WINDOW_ROW,
+                "the micro-kernel finds the first product's tiles where it expects them");
+  static constexpr int WARPS = Micro::THREADS / 32, PARTS = Micro::PARTS, TOGETHER = 1;
+  // Neighbouring channels of a product in the stage's order, which are those of a part of the tile.
+  static constexpr int RUN = TILE_M / PARTS;
   static_assert(RUN % 16 == 0, "a warp's channels are of one product");
-  static constexpr int WARPS = Micro::THREADS / 32, PARTS = 4;
 
   __device__ static int window_place() {
     const int product = Micro::row(0) / RUN;
     return Micro::window_place() + product * sizeof(Tiles::window[0]);
   }
 
-  // Writes the tile's outputs, or adds them to what Y holds. `scratch` has room for all products.
-  __device__ void store(const Problem& pairs, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+  // Writes the tile's outputs, or adds them to what Y holds, part by part: all threads put a part's products into shared
+  // memory, and then a warp stores the rows of 32 neighbouring strips of a channel at a time. `scratch` has room for two
+  // parts, so that one is written while the one before is still read.
+  static constexpr int SCRATCH = 2 * PRODUCTS * RUN * TILE_N;
+  static_assert(SCRATCH * sizeof(float) <= 2 * sizeof(Tiles), "it has the room of two stages");
+  __device__ void store(const Problem& strips, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
                         float* scratch) const {
-    Micro::put(shared_address(scratch));
-    __syncthreads();
-    turns.add() ? store<true>(pairs, y, tile, turns, scratch) : store<false>(pairs, y, tile, turns, scratch);
-    if (!turns.add()) turns.begin();
+    turns.add() ? store_parts<true>(strips, y, tile, turns, scratch) : store_parts<false>(strips, y, tile, turns, scratch);
   }
 
  private:
-  // A warp stores the two rows of 32 neighbouring pairs of a channel at a time.
   template <bool ADD>
-  __device__ static void store(const Problem& pairs, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
-                               const float* scratch) {
-    constexpr int RUNS = TILE_N / 32, CHANNELS = TILE_M / PARTS / WARPS;
-    static_assert(TILE_N % 32 == 0 && TILE_M % (PARTS * WARPS) == 0, "all warps store equally many outputs");
-    const int rows = pairs.height - 2, channel_values = rows * pairs.out_width;
-    float* first[RUNS];  // where the pair's first output goes in the image's first channel
-    int outputs[RUNS];   // how many of the two lie in Y
+  __device__ void store_parts(const Problem& strips, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+                              float* scratch) const {
+    constexpr int RUNS = TILE_N / 32, CHANNELS = RUN / WARPS, TASKS = RUNS * CHANNELS;
+    static_assert(TILE_N % 32 == 0 && RUN % WARPS == 0, "all warps store equally many outputs");
+    const int rows = strips.height - 2, channel_values = rows * strips.out_width;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    float* first[RUNS];  // where the strip's first output goes in the image's first channel
+    int outputs[RUNS];   // how many of the strip's lie in Y
 #pragma unroll
     for (int r = 0; r < RUNS; ++r) {
-      const int pair = tile.first_pixel + r * 32 + threadIdx.x % 32;
-      const Pixel at(pairs, pair);
-      const long long row = static_cast<long long>(at.image) * pairs.out_channels * rows + 2 * at.row;
-      first[r] = y + row * pairs.out_width + at.column;
-      outputs[r] = pair < pairs.pixels() ? min(rows - 2 * at.row, 2) : 0;
+      const int strip = tile.first_pixel + r * 32 + lane;
+      const Pixel at(strips, strip);
+      const long long row = static_cast<long long>(at.image) * strips.out_channels * rows + OUTPUTS * at.row;
+      first[r] = y + row * strips.out_width + at.column;
+      outputs[r] = strip < strips.pixels() ? min(rows - OUTPUTS * at.row, OUTPUTS) : 0;
     }
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {
-      if (ADD) turns.wait(part);
-      float old[CHANNELS][RUNS][2] = {};
-      float* to[CHANNELS][RUNS];
-      bool stored[CHANNELS][RUNS][2];
+      float* const products = scratch + part % 2 * (SCRATCH / 2);
+      Micro::put_part(part, shared_address(products));
+      __syncthreads();
+      turns.wait(part);
+      float* to[TASKS];
+      int stored[TASKS];
+      float old[TASKS][OUTPUTS] = {};
 #pragma unroll
-      for (int i = 0; i < CHANNELS * RUNS; ++i) {
-        const int c = i / RUNS, r = i % RUNS, channel = tile.first_channel + row(part, c);
-        to[c][r] = first[r] + static_cast<long long>(channel) * channel_values;
-        for (int j = 0; j < 2; ++j) {
-          stored[c][r][j] = channel < pairs.out_channels && j < outputs[r];
+      for (int i = 0; i < TASKS; ++i) {
+        const int channel = tile.first_channel + part * RUN + i / RUNS * WARPS + warp;
+        to[i] = first[i % RUNS] + static_cast<long long>(channel) * channel_values;
+        stored[i] = channel < strips.out_channels ? outputs[i % RUNS] : 0;
+#pragma unroll
+        for (int row = 0; row < OUTPUTS; ++row) {
           // Read past the L1 cache, which does not know of what other blocks store.
-          if (ADD && stored[c][r][j]) old[c][r][j] = __ldcg(to[c][r] + j * pairs.out_width);
+          if (ADD && row < stored[i]) old[i][row] = __ldcg(to[i] + row * strips.out_width);
         }
       }
 #pragma unroll
-      for (int i = 0; i < CHANNELS * RUNS; ++i) {
-        const int c = i / RUNS, r = i % RUNS;
-        const int in_order = row(part, c) / RUN * PRODUCTS * RUN + row(part, c) % RUN;
-        const float* m = scratch + in_order * TILE_N + r * 32 + threadIdx.x % 32;
-        const float both = m[RUN * TILE_N] + m[2 * RUN * TILE_N], difference = m[RUN * TILE_N] - m[2 * RUN * TILE_N];
-        const float y0 = m[0] + both, y1 = difference - m[3 * RUN * TILE_N];
-        if (stored[c][r][0]) to[c][r][0] = old[c][r][0] + y0;
-        if (stored[c][r][1]) to[c][r][pairs.out_width] = old[c][r][1] + y1;
+      for (int i = 0; i < TASKS; ++i) {
+        const float* from = products + (i / RUNS * WARPS + warp) * TILE_N + i % RUNS * 32 + lane;
+        float m[PRODUCTS], sums[OUTPUTS];
+#pragma unroll
+        for (int product = 0; product < PRODUCTS; ++product) m[product] = from[product * RUN * TILE_N];
+        transform_products(m, sums);
+#pragma unroll
+        for (int row = 0; row < OUTPUTS; ++row) {
+          if (row < stored[i]) to[i][row * strips.out_width] = old[i][row] + sums[row];
+        }
       }
-      if (ADD) turns.pass(part);
+      turns.pass(part);
     }
   }
-  // The c-th channel of the tile that this warp stores of a part.
-  __device__ static int row(int part, int c) { return (part * (TILE_M / PARTS / WARPS) + c) * WARPS + threadIdx.x / 32; }
 };
 
-// Y from X and the transformed filter; `turns` as in im2win.cu. `input_height` is X's. Dynamic shared memory: see
-// kernels/im2win_winograd.py.
+// Y from X and F; `turns` as in im2win.cu. `input_height` is X's. Dynamic shared memory: two stages.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
-__global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 2)
-void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns,
-                     int steps_per_block, int padded_channels, int input_height, PROBLEM_PARAMETERS) {
+__global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
+void im2win_winograd(const float* __restrict__ x, const float* __restrict__ f, float* y, int* turns, int steps_per_block,
+                     int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
-  using Tiles = typename Micro::Tiles;
-  using Window = ColumnLoader<TILE_N, TILE_K, Micro::THREADS>;
-  using Filter = FilterLoader<PRODUCTS * TILE_M, TILE_K, Micro::THREADS, VECTOR>;
-  extern __shared__ unsigned char dynamic[];  // two stages, and later the tile's products
+  using Stage = typename Micro::Tiles;
+  using Inputs = InputLoader<Stage, TILE_N, TILE_K>;
+  using Weights = WeightLoader<Stage, TILE_M, TILE_K, Micro::RUN>;
+  static_assert(Inputs::THREADS == Micro::THREADS && Weights::THREADS == Micro::THREADS, "no thread is idle");
+  extern __shared__ unsigned char dynamic[];
 
-  Problem pairs = PROBLEM_ARGUMENTS;
-  pairs.height = input_height;
+  Problem strips = PROBLEM_ARGUMENTS;
+  strips.height = input_height;
   const SharedAddress shared = shared_address(dynamic);
-  const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), filter_to = shared + Filter::place();
+  const SharedAddress inputs_to = shared + Inputs::place(), weights_to = shared + Weights::place();
   const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
-  convolve<Micro>(pairs, y, turns, steps_per_block, reinterpret_cast<float*>(dynamic),
+  convolve<Micro>(strips, y, turns, steps_per_block, reinterpret_cast<float*>(dynamic),
                   [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
-    Window window_loader(pairs, x, tile.first_pixel, segment.first);
-    Filter filter_loader(filter, PRODUCTS * padded_channels, PRODUCTS * tile.first_channel, segment.first);
-#pragma unroll
-    for (int i = 0; i < Window::LOADS; ++i) window_loader.fetch(i);
-    filter_loader.start(filter_to);
-    end_copies();
-#pragma unroll
-    for (int i = 0; i < Window::LOADS; ++i) window_loader.put(i, window_to);
-    wait_for_copies<0>();
+    Inputs inputs(strips, x, tile.first_pixel, segment.first);
+    Weights weights(strips, f, tile.first_channel, segment.first);
+    inputs.fetch();
+    weights.fetch();
+    inputs.put(inputs_to);
+    weights.put(weights_to);
     __syncthreads();
-    int current = 0, next = sizeof(Tiles);
+    int current = 0, next = sizeof(Stage);
     typename Micro::Operands operands[2];
     Micro::read(operands[0], filter_from, window_from, 0);
     for (int remaining = segment.last - segment.first; remaining > 0; --remaining) {
-      // The next step's inputs are on their way while this step is multiplied. Both branches keep the compiler from
-      // mixing the loads and what is done with them: it would wait for them too early.
+      // What the next step needs is on its way while this step is multiplied. Left to itself, the compiler moves the loads
+      // down to where what is loaded is first needed, which the branches and the meeting of the warp prevent.
       if (remaining > 1) {
-#pragma unroll
-        for (int i = 0; i < Window::LOADS; ++i) window_loader.fetch(i);
-        filter_loader.start(filter_to + next);
+        __syncwarp();
+        inputs.fetch();
+        weights.fetch();
       }
-      end_copies();
 #pragma unroll
       for (int k = 0; k < TILE_K; ++k) {
         if (k + 1 < TILE_K) {
           Micro::read(operands[(k + 1) % 2], filter_from + current, window_from + current, k + 1);
         } else {
           if (remaining > 1) {
-#pragma unroll
-            for (int i = 0; i < Window::LOADS; ++i) window_loader.put(i, window_to + next);
+            inputs.put(inputs_to + next);
+            weights.put(weights_to + next);
           }
-          wait_for_copies<0>();
           __syncthreads();
           current = next;
-          next = sizeof(Tiles) - current;
+          next = sizeof(Stage) - current;
           Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
         }
         micro_kernel.multiply(operands[k % 2]);

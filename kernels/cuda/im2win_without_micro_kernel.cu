@@ -8,7 +8,7 @@ class SingleOutput {
  public:
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0, PARTS = 1;
+  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0, PARTS = 1, TOGETHER = 1;
 
   __device__ static int filter_place() { return threadIdx.x / TILE_N * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % TILE_N * sizeof(float); }

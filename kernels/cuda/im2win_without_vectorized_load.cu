@@ -9,7 +9,7 @@ class ScalarMicroKernel {
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS_M = TILE_M / MICRO_M, THREADS_N = TILE_N / MICRO_N, THREADS = THREADS_M * THREADS_N;
-  static constexpr int SCRATCH = 0, PARTS = 1;
+  static constexpr int SCRATCH = 0, PARTS = 1, TOGETHER = 1;
 
   __device__ static int filter_place() { return threadIdx.x / THREADS_N * sizeof(float); }
   __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % THREADS_N * sizeof(float); }

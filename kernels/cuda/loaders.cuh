@@ -6,9 +6,9 @@
 // A stage of the pipeline: the tiles of TILE_K values of the reduction. The pad of a window row moves neighbouring k
 // four banks apart: copies of 8 k x 4 pixels by the lanes of a warp then meet no bank conflict, and rows stay aligned.
 // FILTER_PAD does the same for the filter, where it is copied like that.
-template <int TILE_M, int TILE_N, int TILE_K, int FILTER_PAD = 0>
+template <int TILE_M, int TILE_N, int TILE_K, int FILTER_PAD = 0, int WINDOW_PAD = VECTOR>
 struct Stage {
-  static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + VECTOR, FILTER_ROW = TILE_M + FILTER_PAD;
+  static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + WINDOW_PAD, FILTER_ROW = TILE_M + FILTER_PAD;
   static constexpr int WINDOW_PLACE = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
   float filter[TILE_K][FILTER_ROW];
   float window[TILE_K][WINDOW_ROW];

@@ -46,14 +46,14 @@ __device__ inline float4 operator+(float4 a, float4 b) { return make_float4(a.x 
 // High micro-tiles have all lanes along N instead: that takes more passes, but a warp then stores 512 contiguous bytes of a
 // channel at a time, which matters where the time goes into storing (seen on an H100: stores alone of 128 bytes in each of
 // 64 channels reach 2.0 TB/s, of 512 bytes 2.5).
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int FILTER_PAD = 0>
+template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int FILTER_PAD = 0, int WINDOW_PAD = VECTOR>
 class MicroKernel {
  public:
   static constexpr int LANES_N = MICRO_M >= 4 * MICRO_N ? 32 : 8, LANES_M = 32 / LANES_N;
   static_assert(MICRO_M % VECTOR == 0 && MICRO_N % VECTOR == 0, "shared memory is read 16 bytes at a time");
   static_assert(TILE_M % (MICRO_M * LANES_M) == 0 && TILE_N % (MICRO_N * LANES_N) == 0,
                 "a warp computes 4 x 8 or 1 x 32 micro-tiles, and whole warps fill the block's tile");
-  using Tiles = Stage<TILE_M, TILE_N, TILE_K, FILTER_PAD>;
+  using Tiles = Stage<TILE_M, TILE_N, TILE_K, FILTER_PAD, WINDOW_PAD>;
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
 
@@ -108,9 +108,21 @@ class MicroKernel {
     }
   }
 
+  // The same of one part (see below) alone, the channels of which `to` has.
+  __device__ void put_part(int part, SharedAddress to) const {
+#pragma unroll
+    for (int m = 0; m < VECTOR; ++m) {
+#pragma unroll
+      for (int n = 0; n < MICRO_N; n += VECTOR) {
+        const float* sum = sum_[part * VECTOR + m] + n;
+        write_shared(to + (row(m) * TILE_N + column(n)) * sizeof(float), make_float4(sum[0], sum[1], sum[2], sum[3]));
+      }
+    }
+  }
+
   // Writes the tile's outputs, or adds them to what Y holds, in PARTS of four of the thread's channels. `scratch` is
   // shared memory that nobody uses any more, SCRATCH floats for each thread.
-  static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR;
+  static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR, TOGETHER = PARTS;
   __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float* scratch) const {
     // Four pixels share an image and an aligned address when an image's pixels are a multiple of four.
     if (p.pixels_per_image() % VECTOR == 0) {

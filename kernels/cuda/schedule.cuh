@@ -68,16 +68,16 @@ class Segment : public Steps {
 
 // A warp's turns at a tile of which it stores PARTS parts, one after the other, as the same warp of every block does that
 // shares the tile. A turn is a number in device memory for each part: how many blocks have added theirs. So while one
-// block adds to a part, the next block adds to the part before. That pays where more than PARTS blocks share the tile; fewer
-// have one turn for all parts.
+// block adds to a part, the next block adds to the part before. That pays where many blocks share the tile: up to `together`
+// of them have one turn for all parts.
 template <int PARTS>
 class Turns {
  public:
   // `turns` has PARTS numbers for each of the block's `warps` and each tile, all of them 0.
-  __device__ Turns(int* turns, int warps, const Segment& segment)
+  __device__ Turns(int* turns, int warps, const Segment& segment, int together)
       : turns_(turns),
         place_((segment.tile * warps + threadIdx.x / 32) * PARTS),
-        state_(4 * segment.order() + 2 * (segment.blocks() > PARTS) + segment.ends()) {}
+        state_(4 * segment.order() + 2 * (segment.blocks() > together) + segment.ends()) {}
 
   // Whether Y holds what other blocks have added so far; otherwise it is overwritten.
   __device__ bool add() const { return order() > 0; }
@@ -97,7 +97,7 @@ class Turns {
     const int turn = apart() ? place_ + part : place_;
     if (threadIdx.x % 32 == 0) store_release(turns_ + turn, ends() ? 0 : order() + 1);
   }
-  // Lets the next block at all parts, once this warp, the first one at the tile, has written them.
+  // The same for all parts, once this warp, the first one at the tile, has written them.
   __device__ void begin() const {
     if (order() == Segment::ALONE) return;
     __syncwarp();

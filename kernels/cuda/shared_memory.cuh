@@ -61,6 +61,19 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
+// A value that no kernel writes meanwhile, loaded here and not, as the compiler would, where it is first needed; zero unless
+// `there`.
+__device__ inline float load_here(const float* from, bool there = true) {
+  float value = 0.0f;
+  asm volatile(
+      "{ .reg .pred there;\n"
+      "setp.ne.s32 there, %2, 0;\n"
+      "@there ld.global.nc.f32 %0, [%1]; }"
+      : "+f"(value)
+      : "l"(from), "r"(static_cast<int>(there)));
+  return value;
+}
+
 // blockIdx.x, read anew each time: to keep the number through a main loop would cost a register.
 __device__ inline int block_index() {
   int block;

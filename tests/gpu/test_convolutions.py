@@ -33,13 +33,18 @@ TRANSFORMED = {
     "cudnn_autotuned",
     "split_fp16_channels",
 }
+#: The largest integers of which sums over every layer's reduction are exact; what is added up before the last transform
+#: of Winograd's filtering is larger than what comes out.
+LARGEST, LARGEST_OF = 8, {"im2win_winograd": 2}
 
 
-def tensors(problem: ConvProblem, integers: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(
+    problem: ConvProblem, integers: bool, largest: int = LARGEST
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     device = torch.device("cuda", 0)
     if integers:
-        x = torch.randint(-8, 9, problem.input_shape, device=device).float()
-        f = torch.randint(-8, 9, problem.filter_shape, device=device).float()
+        x = torch.randint(-largest, largest + 1, problem.input_shape, device=device).float()
+        f = torch.randint(-largest, largest + 1, problem.filter_shape, device=device).float()
     else:
         x, f = torch.rand(problem.input_shape, device=device), torch.rand(problem.filter_shape, device=device) - 0.5
     y = torch.empty(problem.output_shape, device=device)
@@ -51,7 +56,7 @@ def convolve(
     name: str, problem: ConvProblem, library: KernelLibrary, integers: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     chosen = ALGORITHMS[name]
-    x, f, y = tensors(problem, integers)
+    x, f, y = tensors(problem, integers, LARGEST_OF.get(name, LARGEST))
     try:
         algorithm = algorithms.load(name, chosen["module"], chosen["parameters"])
         algorithm.plan(problem, x.device, library, tf32=False).run(x, f, y)

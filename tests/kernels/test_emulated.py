@@ -22,7 +22,7 @@ from kernels.problem import ConvProblem
 from kernels.programs import PROGRAMS, without_micro_kernel
 from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
-from kernels.winograd_tile import WINOGRAD_TILE, pairs_of
+from kernels.winograd_tile import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
@@ -113,7 +113,7 @@ THREE_BY_THREE = [
 @pytest.mark.parametrize("problem", THREE_BY_THREE, ids=str)
 def test_winograd(problem: ConvProblem, library: EmulatedLibrary) -> None:
     """By a rule; a tile for each block; and as many blocks at a tile as it has steps."""
-    for steps in (None, WINOGRAD_TILE.steps(pairs_of(problem)), 1):
+    for steps in (None, WINOGRAD_TILE.steps(strips_of(problem)), 1):
         check(WinogradPlan(problem, CPU, library, steps), problem)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -18,10 +19,12 @@ from kernels.tile import (
     choose_schedule,
     fits,
 )
-from kernels.winograd_tile import WINOGRAD_TILE, choose_steps, pairs_of
+from kernels.winograd_tile import WINOGRAD_TILE, choose_steps, strips_of
 
 CONV6 = ConvProblem(64, 256, 12, 12, 512, 3, 3, 1)
 CONV7 = ConvProblem(64, 3, 224, 224, 64, 3, 3, 1)
+CONV9 = ConvProblem(64, 64, 56, 56, 64, 3, 3, 1)
+CONV10 = ConvProblem(64, 128, 28, 28, 128, 3, 3, 1)
 CONV12 = ConvProblem(64, 512, 7, 7, 512, 3, 3, 1)
 
 
@@ -100,13 +103,20 @@ def test_a_stored_schedule_that_is_not_compiled_is_named() -> None:
 
 @pytest.mark.parametrize("batch", [1, 16, 64])
 @pytest.mark.parametrize("height", [7, 12, 226])
-def test_pairs_cover_the_outputs_and_few_blocks_share_a_tile(batch: int, height: int) -> None:
+def test_strips_cover_the_outputs_and_one_round_of_blocks_does_them(batch: int, height: int) -> None:
     problem = ConvProblem(batch, 64, height, 9, 70, 3, 3, 1)
-    pairs = pairs_of(problem)
-    assert (pairs.out_height, pairs.out_width) == (-(-problem.out_height // 2), problem.out_width)
-    tiles, steps = WINOGRAD_TILE.blocks(pairs), WINOGRAD_TILE.steps(pairs)
-    for slots in (1, 10, 264):
-        per_block = choose_steps(pairs, slots)
-        blocks = -(-tiles * steps // per_block)
+    strips = strips_of(problem)
+    assert (strips.out_height, strips.out_width) == (-(-problem.out_height // 6), problem.out_width)
+    tiles, steps = WINOGRAD_TILE.blocks(strips), WINOGRAD_TILE.steps(strips)
+    for slots in (1, 10, 132):
+        per_block = choose_steps(strips, slots)
         assert 1 <= per_block <= tiles * steps
-        assert blocks <= min(slots, 6 * tiles)
+        assert -(-tiles * steps // per_block) <= slots
+
+
+def test_winograd_blocks_share_a_tile_where_that_is_faster_than_to_wait() -> None:
+    """Many blocks at a tile of many steps, and whole tiles where the blocks then do little more."""
+    for layer, batch, blocks in ((CONV12, 1, 128), (CONV12, 64, 132), (CONV10, 64, 130), (CONV9, 1, 32)):
+        strips = strips_of(replace(layer, batch=batch))
+        tiles, steps = WINOGRAD_TILE.blocks(strips), WINOGRAD_TILE.steps(strips)
+        assert -(-tiles * steps // choose_steps(strips, 132)) == blocks

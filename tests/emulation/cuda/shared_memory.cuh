@@ -41,6 +41,7 @@ void wait_for_copies() {
   }
 }
 
+inline float load_here(const float* from, bool there = true) { return there ? *from : 0.0f; }
 inline int block_index() { return blockIdx.x; }
 // Blocks run in order, so that what another one is to store must be there already.
 inline int load_acquire(const int* from) {
