@@ -44,17 +44,16 @@ def harness_hash() -> str:
 def git_state() -> dict[str, Any]:
     """Revision and dirty flag of this checkout.
 
-    Where the sources travelled without their history, both come from the variable SOURCE_REVISION, as
-    `<revision>` or `<revision>-dirty`; they are null where there is neither.
+    Where the sources travelled, the variable SOURCE_REVISION tells both, as `<revision>` or `<revision>-dirty`. It goes
+    before what git says: the history beside a copy may be an older one's. They are null where there is neither.
     """
+    if told := os.environ.get("SOURCE_REVISION"):
+        return {"revision": told.removesuffix("-dirty"), "dirty": told.endswith("-dirty")}
     try:
         revision = _git("rev-parse", "HEAD")
         return {"revision": revision, "dirty": bool(_git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
-        told = os.environ.get("SOURCE_REVISION")
-        if not told:
-            return {"revision": None, "dirty": None}
-        return {"revision": told.removesuffix("-dirty"), "dirty": told.endswith("-dirty")}
+        return {"revision": None, "dirty": None}
 
 
 def _git(*arguments: str) -> str:

@@ -28,8 +28,13 @@ def test_revision_of_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         return "0123abc" if arguments[0] == "rev-parse" else " M file"
 
     monkeypatch.setattr(provenance, "_git", fake)
+    monkeypatch.delenv("SOURCE_REVISION", raising=False)
     provenance.git_state.cache_clear()
     assert provenance.git_state() == {"revision": "0123abc", "dirty": True}
+    # Sources that travelled: what is told with them is known better than what git says where they have arrived.
+    monkeypatch.setenv("SOURCE_REVISION", "4567def")
+    provenance.git_state.cache_clear()
+    assert provenance.git_state() == {"revision": "4567def", "dirty": False}
 
 
 @pytest.mark.parametrize(
