@@ -82,7 +82,7 @@ def use_of_gpus(archive: Archive) -> Table | None:
     shown = [[row[0], row[1], row[2], *(number(value) for value in row[3:])] for row in frame.itertuples(index=False)]
     closing = (
         f"A row is a host from one pause of more than {PAUSE} s to the next. A point has a GPU to itself, so the "
-        "seconds that points took of a GPU are what one GPU would have needed at least. Of a point that was measured again "
-        "only the last time is known: where it was measured before, its GPU seems idle. A host is told by a hash."
+        "seconds that points took of a GPU are what one GPU would have needed at least. Of a point that was measured "
+        "again only the last time is known: where it was measured before, its GPU seems idle. A host is told by a hash."
     )
     return Table(USE_TITLE, frame, (Block(header, shown),), closing)
