@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.beside import read_beside
 from analysis.staleness import against_today
-from analysis.table import RESTORE, ArchiveError
+from analysis.table import ArchiveError
 
 ERRORS = "accuracy.csv"
 COLUMNS = (
@@ -18,16 +19,7 @@ COLUMNS = (
 
 def read_errors(folder: Path) -> pd.DataFrame:
     """Read a results folder's accuracy.csv; without rows where there is none. Raises ArchiveError."""
-    path = folder / ERRORS
-    try:
-        found = pd.read_csv(path, float_precision="round_trip")
-    except FileNotFoundError:
-        return pd.DataFrame(columns=list(COLUMNS))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArchiveError(path, f"not CSV ({error})", RESTORE) from None
-    if tuple(found.columns) != COLUMNS:
-        raise ArchiveError(path, f"columns must be {', '.join(COLUMNS)}", RESTORE)
-    return found
+    return read_beside(folder, ERRORS, COLUMNS)
 
 
 def trace(folder: Path, layer: str, algorithm: str, data: str, today: Mapping[str, Any] | None) -> Iterator[str]:

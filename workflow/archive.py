@@ -13,7 +13,7 @@ from pathlib import Path
 from analysis import table
 from analysis.files import write_atomically
 from workflow.config import ARCHIVES
-from workflow.jobs import ACCURACY, TABLE_FILES
+from workflow.jobs import BESIDE, TABLE_FILES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,8 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         target = options.archives / str(archive.provenance["device"]["slug"])
         for name in TABLE_FILES:
             write_atomically(target / name, (options.folder / name).read_bytes())
-        if (options.folder / ACCURACY).exists():
-            write_atomically(target / ACCURACY, (options.folder / ACCURACY).read_bytes())
+        for name in BESIDE:
+            if (options.folder / name).exists():
+                write_atomically(target / name, (options.folder / name).read_bytes())
     except (table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,12 @@ from workflow.provenance import harness_hash
 TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
 #: Errors of the FP32-accurate algorithms over several kinds of data, beside the results table.
 ACCURACY = "accuracy.csv"
+#: Times of the transforms alone, beside it too.
+TRANSFORMS = "transform.csv"
+#: The algorithm whose transform that is.
+TRANSFORMED = "im2win"
+#: What lies beside a results table.
+BESIDE = (ACCURACY, TRANSFORMS)
 #: What is drawn and written of each results table, below the dataset's folder.
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
 #: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
@@ -144,10 +150,12 @@ class Jobs:
         """The files of a dataset's results table."""
         return [f"{self.tables[dataset]}/{name}" for name in TABLE_FILES]
 
-    def error_files(self, dataset: str) -> list[str]:
-        """The table of errors over several kinds of data beside a dataset's results table, if it has or gets one."""
-        archived = Path(self.tables[dataset], ACCURACY)
-        return self.accuracy if dataset == self.plan.device else [str(archived)] if archived.is_file() else []
+    def beside_files(self, dataset: str) -> list[str]:
+        """The tables beside a dataset's results table that it has or gets."""
+        if dataset == self.plan.device:
+            return self.beside
+        archived = [Path(self.tables[dataset], name) for name in BESIDE]
+        return [str(path) for path in archived if path.is_file()]
 
     @property
     def own_table_files(self) -> list[str]:
@@ -217,12 +225,34 @@ class Jobs:
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         resources = [f"{self.results}/kernels/resources.csv"] if self.kernel_reports else []
-        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources + self.accuracy
+        return self.of_datasets(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.compared + resources + self.beside
 
     @property
     def accuracy(self) -> list[str]:
         """The table of errors over several kinds of data, where a run measures FP32-accurate algorithms."""
         return [f"{self.results}/{self.plan.device}/{ACCURACY}"] if self.accurate else []
+
+    @property
+    def transforms(self) -> list[str]:
+        """The table of the transforms' times, where a run measures an algorithm that has one."""
+        points = self.plan.sweep.points.values() if self.plan.sweep else []
+        transformed = any(point.algorithm == TRANSFORMED for point in points)
+        return [f"{self.results}/{self.plan.device}/{TRANSFORMS}"] if transformed else []
+
+    @property
+    def transform_cubins(self) -> list[str]:
+        """The programs that are launched for that table."""
+        return self._cubins_of([TRANSFORMED])
+
+    @property
+    def transform_hash(self) -> str:
+        """Hash of what that table says of: it is measured anew when it changes."""
+        return self.plan.sweep.source_hash(TRANSFORMED) if self.plan.sweep else ""
+
+    @property
+    def beside(self) -> list[str]:
+        """All tables beside this run's results table."""
+        return self.accuracy + self.transforms
 
     @property
     def accurate(self) -> list[str]:

@@ -4,8 +4,8 @@
 
 Writes RESULTS/SLUG/points/EXPERIMENT/POINT/result.json of every point of the archive and RESULTS/SLUG/ceilings.json,
 where SLUG is the device that it was measured on. What of it holds the next run decides, as of every result. Logs are in
-no archive; the anchors of a host's GPUs and accuracy.csv are measured anew. Exits 1 with a message where there is no
-such archive, it is damaged, or RESULTS/SLUG holds something already: no result is written then.
+no archive; the anchors of a host's GPUs and the tables beside the results table are measured anew. Exits 1 with a
+message where there is no such archive, it is damaged, or RESULTS/SLUG holds something already: then nothing is written.
 """
 
 from __future__ import annotations

@@ -73,19 +73,26 @@ def draw_bars(
 
 
 def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Stack the kernel's share of the time and the transform's; the number above is the difference, in %."""
+    """Stack the kernel's share of the time and the transform's; the number above is the difference, in %.
+
+    A panel without the kernel has bars of the transform alone.
+    """
     with style(layout):
         figure = new_figure(picture, layout, PANEL * len(picture.panels) + AROUND)
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
             place = _prepare(axes, panel, layout)
+            light = {"color": look("cudnn_best")[0], "hatch": "....", "edgecolor": "black"}
+            if "kernel" not in set(panel.frame["algorithm"]):
+                marks = axes.bar(panel.frame["layer"].map(place), panel.frame["value"], GROUP_WIDTH, **light)
+                axes.bar_label(marks, fmt="%.0f %%")
+                axes.set_ylim(0, 112)
+                continue
             kernel, moved = (panel.frame[panel.frame["algorithm"] == part] for part in ("kernel", "transform"))
             x = kernel["layer"].map(place).to_numpy(float)
             there = kernel["value"].notna().to_numpy()
             bottom = kernel["value"][there].to_numpy()
-            edge = {"edgecolor": "black"}
-            axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], label="kernel", **edge)
-            light = {"color": look("cudnn_best")[0], "hatch": "....", **edge}
+            axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], edgecolor="black", label="kernel")
             axes.bar(x[there], moved["value"][there].to_numpy(), GROUP_WIDTH, bottom, label="transform", **light)
             for at, difference in zip(x[there], kernel["difference"][there.tolist()], strict=True):
                 axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")

@@ -64,19 +64,22 @@ def test_only_the_first_point_names_a_job(tmp_path: Path) -> None:
         jobs(tmp_path).cubins(POINT)
 
 
-def test_figures_are_drawn_anew_when_the_table_of_errors_changes(tmp_path: Path) -> None:
-    """Where there is one: a run's own if it measures FP32-accurate algorithms, an archive's if it has it."""
+def test_figures_are_drawn_anew_when_a_table_beside_changes(tmp_path: Path) -> None:
+    """Where there is one: a run's own if it measures what the table is of, an archive's if it has it."""
     config = {"experiment": "paper", "results": str(tmp_path)}
     made = Jobs(plan(config, lambda: [H100], known=CONF))
-    assert made.error_files(made.plan.device) == made.accuracy != []
+    assert made.beside_files(made.plan.device) == made.accuracy + made.transforms
+    assert [Path(path).name for path in made.beside] == ["accuracy.csv", "transform.csv"]
+    assert [Path(path).name for path in made.transform_cubins] == ["im2win_transform.cubin", "im2win.cubin"]
     own = jobs(tmp_path)
-    assert own.error_files("cpu") == []
+    assert own.beside_files("cpu") == []
     folder = tmp_path / "archives" / "a-gpu"
     folder.mkdir(parents=True)
     own.plan.archives["a-gpu"] = str(folder)
-    assert own.error_files("archive/a-gpu") == []
-    (folder / "accuracy.csv").touch()
-    assert own.error_files("archive/a-gpu") == [f"{folder}/accuracy.csv"]
+    assert own.beside_files("archive/a-gpu") == []
+    for name in ("accuracy.csv", "transform.csv"):
+        (folder / name).touch()
+    assert own.beside_files("archive/a-gpu") == [f"{folder}/accuracy.csv", f"{folder}/transform.csv"]
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:

@@ -2,6 +2,7 @@
 
 
 include: "accuracy.smk"
+include: "transforms.smk"
 
 
 rule aggregate:
@@ -36,7 +37,7 @@ rule aggregate:
 rule archive:
     input:
         JOBS.own_table_files,
-        JOBS.accuracy,
+        JOBS.beside,
     log:
         f"{RESULTS}/logs/archive.log",
     conda:

@@ -7,7 +7,7 @@ UNREPORTED = [name for name in FIGURES if name not in [f"figures/{one}.svg" for 
 rule draw_figures:
     input:
         table=lambda wildcards: JOBS.table_files(wildcards.dataset),
-        errors=lambda wildcards: JOBS.error_files(wildcards.dataset),
+        beside=lambda wildcards: JOBS.beside_files(wildcards.dataset),
         code=JOBS.code("analysis"),
     output:
         [f"{RESULTS}/{{dataset}}/{name}" for name in UNREPORTED],

@@ -1,0 +1,168 @@
+"""Times the im2win transform alone, to be set beside the machine's copies.
+
+    python -m workflow.transforms --selection JSON --device SLUG --output transform.csv [--kernels DIR]
+
+One row for each problem of the selection's `im2win`: X into the window tensor and F's reordering, which are one launch,
+sampled as `end_to_end` is. The difference of two protocols says the same less well: its interval is as wide as those of
+two times that may be twenty times as long. A problem that is declined is a row with its reason; another failure ends
+the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from analysis.files import write_atomically
+from kernels import algorithm as algorithms
+from kernels.algorithm import UnsupportedError
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from workflow import catalog, statistics, timing, verify
+from workflow.devices import find_gpus, require_in_use, use
+from workflow.jobs import TRANSFORMED
+from workflow.lease import lease
+from workflow.monitor import Monitor, monitor
+from workflow.points import Point, Selection, Sweep
+
+if TYPE_CHECKING:
+    from kernels.launch import KernelLibrary
+
+#: The protocol whose way of sampling is used.
+PROTOCOL = "end_to_end"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. Of `moved_bytes` X and F are read once, and the window tensor and F' written once."""
+
+    suite: str
+    batch: int
+    layer: str
+    algorithm: str
+    window_bytes: int
+    moved_bytes: int
+    status: str
+    reason: str
+    time_ms: float | None
+    time_ms_low: float | None
+    time_ms_high: float | None
+    samples: int | None
+    stop_reason: str
+    source_hash: str
+
+
+class TransformError(Exception):
+    """What was computed of a transformed input is wrong."""
+
+
+def points(sweep: Sweep) -> list[Point]:
+    """The points of the sweep whose transform is timed."""
+    return [point for point in sweep.points.values() if point.algorithm == TRANSFORMED]
+
+
+def sizes(problem: ConvProblem) -> tuple[int, int]:
+    """Bytes of the window tensor, and all that the transform moves."""
+    window = FLOAT_BYTES * math.prod(problem.window_tensor_shape)
+    return window, window + FLOAT_BYTES * (math.prod(problem.input_shape) + 2 * math.prod(problem.filter_shape))
+
+
+def measure(sweep: Sweep, device: torch.device, library: KernelLibrary | None, gpu: Monitor) -> Iterator[Row]:
+    """The rows of the sweep's points. Raises TransformError if a convolution of what was transformed is wrong."""
+    protocol = sweep.catalog.get("protocol", PROTOCOL)
+    for point in points(sweep):
+        resolved = sweep.resolve(point)
+        layer = {key: value for key, value in resolved["layer"].items() if key != "name"}
+        problem = ConvProblem(batch=point.batch, **layer)
+        window, moved = sizes(problem)
+        status, reason, found = "ok", "", None
+        try:
+            found = _time(resolved, problem, protocol, device, library, gpu)
+        except UnsupportedError as error:
+            status, reason = "unsupported", str(error)
+        yield Row(
+            suite=point.suite,
+            batch=point.batch,
+            layer=point.layer,
+            algorithm=point.algorithm,
+            window_bytes=window,
+            moved_bytes=moved,
+            status=status,
+            reason=reason,
+            time_ms=found.estimate.value if found else None,
+            time_ms_low=found.estimate.low if found else None,
+            time_ms_high=found.estimate.high if found else None,
+            samples=len(found.samples) if found else None,
+            stop_reason=found.stop_reason if found else "",
+            source_hash=sweep.source_hash(point.algorithm),
+        )
+
+
+def _time(
+    resolved: dict[str, Any],
+    problem: ConvProblem,
+    protocol: dict[str, Any],
+    device: torch.device,
+    library: KernelLibrary | None,
+    gpu: Monitor,
+) -> timing.Timing:
+    entry, numerics = resolved["algorithm"], resolved["numerics"]
+    x, f = torch.empty(problem.input_shape, device=device), torch.empty(problem.filter_shape, device=device)
+    y = torch.empty(problem.output_shape, device=device)
+    verify.uniform(x, f, torch.Generator(device))
+    plan = algorithms.load(entry["name"], entry["module"], entry["parameters"]).plan(problem, device, library, False)
+    clock = timing.make_clock(protocol, device)
+    found = timing.measure(clock, lambda: plan.prepare(x, f), protocol, statistics.median, gpu)
+    # What was timed is what the convolution reads: the last image, which the last blocks transform.
+    verify.poison(y)
+    plan.compute(x, f, y)
+    error = verify.error(x, f, y, problem.stride, [problem.batch - 1])
+    if not error.within(numerics["max_error_fro"], numerics["max_error_max"]):
+        raise TransformError(f"{entry['name']} on {problem} has errors {error} after its transform was timed")
+    return found
+
+
+def table(rows: Iterator[Row]) -> str:
+    """The rows as CSV, one column for each field of Row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.transforms", description=__doc__.splitlines()[0])
+    parser.add_argument("--selection", required=True, help="the sweep's selection, as JSON")
+    parser.add_argument("--device", required=True, help="slug of the GPU's model")
+    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--kernels", type=Path, help="folder of compiled programs")
+    options = parser.parse_args(arguments)
+    sweep = Sweep(catalog.read(), Selection.from_json(options.selection), options.device)
+    gpus = [gpu.uuid for gpu in find_gpus() if gpu.slug == options.device]
+    if not gpus:
+        print(f"error: no GPU of the model {options.device} was found, and it is its transform", file=sys.stderr)
+        return 1
+    with lease(gpus) as uuid:
+        use(uuid)
+        require_in_use(uuid)
+        from kernels.launch import KernelLibrary
+
+        device = torch.device("cuda", 0)
+        with monitor(uuid) as gpu:
+            content = table(measure(sweep, device, KernelLibrary(device, options.kernels), gpu))
+    write_atomically(options.output, content.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
