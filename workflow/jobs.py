@@ -242,7 +242,7 @@ class Jobs:
     @property
     def transform_cubins(self) -> list[str]:
         """The programs that are launched for that table."""
-        return self._cubins_of([TRANSFORMED])
+        return self._cubins_of([TRANSFORMED] if self.transforms else [])
 
     @property
     def transform_hash(self) -> str:
