@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from analysis import beside, errors
 from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
 from workflow import catalog
 from workflow.points import Selection, Sweep
@@ -35,6 +36,13 @@ def find_gpus():
     return [workflow.devices.Gpu(int(uuid[4:]), uuid, "{name}", "sm_90a") for uuid in visible.split(",")]
 
 workflow.devices.find_gpus = find_gpus
+"""
+#: Stands for what writes a table beside the results table: one without rows.
+BESIDE = """
+import sys
+from pathlib import Path
+
+Path(sys.argv[sys.argv.index("--output") + 1]).write_text("{columns}\\n")
 """
 RESULTS = "results/nvidia-h100-80gb-hbm3"
 #: Step -> what Snakemake is asked for; each has what the ones before it made.
@@ -68,6 +76,8 @@ def prepare(folder: Path, gpus: int = GPUS) -> Checkout:
     checkout = copy_checkout(folder)
     pretend(checkout)
     (folder / "workflow/compile.py").write_text(COMPILE)
+    for name, columns in (("accuracy", errors.COLUMNS), ("transforms", beside.TRANSFORM_COLUMNS)):
+        (folder / f"workflow/{name}.py").write_text(BESIDE.format(columns=",".join(columns)))
     (folder / "stand_in").mkdir()
     (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE.format(gpus=gpus, name=H100))
     checkout.outcomes(samples=SAMPLES)
