@@ -9,12 +9,10 @@ a layer is a row with its reason; another failure ends the program.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +27,7 @@ from kernels.sources import source_hash
 from workflow import catalog, verify
 from workflow.devices import find_gpus, require_in_use, use
 from workflow.distributions import DISTRIBUTIONS, make
+from workflow.files import csv_text
 from workflow.lease import lease
 from workflow.points import Selection, Sweep
 
@@ -149,15 +148,6 @@ def _run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> 
     return y
 
 
-def table(rows: Iterator[Row]) -> str:
-    """The rows as CSV, one column for each field of Row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m workflow.accuracy", description=__doc__.splitlines()[0])
@@ -176,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         from kernels.launch import KernelLibrary
 
         device = torch.device("cuda", 0)
-        content = table(measure(sweep, device, KernelLibrary(device, options.kernels)))
+        content = csv_text(Row, measure(sweep, device, KernelLibrary(device, options.kernels)))
     write_atomically(options.output, content.encode())
     return 0
 

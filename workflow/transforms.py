@@ -11,12 +11,10 @@ the program.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from kernels.algorithm import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from workflow import catalog, statistics, timing, verify
 from workflow.devices import find_gpus, require_in_use, use
+from workflow.files import csv_text
 from workflow.jobs import TRANSFORMED
 from workflow.lease import lease
 from workflow.monitor import Monitor, monitor
@@ -130,15 +129,6 @@ def _time(
     return found
 
 
-def table(rows: Iterator[Row]) -> str:
-    """The rows as CSV, one column for each field of Row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m workflow.transforms", description=__doc__.splitlines()[0])
@@ -159,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         device = torch.device("cuda", 0)
         with monitor(uuid) as gpu:
-            content = table(measure(sweep, device, KernelLibrary(device, options.kernels), gpu))
+            content = csv_text(Row, measure(sweep, device, KernelLibrary(device, options.kernels), gpu))
     write_atomically(options.output, content.encode())
     return 0
 

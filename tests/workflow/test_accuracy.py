@@ -11,8 +11,9 @@ import torch
 
 from analysis import errors
 from kernels.problem import ConvProblem
-from workflow.accuracy import Row, accuracy, table
+from workflow.accuracy import Row, accuracy
 from workflow.distributions import DISTRIBUTIONS, make
+from workflow.files import csv_text
 
 PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
 CPU = torch.device("cpu")
@@ -76,7 +77,7 @@ def test_table_has_a_column_for_each_field() -> None:
         error_mean=None,
         source_hash="0",
     )
-    (read,) = csv.DictReader(io.StringIO(table(iter([row]))))
+    (read,) = csv.DictReader(io.StringIO(csv_text(Row, [row])))
     assert list(read) == list(vars(row)) == list(errors.COLUMNS)
     assert read["reason"] == "too large, by far"
     assert read["error_fro"] == ""

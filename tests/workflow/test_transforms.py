@@ -13,6 +13,7 @@ from analysis import beside
 from kernels import algorithm as algorithms
 from kernels.problem import ConvProblem
 from workflow import catalog, transforms
+from workflow.files import csv_text
 from workflow.monitor import NoMonitor
 from workflow.points import Selection, Sweep
 
@@ -59,7 +60,7 @@ def test_rows(sweep: Sweep) -> None:
     assert timed.time_ms_low is not None
     assert timed.time_ms_high is not None
     assert 0 < timed.time_ms_low <= timed.time_ms <= timed.time_ms_high
-    read = list(csv.DictReader(io.StringIO(transforms.table(iter([declined, timed])))))
+    read = list(csv.DictReader(io.StringIO(csv_text(transforms.Row, [declined, timed]))))
     assert list(read[0]) == list(beside.TRANSFORM_COLUMNS)
     assert read[0]["time_ms"] == ""
     assert float(read[1]["time_ms"]) == timed.time_ms
