@@ -108,21 +108,22 @@ class Sweep:
         """From now on points resolve with the winners stored for the GPU with this slug (see workflow.tuning)."""
         self._winners = tuning.read(device)
 
-    def _problem(self, point: Point) -> ConvProblem:
+    def problem(self, point: Point) -> ConvProblem:
+        """The convolution of a point."""
         layer = self._layers[point.suite, point.layer]
         return ConvProblem(batch=point.batch, **{key: value for key, value in layer.items() if key != "name"})
 
     def _tuned(self, point: Point) -> dict[str, Any]:
         """The point's algorithm, with the stored winner for its problem among the parameters if there is one."""
         entry = self.catalog.get("algorithm", point.algorithm)
-        schedule = self._winners.schedule(entry["tuned_as"], self._problem(point)) if entry["tuned_as"] else None
+        schedule = self._winners.schedule(entry["tuned_as"], self.problem(point)) if entry["tuned_as"] else None
         return {**entry, "parameters": {**entry["parameters"], "schedule": schedule}} if schedule else entry
 
     def tunable(self) -> dict[tuple[str, ConvProblem], str]:
         """The algorithms of the sweep that are tuned, each with a problem -> the algorithm's module."""
         entries = {point: self.catalog.get("algorithm", point.algorithm) for point in self.points.values()}
         return {
-            (entry["name"], self._problem(point)): entry["module"]
+            (entry["name"], self.problem(point)): entry["module"]
             for point, entry in entries.items()
             if entry["tuned_as"] == entry["name"]
         }

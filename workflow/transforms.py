@@ -30,7 +30,7 @@ from workflow.files import csv_text
 from workflow.jobs import TRANSFORMED
 from workflow.lease import lease
 from workflow.monitor import Monitor, monitor
-from workflow.points import Point, Selection, Sweep
+from workflow.points import Selection, Sweep
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
@@ -63,28 +63,22 @@ class TransformError(Exception):
     """What was computed of a transformed input is wrong."""
 
 
-def points(sweep: Sweep) -> list[Point]:
-    """The points of the sweep whose transform is timed."""
-    return [point for point in sweep.points.values() if point.algorithm == TRANSFORMED]
-
-
-def sizes(problem: ConvProblem) -> tuple[int, int]:
-    """Bytes of the window tensor, and all that the transform moves."""
-    window = FLOAT_BYTES * math.prod(problem.window_tensor_shape)
-    return window, window + FLOAT_BYTES * (math.prod(problem.input_shape) + 2 * math.prod(problem.filter_shape))
+def moved_bytes(problem: ConvProblem) -> int:
+    """All that the transform moves, as Row says."""
+    x_and_filters = math.prod(problem.input_shape) + 2 * math.prod(problem.filter_shape)
+    return problem.window_tensor_bytes + FLOAT_BYTES * x_and_filters
 
 
 def measure(sweep: Sweep, device: torch.device, library: KernelLibrary | None, gpu: Monitor) -> Iterator[Row]:
     """The rows of the sweep's points. Raises TransformError if a convolution of what was transformed is wrong."""
     protocol = sweep.catalog.get("protocol", PROTOCOL)
-    for point in points(sweep):
-        resolved = sweep.resolve(point)
-        layer = {key: value for key, value in resolved["layer"].items() if key != "name"}
-        problem = ConvProblem(batch=point.batch, **layer)
-        window, moved = sizes(problem)
+    for point in sweep.points.values():
+        if point.algorithm != TRANSFORMED:
+            continue
+        problem = sweep.problem(point)
         status, reason, found = "ok", "", None
         try:
-            found = _time(resolved, problem, protocol, device, library, gpu)
+            found = _time(sweep.resolve(point), problem, protocol, device, library, gpu)
         except UnsupportedError as error:
             status, reason = "unsupported", str(error)
         yield Row(
@@ -92,8 +86,8 @@ def measure(sweep: Sweep, device: torch.device, library: KernelLibrary | None, g
             batch=point.batch,
             layer=point.layer,
             algorithm=point.algorithm,
-            window_bytes=window,
-            moved_bytes=moved,
+            window_bytes=problem.window_tensor_bytes,
+            moved_bytes=moved_bytes(problem),
             status=status,
             reason=reason,
             time_ms=found.estimate.value if found else None,

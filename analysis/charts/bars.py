@@ -1,6 +1,7 @@
 """Bars over the layers: grouped (the paper's figures, devices side by side) and stacked (shares of a time)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -82,24 +83,32 @@ def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
             place = _prepare(axes, panel, layout)
-            light = {"color": look("cudnn_best")[0], "hatch": "....", "edgecolor": "black"}
-            if "kernel" not in set(panel.frame["algorithm"]):
-                marks = axes.bar(panel.frame["layer"].map(place), panel.frame["value"], GROUP_WIDTH, **light)
-                axes.bar_label(marks, fmt="%.0f %%")
-                axes.set_ylim(0, 112)
-                continue
-            kernel, moved = (panel.frame[panel.frame["algorithm"] == part] for part in ("kernel", "transform"))
-            x = kernel["layer"].map(place).to_numpy(float)
-            there = kernel["value"].notna().to_numpy()
-            bottom = kernel["value"][there].to_numpy()
-            axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], edgecolor="black", label="kernel")
-            axes.bar(x[there], moved["value"][there].to_numpy(), GROUP_WIDTH, bottom, label="transform", **light)
-            for at, difference in zip(x[there], kernel["difference"][there.tolist()], strict=True):
-                axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")
-            _mark_missing(axes, x[~there], GROUP_WIDTH, kernel[~there], "kernel", layout)
+            draw = _stack if "kernel" in set(panel.frame["algorithm"]) else _transform_alone
+            draw(axes, panel, place, layout)
             axes.set_ylim(0, 112)
         legend(figure, _handles(figure, picture), 3)
     return figure
+
+
+def _stack(axes: Axes, panel: Panel, place: dict[str, int], layout: Layout) -> None:
+    kernel, moved = (panel.frame[panel.frame["algorithm"] == part] for part in ("kernel", "transform"))
+    x = kernel["layer"].map(place).to_numpy(float)
+    there = kernel["value"].notna().to_numpy()
+    bottom = kernel["value"][there].to_numpy()
+    axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], edgecolor="black", label="kernel")
+    axes.bar(x[there], moved["value"][there].to_numpy(), GROUP_WIDTH, bottom, label="transform", **_transform_look())
+    for at, difference in zip(x[there], kernel["difference"][there.tolist()], strict=True):
+        axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")
+    _mark_missing(axes, x[~there], GROUP_WIDTH, kernel[~there], "kernel", layout)
+
+
+def _transform_alone(axes: Axes, panel: Panel, place: dict[str, int], layout: Layout) -> None:
+    marks = axes.bar(panel.frame["layer"].map(place), panel.frame["value"], GROUP_WIDTH, **_transform_look())
+    axes.bar_label(marks, fmt="%.0f %%")
+
+
+def _transform_look() -> dict[str, Any]:
+    return {"color": look("cudnn_best")[0], "hatch": "....", "edgecolor": "black"}
 
 
 def _handles(figure: Figure, picture: Picture) -> dict[str, Artist]:
