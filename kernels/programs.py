@@ -42,10 +42,10 @@ def fused_resident(edge: bool) -> str:
     return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
 
 
-def winograd() -> str:
-    """Name expression of the fused kernel with Winograd's minimal filtering."""
-    tile = WINOGRAD_TILE
-    return f"im2win_winograd<{tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
+def winograd(prepared: bool) -> str:
+    """Name expression of the fused kernel with Winograd's minimal filtering; `prepared` if F is transformed before."""
+    tile, loader = WINOGRAD_TILE, "PreparedLoader" if prepared else "WeightLoader"
+    return f"im2win_winograd<{loader}, {tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
 
 
 #: Program -> name expressions of its kernels; program `p` is the file `cuda/p.cu`.
@@ -66,7 +66,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
         if fits(loader, tile)
     ),
     "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
-    "im2win_winograd": (winograd(),),
+    "im2win_winograd": (winograd(False), winograd(True), "winograd_filter"),
     "im2win_without_prefetch": _tiled("im2win_without_prefetch"),
     "im2win_without_double_buffering": _tiled("im2win_without_double_buffering"),
     "im2win_without_vectorized_load": _tiled("im2win_without_vectorized_load"),

@@ -14,6 +14,14 @@ WINOGRAD_TILE = Tile(64, 64, 12, 16, 8, 2)
 #: What each block that shares a tile adds to the time until the tile is done, in steps: blocks add to it in turn.
 _TURN_STEPS = 1
 
+#: From so many tiles of strips on the filter is transformed beforehand: each of them would transform it again.
+_PREPARED_FROM = 16
+
+
+def prepares(strips: ConvProblem) -> bool:
+    """Whether the filter is better transformed beforehand, where `strips` is the convolution of `strips_of`."""
+    return -(-strips.gemm_shape[1] // WINOGRAD_TILE.n) >= _PREPARED_FROM
+
 
 def strips_of(problem: ConvProblem) -> ConvProblem:
     """The convolution whose outputs are the strips of `problem`'s, six one above the other: a filter of one row."""

@@ -78,15 +78,15 @@ class WeightLoader {
   __device__ static int place() {
     return (of_x() * COLUMNS * Stage::FILTER_ROW + of_y() / RUN * PRODUCTS * RUN + of_y() % RUN) * sizeof(float);
   }
-  // The next step's weights, zeros beyond X's channels.
-  __device__ void fetch() {
+  // The next step's weights are on their way from `begin` to `end`, which has them in the stage; both take its address plus
+  // `place`. Zeros beyond X's channels.
+  __device__ void begin(SharedAddress) {
 #pragma unroll
     for (int i = 0; i < WEIGHTS; ++i) g_[i] = load_here(next_ + i, left_ > 0);
     next_ += CHANNELS * WEIGHTS;
     left_ -= CHANNELS;
   }
-  // `to` is the address of a stage plus `place`.
-  __device__ void put(SharedAddress to) const {
+  __device__ void end(SharedAddress to) const {
 #pragma unroll
     for (int column = 0; column < COLUMNS; ++column) {
       const float g[] = {g_[column], g_[COLUMNS + column], g_[2 * COLUMNS + column]};
@@ -107,6 +107,37 @@ class WeightLoader {
   const float* next_;
   int left_;
   float g_[WEIGHTS];
+};
+
+// The same from weights that winograd_filter has transformed.
+template <class Stage, int TILE_M, int TILE_K, int RUN>
+class PreparedLoader {
+ public:
+  static constexpr int THREADS = TILE_M * TILE_K / COLUMNS;
+  // In a row of the stage, and rows that the threads copy at a time.
+  static constexpr int VECTORS = PRODUCTS * TILE_M / VECTOR, ROWS = THREADS / VECTORS;
+  static_assert(THREADS % VECTORS == 0 && TILE_K % ROWS == 0, "all threads copy equally many");
+
+  __device__ PreparedLoader(const Problem& strips, const float* transformed, int first_channel, int step) {
+    const int padded_reduction = (strips.reduction() + TILE_K - 1) / TILE_K * TILE_K;
+    const long long row = static_cast<long long>(first_channel / TILE_M) * padded_reduction + step * TILE_K;
+    next_ = transformed + (row * VECTORS + threadIdx.x) * VECTOR;
+  }
+  __device__ static int place() {
+    return (threadIdx.x / VECTORS * Stage::FILTER_ROW + threadIdx.x % VECTORS * VECTOR) * sizeof(float);
+  }
+  __device__ void begin(SharedAddress to) {
+#pragma unroll
+    for (int k = 0; k < TILE_K; k += ROWS) {
+      copy_async<VECTOR * sizeof(float)>(to + k * Stage::FILTER_ROW * sizeof(float), next_ + k * VECTORS * VECTOR);
+    }
+    end_copies();
+    next_ += TILE_K * VECTORS * VECTOR;
+  }
+  __device__ void end(SharedAddress) const { wait_for_copies<0>(); }
+
+ private:
+  const float* next_;
 };
 
 // Brings the inputs of TILE_N strips in TILE_K / COLUMNS channels from X into registers, and transformed from there into a
@@ -246,15 +277,56 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
   }
 };
 
-// Y from X and F; `turns` as in im2win.cu. `input_height` is X's. Dynamic shared memory: two stages.
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+// Transforms F beforehand, for PreparedLoader: F'[tile][k][a stage's row], k = (channel of X, column), zero beyond K and
+// Cout. A tile has `tile_channels`, and `run` as RUN below. Grid: x covers squares of SIDE k and SIDE channels.
+constexpr int FILTER_THREADS = 256, SIDE = 32;
+__global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* __restrict__ f,
+                                                                  float* __restrict__ transformed, int tile_channels,
+                                                                  int run, int padded_reduction, PROBLEM_PARAMETERS) {
+  begin_next();
+  // Whole channels of X, which a square may begin and end within.
+  constexpr int LINES = FILTER_THREADS / SIDE, CHANNELS_OF_X = (SIDE + 2 * COLUMNS - 2) / COLUMNS, VALUES = CHANNELS_OF_X * 9;
+  __shared__ float values[SIDE][VALUES | 1];  // an odd number: reading down a column meets no bank conflict
+  const Problem p = PROBLEM_ARGUMENTS;
+  const int squares_k = (padded_reduction + SIDE - 1) / SIDE, number = block_index();
+  const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
+  const int first_of_x = first_k / COLUMNS, left = min(VALUES, (p.in_channels - first_of_x) * 9);
+  const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+#pragma unroll
+  for (int i = line; i < SIDE; i += LINES) {
+    const float* from = f + (static_cast<long long>(first_channel + i) * p.in_channels + first_of_x) * 9;
+#pragma unroll
+    for (int value = lane; value < VALUES; value += SIDE) {
+      values[i][value] = first_channel + i < p.out_channels && value < left ? from[value] : 0.0f;
+    }
+  }
+  __syncthreads();
+  const int channel = first_channel + lane, tile = channel / tile_channels, in_tile = channel % tile_channels;
+  const int place = in_tile / run * run * PRODUCTS + in_tile % run;
+#pragma unroll
+  for (int i = line; i < SIDE; i += LINES) {
+    const int k = first_k + i;
+    if (k >= padded_reduction) break;
+    const float* from = values[lane] + (k / COLUMNS - first_of_x) * 9 + k % COLUMNS;
+    const float g[3] = {from[0], from[COLUMNS], from[2 * COLUMNS]};
+    float u[PRODUCTS];
+    transform_weights(g, u);
+    float* to = transformed + (static_cast<long long>(tile) * padded_reduction + k) * PRODUCTS * tile_channels + place;
+#pragma unroll
+    for (int product = 0; product < PRODUCTS; ++product) to[product * run] = u[product];
+  }
+}
+
+// Y from X and `filter`: F with WeightLoader, what winograd_filter made of it with PreparedLoader. `turns` as in im2win.cu;
+// `input_height` is X's. Dynamic shared memory: two stages.
+template <template <class, int, int, int> class Loader, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 __global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
-void im2win_winograd(const float* __restrict__ x, const float* __restrict__ f, float* y, int* turns, int steps_per_block,
-                     int input_height, PROBLEM_PARAMETERS) {
+void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns,
+                     int steps_per_block, int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Stage = typename Micro::Tiles;
   using Inputs = InputLoader<Stage, TILE_N, TILE_K>;
-  using Weights = WeightLoader<Stage, TILE_M, TILE_K, Micro::RUN>;
+  using Weights = Loader<Stage, TILE_M, TILE_K, Micro::RUN>;
   static_assert(Inputs::THREADS == Micro::THREADS && Weights::THREADS == Micro::THREADS, "no thread is idle");
   extern __shared__ unsigned char dynamic[];
 
@@ -266,11 +338,11 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ f, f
   convolve<Micro>(strips, y, turns, steps_per_block, reinterpret_cast<float*>(dynamic),
                   [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
     Inputs inputs(strips, x, tile.first_pixel, segment.first);
-    Weights weights(strips, f, tile.first_channel, segment.first);
+    Weights weights(strips, filter, tile.first_channel, segment.first);
     inputs.fetch();
-    weights.fetch();
+    weights.begin(weights_to);
     inputs.put(inputs_to);
-    weights.put(weights_to);
+    weights.end(weights_to);
     __syncthreads();
     int current = 0, next = sizeof(Stage);
     typename Micro::Operands operands[2];
@@ -281,7 +353,7 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ f, f
       if (remaining > 1) {
         __syncwarp();
         inputs.fetch();
-        weights.fetch();
+        weights.begin(weights_to + next);
       }
 #pragma unroll
       for (int k = 0; k < TILE_K; ++k) {
@@ -290,7 +362,7 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ f, f
         } else {
           if (remaining > 1) {
             inputs.put(inputs_to + next);
-            weights.put(weights_to + next);
+            weights.end(weights_to + next);
           }
           __syncthreads();
           current = next;

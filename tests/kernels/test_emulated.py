@@ -110,11 +110,12 @@ THREE_BY_THREE = [
 ]
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize("problem", THREE_BY_THREE, ids=str)
-def test_winograd(problem: ConvProblem, library: EmulatedLibrary) -> None:
+def test_winograd(problem: ConvProblem, prepared: bool, library: EmulatedLibrary) -> None:
     """By a rule; a tile for each block; and as many blocks at a tile as it has steps."""
     for steps in (None, WINOGRAD_TILE.steps(strips_of(problem)), 1):
-        check(WinogradPlan(problem, CPU, library, steps), problem)
+        check(WinogradPlan(problem, CPU, library, steps, prepared), problem)
 
 
 def test_winograd_takes_three_by_three(library: EmulatedLibrary) -> None:
