@@ -11,15 +11,17 @@ from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import winograd
 from kernels.winograd_tile import PRODUCTS, WINOGRAD_TILE, choose_steps, prepares, strips_of
 
-#: Floats between the end of a row of the filter's tile and the next, and the threads and the side of the square of F that a
-#: block transforms (FILTER_PAD, FILTER_THREADS and SIDE in cuda/im2win_winograd.cu).
-_FILTER_PAD, _FILTER_THREADS, _SIDE = 8, 256, 32
+#: Floats between the end of a row of the filter's tile and the next (FILTER_PAD in cuda/im2win_winograd.cu).
+_FILTER_PAD = 8
+#: Threads of a block that transforms the filter beforehand, and the side of its square (FILTER_THREADS and SIDE there).
+_FILTER_THREADS, _SIDE = 256, 32
 
 
 class WinogradPlan(Plan):
-    """`compute` transforms X as it reads it, multiplies, and transforms the outputs back; F as well, or it is `prepared`.
+    """`compute` transforms X as it reads it, multiplies, and transforms the outputs back.
 
-    Workspace: four bytes for each turn at a tile, and the prepared filter, 8/3 of F.
+    F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each turn at a tile, and
+    the prepared filter, 8/3 of F.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from kernels.algorithm import Plan, UnsupportedError
 from kernels.cpu import im2win_transform
 from kernels.im2win import TiledPlan
 from kernels.im2win_tensor_core import TensorCorePlan
+from kernels.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
 from kernels.tile import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
@@ -153,6 +154,20 @@ def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
         assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
 
 
+@pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize(
+    "problem", [ConvProblem(2, 5, 9, 11, 67, 3, 3, 1), ConvProblem(3, 20, 14, 14, 130, 3, 3, 1)], ids=str
+)
+def test_winograd(problem: ConvProblem, prepared: bool, library: KernelLibrary) -> None:
+    """With the filter transformed beforehand or by the kernel; by a rule, or as many blocks at a tile as it has steps."""
+    for steps in (None, 1):
+        plan = WinogradPlan(problem, torch.device("cuda", 0), library, steps, prepared)
+        for integers in (True, False):
+            x, f, y = tensors(problem, integers, LARGEST_OF["im2win_winograd"])
+            plan.run(x, f, y)
+            assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
+
+
 @pytest.mark.parametrize("name", ["im2win", "im2win_fused", "im2win_winograd"])
 def test_results_repeat_bit_for_bit(name: str, library: KernelLibrary) -> None:
     """Blocks that share a tile add to it in a fixed order."""
@@ -174,6 +189,8 @@ def spoil(plan: Plan) -> None:
         # Finite, since the guard would compute again what comes out as NaN: 1.06 as FP16, and so no scale.
         plan._filter.fill_(0x3C)
         plan._factors.fill_(1.0)
+    elif isinstance(plan, WinogradPlan):
+        plan._filter.fill_(torch.nan)
     else:
         assert isinstance(plan, TiledPlan), "a kernel that needs no preparation has nothing to wait for"
         plan._reorder.filter.fill_(torch.nan)
@@ -187,6 +204,7 @@ OVERLAPPING = [
     ("im2win", 1.0),
     ("im2win_fused", 0.0),
     ("im2win_fused", 1.0),
+    ("im2win_winograd", None),
     ("im2win_tensor_core", None),
 ]
 
@@ -216,9 +234,13 @@ def test_a_kernel_waits_for_the_one_that_prepares(
     """
     monkeypatch.setattr(library, "fills", lambda *arguments: True)
     stored = {} if waves is None else {"schedule": Schedule(TILES[0], waves).to_parameters()}
-    plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(
-        problem, torch.device("cuda", 0), library, tf32=False
-    )
+    monkeypatch.setattr("kernels.im2win_winograd.prepares", lambda strips: True)
+    try:
+        plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(
+            problem, torch.device("cuda", 0), library, tf32=False
+        )
+    except UnsupportedError as error:
+        pytest.skip(str(error))
     for _ in range(20):
         x, f, y = tensors(problem, integers=False)
         spoil(plan)
