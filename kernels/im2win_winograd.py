@@ -20,8 +20,8 @@ _FILTER_THREADS, _SIDE = 256, 32
 class WinogradPlan(Plan):
     """`compute` transforms X as it reads it, multiplies, and transforms the outputs back.
 
-    F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each turn at a tile, and
-    the prepared filter, 8/3 of F.
+    F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each turn at a tile,
+    and the prepared filter, 8/3 of F.
     """
 
     def __init__(

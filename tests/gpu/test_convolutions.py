@@ -159,7 +159,7 @@ def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
     "problem", [ConvProblem(2, 5, 9, 11, 67, 3, 3, 1), ConvProblem(3, 20, 14, 14, 130, 3, 3, 1)], ids=str
 )
 def test_winograd(problem: ConvProblem, prepared: bool, library: KernelLibrary) -> None:
-    """With the filter transformed beforehand or by the kernel; by a rule, or as many blocks at a tile as it has steps."""
+    """With the filter transformed beforehand or by the kernel; by a rule, or a block for each step of a tile."""
     for steps in (None, 1):
         plan = WinogradPlan(problem, torch.device("cuda", 0), library, steps, prepared)
         for integers in (True, False):
