@@ -7,6 +7,7 @@ import torch
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
 from kernels.im2win_transform import VECTOR, FilterReorder, Transform
 from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
+from kernels.overlap import OverlappingPlan
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import fused_cluster, fused_resident, without_micro_kernel
 from kernels.tile import (
@@ -41,7 +42,7 @@ class BasePlan(Plan):
         self._kernels.launch(self._kernel, self._grid, THREADS, self._transform.window, self._reorder.filter, y, *sizes)
 
 
-class TiledPlan(Plan):
+class TiledPlan(OverlappingPlan):
     """Transforms X, if the kernel reads the window tensor, and reorders F in `prepare`; `compute` is one kernel.
 
     Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), unless the kernel reads X
@@ -92,14 +93,7 @@ class TiledPlan(Plan):
         else:
             self._transform(x, f)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self._compute(x, y, overlap=False)
-
-    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self.prepare(x, f)
-        self._compute(x, y, overlap=self._overlaps)
-
-    def _compute(self, x: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
+    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         source = x if self._transform is None else self._transform.window
         tensors = (source, self._reorder.filter, y, self._k_bytes, self._turns)
         self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes, overlap=overlap)

@@ -13,6 +13,7 @@ import torch
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
 from kernels.division import division_numbers
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.overlap import OverlappingPlan
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tensor_core_tile import (
     FILTER_PADDING,
@@ -50,7 +51,7 @@ def exponent_limit(problem: ConvProblem) -> int:
     return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
 
 
-class TensorCorePlan(Plan):
+class TensorCorePlan(OverlappingPlan):
     """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
 
     Workspace: the split filter, as large as F but for padding, its factors, the offsets of a window's values, and the
@@ -101,14 +102,7 @@ class TensorCorePlan(Plan):
         sizes = (*self._filter_stages, *self._sizes)
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self._compute(x, f, y, overlap=False)
-
-    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self.prepare(x, f)
-        self._compute(x, f, y, overlap=self._overlaps)
-
-    def _compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
+    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch = self._kernels.launch
         tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
         threads, shared = self._tile.threads, self._tile.shared_bytes

@@ -7,6 +7,7 @@ import torch
 from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
 from kernels.im2win_transform import VECTOR
 from kernels.launch import KernelLibrary, problem_arguments
+from kernels.overlap import OverlappingPlan
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.programs import winograd
 from kernels.winograd_tile import PRODUCTS, WINOGRAD_TILE, choose_steps, prepares, strips_of
@@ -17,7 +18,7 @@ _FILTER_PAD = 8
 _FILTER_THREADS, _SIDE = 256, 32
 
 
-class WinogradPlan(Plan):
+class WinogradPlan(OverlappingPlan):
     """`compute` transforms X as it reads it, multiplies, and transforms the outputs back.
 
     F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each turn at a tile,
@@ -53,7 +54,8 @@ class WinogradPlan(Plan):
         self._turns = torch.zeros(tiles * warps * parts, dtype=torch.int32, device=device)
         self._grid = (-(-tiles * steps // steps_per_block),)
         self._sizes = (steps_per_block, problem.height, *problem_arguments(strips))
-        self._overlaps = kernels.fills(self._kernel, self._grid[0], self._threads, self._shared_bytes)
+        fills = kernels.fills(self._kernel, self._grid[0], self._threads, self._shared_bytes)
+        self._overlaps = self._prepared and fills
         self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
         self._filter = torch.empty(PRODUCTS * channels * reduction if self._prepared else 0, device=device)
         self._squares = (-(-reduction // _SIDE) * -(-channels // _SIDE),)
@@ -66,14 +68,7 @@ class WinogradPlan(Plan):
             tensors = (f, self._filter)
             self._kernels.launch(self._filter_kernel, self._squares, _FILTER_THREADS, *tensors, *self._filter_sizes)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self._compute(x, f, y, overlap=False)
-
-    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self.prepare(x, f)
-        self._compute(x, f, y, overlap=self._prepared and self._overlaps)
-
-    def _compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
+    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         tensors = (x, self._filter if self._prepared else f, y, self._turns)
         shared = self._shared_bytes
         self._kernels.launch(

@@ -51,15 +51,12 @@ __device__ inline void transform_products(const float m[PRODUCTS], float y[OUTPU
   y[5] = divide(fmaf(90.0f, m[7], fmaf(32.0f, odd2, fmaf(0.5f, odd3, odd1))));
 }
 
-// A stage of the pipeline: the tiles of TILE_K values of the reduction, of all products. The pad of the filter's rows moves
-// neighbouring channels of X to other banks, as WeightLoader writes them.
+// A stage of the pipeline: the first product's window tile, and the filter's tiles of all products, are where MicroKernel
+// expects its own. The pad of the filter's rows moves neighbouring channels of X to other banks, as WeightLoader writes them.
 constexpr int FILTER_PAD = 8, WINDOW_PAD = 0;
 template <int TILE_M, int TILE_N, int TILE_K>
-struct ProductStage {
-  static constexpr int VALUES = TILE_K, FILTER_ROW = PRODUCTS * TILE_M + FILTER_PAD, WINDOW_ROW = TILE_N + WINDOW_PAD;
-  static constexpr int WINDOW_PLACE = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
-  float filter[TILE_K][FILTER_ROW];
-  float window[PRODUCTS][TILE_K][WINDOW_ROW];
+struct ProductStage : Stage<PRODUCTS * TILE_M, TILE_N, TILE_K, FILTER_PAD, WINDOW_PAD> {
+  float other_windows[PRODUCTS - 1][TILE_K][TILE_N + WINDOW_PAD];
 };
 
 // Brings the weights of TILE_M channels of Y in TILE_K / COLUMNS channels of X from F into registers, and transformed from
@@ -200,8 +197,6 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
  public:
   using Tiles = ProductStage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static_assert(Tiles::FILTER_ROW == Micro::Tiles::FILTER_ROW && Tiles::WINDOW_ROW == Micro::Tiles::WINDOW_ROW,
-                "the micro-kernel finds the first product's tiles where it expects them");
   static constexpr int WARPS = Micro::THREADS / 32, PARTS = Micro::PARTS, TOGETHER = 1;
   // Neighbouring channels of a product in the stage's order, which are those of a part of the tile.
   static constexpr int RUN = TILE_M / PARTS;
@@ -209,7 +204,7 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
 
   __device__ static int window_place() {
     const int product = Micro::row(0) / RUN;
-    return Micro::window_place() + product * sizeof(Tiles::window[0]);
+    return Micro::window_place() + product * sizeof(Tiles::window);
   }
 
   // Writes the tile's outputs, or adds them to what Y holds, part by part: all threads put a part's products into shared

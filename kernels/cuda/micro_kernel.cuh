@@ -99,13 +99,7 @@ class MicroKernel {
   // Puts the thread's sums where they belong in the block's tile, which `to` is in shared memory.
   __device__ void put(SharedAddress to) const {
 #pragma unroll
-    for (int m = 0; m < MICRO_M; ++m) {
-#pragma unroll
-      for (int n = 0; n < MICRO_N; n += VECTOR) {
-        const float4 four = make_float4(sum_[m][n], sum_[m][n + 1], sum_[m][n + 2], sum_[m][n + 3]);
-        write_shared(to + (row(m) * TILE_N + column(n)) * sizeof(float), four);
-      }
-    }
+    for (int part = 0; part < PARTS; ++part) put_part(part, to + part * STEP_M * TILE_N * sizeof(float));
   }
 
   // The same of one part (see below) alone, the channels of which `to` has.
