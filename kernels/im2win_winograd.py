@@ -38,7 +38,7 @@ class WinogradPlan(OverlappingPlan):
             raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
         of_problem = problem_arguments(problem)  # refuses what is too large
         strips, tile = strips_of(problem), WINOGRAD_TILE
-        self._prepared = prepares(strips) if prepared is None else prepared
+        self._prepared = prepares(strips, kernels.multiprocessors) if prepared is None else prepared
         self._threads = PRODUCTS * tile.threads
         self._kernels = kernels
         self._kernel = kernels.kernel("im2win_winograd", winograd(self._prepared))

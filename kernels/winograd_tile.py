@@ -14,13 +14,19 @@ WINOGRAD_TILE = Tile(64, 64, 12, 16, 8, 2)
 #: What each block that shares a tile adds to the time until the tile is done, in steps: blocks add to it in turn.
 _TURN_STEPS = 1
 
-#: From so many tiles of strips on the filter is transformed beforehand: each of them would transform it again.
-_PREPARED_FROM = 16
+#: What transforming the filter beforehand takes, in steps that read transformed weights more cheaply: for the launch, and
+#: for each step of the reduction of one tile of channels (fitted to an H100's times of six layers at four batches).
+_LAUNCH_STEPS, _STEPS_PER_TRANSFORMED = 20, 0.05
 
 
-def prepares(strips: ConvProblem) -> bool:
-    """Whether the filter is better transformed beforehand, where `strips` is the convolution of `strips_of`."""
-    return -(-strips.gemm_shape[1] // WINOGRAD_TILE.n) >= _PREPARED_FROM
+def prepares(strips: ConvProblem, slots: int) -> bool:
+    """Whether the filter is better transformed beforehand, where the device holds `slots` blocks at one time.
+
+    `strips` is the convolution of `strips_of`. Each of its tiles would transform the weights again.
+    """
+    tiles, steps = WINOGRAD_TILE.blocks(strips), WINOGRAD_TILE.steps(strips)
+    tiles_m = -(-strips.out_channels // WINOGRAD_TILE.m)
+    return tiles * steps / slots >= _LAUNCH_STEPS + _STEPS_PER_TRANSFORMED * tiles_m * steps
 
 
 def strips_of(problem: ConvProblem) -> ConvProblem:

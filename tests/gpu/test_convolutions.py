@@ -234,7 +234,7 @@ def test_a_kernel_waits_for_the_one_that_prepares(
     """
     monkeypatch.setattr(library, "fills", lambda *arguments: True)
     stored = {} if waves is None else {"schedule": Schedule(TILES[0], waves).to_parameters()}
-    monkeypatch.setattr("kernels.im2win_winograd.prepares", lambda strips: True)
+    monkeypatch.setattr("kernels.im2win_winograd.prepares", lambda strips, slots: True)
     try:
         plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(
             problem, torch.device("cuda", 0), library, tf32=False
