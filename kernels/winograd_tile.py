@@ -14,8 +14,8 @@ WINOGRAD_TILE = Tile(64, 64, 12, 16, 8, 2)
 #: What each block that shares a tile adds to the time until the tile is done, in steps: blocks add to it in turn.
 _TURN_STEPS = 1
 
-#: What transforming the filter beforehand takes, in steps that read transformed weights more cheaply: for the launch, and
-#: for each step of the reduction of one tile of channels (fitted to an H100's times of six layers at four batches).
+#: How many steps that read transformed weights must save what transforming them beforehand takes: its launch, and each
+#: step of one tile of channels. Fitted to an H100's times of six layers at four batches.
 _LAUNCH_STEPS, _STEPS_PER_TRANSFORMED = 20, 0.05
 
 
