@@ -56,12 +56,14 @@ class WinogradPlan(OverlappingPlan):
         self._sizes = (steps_per_block, problem.height, *problem_arguments(strips))
         fills = kernels.fills(self._kernel, self._grid[0], self._threads, self._shared_bytes)
         self._overlaps = self._prepared and fills
-        self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
-        self._filter = torch.empty(PRODUCTS * channels * reduction if self._prepared else 0, device=device)
-        self._squares = (-(-reduction // _SIDE) * -(-channels // _SIDE),)
-        # Neighbouring channels of a product in the filter's order are those of a part of the tile.
-        self._filter_sizes = (tile.m, tile.m // parts, reduction, *of_problem)
-        self.workspace_bytes = self._turns.nbytes + self._filter.nbytes
+        self.workspace_bytes = self._turns.nbytes
+        if self._prepared:
+            self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
+            self._filter = torch.empty(PRODUCTS * channels * reduction, device=device)
+            self._squares = (-(-reduction // _SIDE) * -(-channels // _SIDE),)
+            # Neighbouring channels of a product in the filter's order are those of a part of the tile.
+            self._filter_sizes = (tile.m, tile.m // parts, reduction, *of_problem)
+            self.workspace_bytes += self._filter.nbytes
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         if self._prepared:

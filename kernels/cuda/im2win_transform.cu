@@ -5,30 +5,41 @@
 
 // Threads of a block, and the side of the square of F that it transposes (kernels/im2win_transform.py has both).
 constexpr int THREADS = 256, SIDE = 32;
+// Floats of a line of the L2, and for which block a block asks the L2 beside its own: 264 and 528 blocks ahead are equally
+// fast on an H100; with 1056 too much is on its way, and some is displaced before it is read.
+constexpr int LINE = 32, AHEAD = 264;
 
 // How many floats `pointer` lies behind a 16-byte boundary.
 __device__ inline int misalignment(const float* pointer) {
   return reinterpret_cast<unsigned long long>(pointer) / sizeof(float) % VECTOR;
 }
 
+// Where the values of a row of I begin in X, of whatever channel and image.
+__device__ inline long long begin_in_input(const Problem& p, int row) {
+  const int channel = p.by_column.quotient(row);  // of all images together
+  const int y = row - channel * p.out_height;
+  return (static_cast<long long>(channel) * p.height + y * p.stride) * p.width;
+}
+
 // I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w].
 //
 // A block writes `rows` neighbouring rows of I, of whatever channels and images: one run of values. What they need of X
 // is one run too, since channels follow each other in both. It is copied to shared memory once, where the Hf / s output
-// rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends.
+// rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends. Meanwhile the L2
+// fetches what a later block needs, which then waits less.
 // `input` is shared memory for them: see kernels/im2win_transform.py.
 __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const float* __restrict__ x,
                                float* __restrict__ window, int first, int rows, float* input) {
-  const int end = min(first + rows, p.batch * p.in_channels * p.out_height);
+  const int all = p.batch * p.in_channels * p.out_height, end = min(first + rows, all);
 
-  // Where the values of a row of I begin in X, from where those of the block's first one do.
+  // The same, from where the block's first row begins: within 32 bits.
   const int first_channel = p.by_column.quotient(first), first_y = first - first_channel * p.out_height;
   auto begin_of = [&](int row) {
     const int channel = p.by_column.quotient(row);  // of all images together
     const int y = row - channel * p.out_height;
     return ((channel - first_channel) * p.height + (y - first_y) * p.stride) * p.width;
   };
-  const long long begin = (static_cast<long long>(first_channel) * p.height + first_y * p.stride) * p.width;
+  const long long begin = begin_in_input(p, first);
   const long long size = static_cast<long long>(p.batch) * p.in_channels * p.height * p.width;
   const int before = misalignment(x + begin), needed = begin_of(end - 1) + p.window_row() + before;
   const SharedAddress to = shared_address(input);
@@ -43,6 +54,11 @@ __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const f
     }
   }
   end_copies();
+  const int later = first + AHEAD * rows;
+  if (later < all) {
+    const long long from = begin_in_input(p, later);
+    for (int i = threadIdx.x * LINE; i < needed && from + i < size; i += THREADS * LINE) prefetch(x + from + i);
+  }
   wait_for_copies<0>();
   __syncthreads();
 

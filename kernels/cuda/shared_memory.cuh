@@ -61,6 +61,9 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
+// Asks for the line of the L2 that `from` lies in. PTX ISA, section prefetch.
+__device__ inline void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 // A value that no kernel writes meanwhile, loaded here and not, as the compiler would, where it is first needed; zero unless
 // `there`.
 __device__ inline float load_here(const float* from, bool there = true) {
