@@ -1,9 +1,9 @@
 # Compile, measure, aggregate, draw, judge: `snakemake --cores all`. The rules are in workflow/rules, one file a stage;
-# what is measured is in conf/, and workflow/config.py explains the keys of --config.
+# what is measured is in conf/, and workflow/experiment/request.py explains the keys of --config.
 from snakemake.utils import min_version
 
-from workflow.begin import begin, explain
-from workflow.jobs import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
+from workflow.session.begin import begin, explain
+from workflow.jobs.files import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
 
 min_version("9.0")
 

@@ -1,4 +1,4 @@
-"""Write the verdicts on the paper's claims (`analysis.verdicts`) as a table and as text.
+"""Write the verdicts on the paper's claims (`analysis.numbers.verdicts`) as a table and as text.
 
 python -m analysis.claims --table FOLDER --output-dir FOLDER      writes claims.csv and claims.md
 """
@@ -8,15 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import reference
-from analysis.bootstrap import LEVEL, TIMES
-from analysis.cli import run
-from analysis.explain import abstract_and_logs
-from analysis.files import write_atomically
-from analysis.series import PROTOCOLS, Selection
-from analysis.table import Archive, ArchiveError, read
-from analysis.text import markdown_table, number, quantity
-from analysis.verdicts import (
+from analysis.numbers import published
+from analysis.numbers.bootstrap import LEVEL, TIMES
+from analysis.numbers.series import PROTOCOLS, Selection
+from analysis.numbers.verdicts import (
     COLUMNS,
     ENOUGH,
     NOT_REPRODUCED,
@@ -28,6 +23,11 @@ from analysis.verdicts import (
     headline,
     judge,
 )
+from analysis.prose.reasons import abstract_and_logs
+from analysis.table.archive import Archive, ArchiveError, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
+from analysis.writing.phrases import markdown_table, number, quantity
 
 
 def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str:
@@ -83,7 +83,7 @@ def to_markdown(judged: pd.DataFrame) -> str:
 
 def rule() -> str:
     """Say the rule of the verdicts, what the intervals are and what is compared with, in a paragraph each."""
-    half = (len(reference.layers()) + 1) // 2
+    half = (len(published.layers()) + 1) // 2
     return (
         f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
         f"beyond (a rank: first), *{PARTLY}* below that if the direction holds (a ratio above 1, a reduction above 0, "

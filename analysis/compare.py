@@ -19,18 +19,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import html_report, machines, pairs
 from analysis.charts import bars
 from analysis.charts.style import FORMATS, draw_note, save
-from analysis.cli import run
 from analysis.figures import CAPTIONS, captions
-from analysis.files import write_atomically
-from analysis.frames import devices
+from analysis.frames import devices, machines, pairs
 from analysis.frames.common import Picture
-from analysis.inventory import machine
-from analysis.markup import Section
-from analysis.table import Archive, read
-from analysis.text import names
+from analysis.frames.inventory import machine
+from analysis.table.archive import Archive, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
+from analysis.writing import html
+from analysis.writing.markup import Section
+from analysis.writing.phrases import names
 
 ARCHIVES = Path(__file__).parent / "archive"
 FIGURES: dict[str, Callable[[Sequence[Archive]], Picture]] = {"tflops": devices.tflops, "speedup": devices.speedup}
@@ -74,7 +74,7 @@ def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output:
     title = f"{where} compared"
     text = "\n".join([f"# {title}\n", *(f"## {one.title}\n\n{one.markdown}" for one in sections)])
     write_atomically(output / "report.md", text)
-    write_atomically(output / "report.html", html_report.render(title, sections, output))
+    write_atomically(output / "report.html", html.render(title, sections, output))
 
 
 def main() -> None:

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 from analysis.charts import bars, growth, heatmap, points
 from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
-from analysis.cli import run
-from analysis.files import write_atomically
 from analysis.frames import cost, paper, speed
 from analysis.frames import growth as errors
 from analysis.frames.common import Picture
-from analysis.table import Archive, read
+from analysis.table.archive import Archive, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
 
 CAPTIONS = "captions.json"
 NARROW = "one_column"

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.cli import run
-from analysis.files import write_atomically
-from analysis.series import (
+from analysis.numbers.series import (
     ACCURATE,
     ALL_ABLATED,
     BEST_CUDNN,
@@ -28,8 +26,10 @@ from analysis.series import (
     selections,
     values,
 )
-from analysis.table import Archive, read
-from analysis.text import markdown_table, names, number, plural
+from analysis.table.archive import Archive, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
+from analysis.writing.phrases import markdown_table, names, number, plural
 
 TITLE = "Which algorithm should I use?"
 FUSED = "im2win_fused"

@@ -14,15 +14,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import claims, gpus, guide, html_report, method, tables
-from analysis.cli import run
-from analysis.files import write_atomically
-from analysis.findings import about_the_paper, findings
-from analysis.markup import Section
-from analysis.series import ABLATED, label
-from analysis.staleness import Staleness, compare, read_sources
-from analysis.table import Archive, ArchiveError, read
-from analysis.text import names, plural
+from analysis import claims, guide, tables
+from analysis.frames import gpus
+from analysis.numbers.series import ABLATED, label
+from analysis.numbers.staleness import Staleness, compare, read_sources
+from analysis.prose import method
+from analysis.prose.findings import about_the_paper, findings
+from analysis.table.archive import Archive, ArchiveError, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
+from analysis.writing import html
+from analysis.writing.markup import Section
+from analysis.writing.phrases import names, plural
 
 CAPTIONS = "captions.json"
 NOT_DRAWN = "Not drawn"
@@ -137,7 +140,7 @@ def main() -> None:
     title = f"im2win on {archive.device_name}"
     write_atomically(arguments.output, write_report(title, sections))
     if arguments.html:
-        content = html_report.render(title, sections, arguments.output.parent)
+        content = html.render(title, sections, arguments.output.parent)
         write_atomically(arguments.html, content)
 
 

@@ -15,11 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import inventory
-from analysis.blocks import DAGGER, Block, Table
-from analysis.cli import run
-from analysis.files import write_atomically
-from analysis.series import (
+from analysis.frames import inventory
+from analysis.numbers.series import (
     ALL_ABLATED,
     BEST_CUDNN,
     MIB,
@@ -38,8 +35,11 @@ from analysis.series import (
     values,
     with_best_cudnn,
 )
-from analysis.table import KEY, Archive, read
-from analysis.text import SHORT, SHORT_EXPLAINED, number
+from analysis.table.archive import KEY, Archive, read
+from analysis.table.cli import run
+from analysis.table.files import write_atomically
+from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, number
+from analysis.writing.tables import DAGGER, Block, Table
 
 # The keys of rows whose numbers are marked, as older than today's sources.
 Stale = frozenset[tuple[object, ...]]

@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import errors, reference
-from analysis.bootstrap import statistic_of
-from analysis.cli import run
 from analysis.compare import find
-from analysis.series import (
+from analysis.numbers import published
+from analysis.numbers.bootstrap import statistic_of
+from analysis.numbers.series import (
     ABLATED,
     BEST_CUDNN,
     MIB,
@@ -38,10 +37,12 @@ from analysis.series import (
     selections,
     with_best_cudnn,
 )
-from analysis.staleness import against_today, read_sources
-from analysis.table import KEY, POINT_KEY, SAMPLES, Archive, ArchiveError, read
-from analysis.text import names, number, quantity
-from analysis.verdicts import NOT_TESTABLE, judge_rows
+from analysis.numbers.staleness import against_today, read_sources
+from analysis.numbers.verdicts import NOT_TESTABLE, judge_rows
+from analysis.table import errors
+from analysis.table.archive import KEY, POINT_KEY, SAMPLES, Archive, ArchiveError, read
+from analysis.table.cli import run
+from analysis.writing.phrases import names, number, quantity
 
 SOURCES = Path("results/sources.json")
 #: What of a selection is chosen by an option; its protocol has a place of its own.
@@ -86,7 +87,7 @@ def row_of(archive: Archive, selection: Selection, layer: str, algorithm: str) -
 
 
 def trace(archive: Archive, row: pd.Series, today: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """The lines that say where a row's numbers come from; `today` holds today's hashes (see analysis.staleness)."""
+    """The lines that say where a row's numbers come from; `today` holds the hashes of the current sources."""
     if row["algorithm"] == BEST_CUDNN:
         yield f"the best cuDNN on {row['layer']} is {row['chosen']}, the fastest of those that are ok:"
         row = row.copy()
@@ -176,7 +177,7 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
 
 def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[str]:
     """The lines that say which rows a claim's number is made of. Raises ArchiveError, listing the claims."""
-    known = reference.claims().set_index("id")
+    known = published.claims().set_index("id")
     if claim not in known.index:
         raise ArchiveError(archive.folder, f"there is no claim {claim}", f"the claims are: {names(known.index)}")
     chosen = known.loc[claim]

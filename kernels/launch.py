@@ -14,10 +14,10 @@ from cuda.bindings import driver
 from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
 from kernels.algorithm import UnsupportedError
-from kernels.architectures import architecture_name
-from kernels.compile import compile_program
-from kernels.division import division_numbers
+from kernels.build.architectures import architecture_name
+from kernels.build.compile import compile_program
 from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tiles.division import division_numbers
 
 #: Threads of a block, for kernels that leave the choice open.
 THREADS = 256
@@ -54,7 +54,7 @@ class KernelLibrary:
         self._programs: dict[str, tuple[ObjectCode, dict[str, str]]] = {}
 
     def kernel(self, program: str, expression: str) -> Any:
-        """The kernel that `expression` (as in kernels.programs.PROGRAMS) names in `program`.
+        """The kernel that `expression` (as in kernels.build.programs.PROGRAMS) names in `program`.
 
         Raises CubinError if the cubin or its report is missing or cannot be loaded.
         """

@@ -2,8 +2,8 @@
 
     python -m workflow.accuracy --selection JSON --output accuracy.csv [--kernels DIR]
 
-Every layer of the selection at a small batch, every distribution of workflow.distributions. An algorithm that declines
-a layer is a row with its reason; another failure ends the program.
+Every layer of the selection at a small batch, every distribution of workflow.harness.distributions. An algorithm that
+declines a layer is a row with its reason; another failure ends the program.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from analysis.files import write_atomically
+from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
 from kernels.algorithm import Plan, UnsupportedError
+from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
-from kernels.sources import source_hash
-from workflow import catalog, verify
-from workflow.devices import find_gpus, require_in_use, use
-from workflow.distributions import DISTRIBUTIONS, make
-from workflow.files import csv_text
-from workflow.lease import lease
-from workflow.points import Selection, Sweep
+from workflow.experiment import catalog
+from workflow.experiment.points import Selection, Sweep
+from workflow.harness import verify
+from workflow.harness.distributions import DISTRIBUTIONS, make
+from workflow.machine.devices import find_gpus, require_in_use, use
+from workflow.machine.lease import lease
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
@@ -44,9 +44,9 @@ BATCH = 4
 class Accuracy:
     """Errors of an output against float64.
 
-    `error_fro` and `error_max` are those of workflow.verify. `error_componentwise` is the largest |y - ref| over
-    |F| * |X|: each output relative to the sum of its own terms' magnitudes. `error_mean` is the mean of
-    (y - ref) * sign(ref) over the mean of |ref|: negative if results are too small, as those of truncated sums are.
+    `error_fro` and `error_max` are those of workflow.harness.verify. `error_componentwise` is the largest |y - ref|
+    over |F| * |X|: each output relative to the sum of its own terms' magnitudes. `error_mean` is the mean of (y - ref)
+    * sign(ref) over the mean of |ref|: negative if results are too small, as those of truncated sums are.
     """
 
     error_fro: float

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis import table
-from workflow import catalog
-from workflow.errors import RequestError, ResultError
-from workflow.points import Point, Selection, Sweep
-from workflow.results import CEILINGS, read_result
+from analysis.table import archive as table
+from workflow.experiment import catalog
+from workflow.experiment.errors import RequestError, ResultError
+from workflow.experiment.points import Point, Selection, Sweep
+from workflow.jobs.results import CEILINGS, read_result
 
 UNKNOWN_ENVIRONMENT = {"unknown": "the measuring process ended before it told"}
 WAY_OUT_OF_CEILINGS = "delete it, if it is there, and run snakemake, which measures the machine's ceilings again"

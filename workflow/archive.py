@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from analysis import table
-from analysis.files import write_atomically
-from workflow.config import ARCHIVES
-from workflow.jobs import BESIDE, TABLE_FILES
+from analysis.table import archive as table
+from analysis.table.files import write_atomically
+from workflow.experiment.request import ARCHIVES
+from workflow.jobs.files import BESIDE, TABLE_FILES
 
 
 def main(arguments: list[str] | None = None) -> int:

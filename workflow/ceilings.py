@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 
-from kernels.sources import source_hash
-from workflow import memory, provenance
-from workflow.devices import find_gpus, require_in_use, use
-from workflow.files import write_json
-from workflow.lease import lease
+from analysis.table.files import write_json
+from kernels.build.sources import source_hash
+from workflow.harness import memory
+from workflow.machine import provenance
+from workflow.machine.devices import find_gpus, require_in_use, use
+from workflow.machine.lease import lease
 
 _TIME_LIMIT_SECONDS = 120
 _REPEATS = 12

@@ -10,10 +10,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from analysis.files import write_atomically
-from kernels.compile import CompileError, compile_program
-from kernels.programs import PROGRAMS
-from workflow.files import write_json
+from analysis.table.files import write_atomically, write_json
+from kernels.build.compile import CompileError, compile_program
+from kernels.build.programs import PROGRAMS
 
 
 def main(arguments: list[str] | None = None) -> int:

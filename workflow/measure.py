@@ -6,7 +6,8 @@
 The group is the one whose first point is POINT, among groups of N points of the selection. A point whose stored result
 still holds is left as it is. Exits 0 whenever the outcomes are recorded; the outcomes themselves are in the results,
 `FOLDER/points/EXPERIMENT/POINT/result.json`. `job.json` lists them. The exception is a time that the machine cannot
-reach, by `FOLDER/ceilings.json`: it stops the run (see workflow.stop), and this exits 1, as does every job after it.
+reach, by `FOLDER/ceilings.json`: it stops the run (see workflow.session.stop), and this exits 1, as does every job
+after it.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow import catalog, stop
-from workflow.devices import find_gpus
-from workflow.errors import RequestError, ResultError
-from workflow.files import write_json
-from workflow.groups import Groups, last_job
-from workflow.outcome import empty_rows, result_document
-from workflow.points import Point, Selection, Sweep
-from workflow.results import CEILINGS, brief, holds, next_attempt, read_result, stamp
+from analysis.table.files import write_json
+from workflow.experiment import catalog
+from workflow.experiment.errors import RequestError, ResultError
+from workflow.experiment.points import Point, Selection, Sweep
+from workflow.harness.outcome import empty_rows, result_document
+from workflow.jobs.groups import Groups, last_job
+from workflow.jobs.results import CEILINGS, brief, holds, next_attempt, read_result, stamp
+from workflow.machine.devices import find_gpus
+from workflow.session import stop
 
 #: Looked up here, because between fork and exec only the simplest may be done.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -75,7 +77,7 @@ def measure_point(
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(planned)
     with log.open("w") as log_file:
         worker = subprocess.run(
-            [sys.executable, "-m", "workflow.worker"],
+            [sys.executable, "-m", "workflow.harness.worker"],
             input=json.dumps(job),
             text=True,
             stdout=log_file,

@@ -17,14 +17,14 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from workflow import catalog
-from workflow.catalog import Catalog
-from workflow.devices import find_gpus
-from workflow.errors import GpuError, NoPointError, RequestError
+from workflow.experiment import catalog
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.errors import GpuError, NoPointError, RequestError
+from workflow.experiment.points import check_problem, positive, resolve_layer
+from workflow.experiment.schema import register
+from workflow.jobs.results import CEILINGS
+from workflow.machine.devices import find_gpus
 from workflow.measure import measure_point
-from workflow.points import check_problem, positive, resolve_layer
-from workflow.results import CEILINGS
-from workflow.schema import register
 
 FOLDER = Path("results/by_hand")
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.files import write_atomically
+from analysis.table.files import write_atomically
 
 COLUMNS = ("program", "kernel", "architecture", "registers", "shared_bytes", "spill_bytes", "stack_bytes", "nvrtc")
 

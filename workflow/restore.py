@@ -18,20 +18,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from analysis import table
-from analysis.schema import COLUMNS, KINDS, POINT_KEY
+from analysis.table import archive as table
+from analysis.table.files import write_json
+from analysis.table.schema import COLUMNS, KINDS, POINT_KEY
 from workflow.aggregate import UNKNOWN_ENVIRONMENT
-from workflow.config import ARCHIVES, find_archives
-from workflow.errors import RequestError, ResultError
-from workflow.files import write_json
-from workflow.lock import hold
-from workflow.outcome import result_document
-from workflow.points import Point
-from workflow.results import CEILINGS
+from workflow.experiment.errors import RequestError, ResultError
+from workflow.experiment.points import Point
+from workflow.experiment.request import ARCHIVES, find_archives
+from workflow.harness.outcome import result_document
+from workflow.jobs.results import CEILINGS
+from workflow.session.lock import hold
 
 
 def documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The result of every point (see workflow.outcome) and where it lies below the device's folder of results.
+    """The result of every point (see workflow.harness.outcome) and where it lies below the device's folder of results.
 
     Times in ms. Raises ArchiveError where the files of the archive disagree.
     """

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from analysis.files import write_atomically
+from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
 from kernels.algorithm import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from workflow import catalog, statistics, timing, verify
-from workflow.devices import find_gpus, require_in_use, use
-from workflow.files import csv_text
-from workflow.jobs import TRANSFORMED
-from workflow.lease import lease
-from workflow.monitor import Monitor, monitor
-from workflow.points import Selection, Sweep
+from workflow.experiment import catalog
+from workflow.experiment.points import Selection, Sweep
+from workflow.harness import statistics, timing, verify
+from workflow.harness.monitor import Monitor, monitor
+from workflow.jobs.files import TRANSFORMED
+from workflow.machine.devices import find_gpus, require_in_use, use
+from workflow.machine.lease import lease
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary

@@ -2,10 +2,10 @@
 
     python -m workflow.tune --selection JSON --device SLUG --kernels DIR --output tuning.yaml [--stored FILE]
 
-Each candidate of kernels.tile is checked against float64 and timed with a cold L2 on random inputs: im2win without its
-transform, which is the same for all; the fused kernel end to end, since not all candidates reorder the filter. Writes
-the winners, each with the time that chose it and the time of the rule's choice. `--stored` is the file of winners so
-far: those of other problems are kept.
+Each candidate of kernels.tiles.tiled is checked against float64 and timed with a cold L2 on random inputs: im2win
+without its transform, which is the same for all; the fused kernel end to end, since not all candidates reorder the
+filter. Writes the winners, each with the time that chose it and the time of the rule's choice. `--stored` is the file
+of winners so far: those of other problems are kept.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from typing import Any
 import torch
 import yaml
 
-from analysis.files import write_atomically
+from analysis.table.files import write_atomically
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
-from kernels.tile import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
-from workflow import catalog, provenance, statistics, verify
-from workflow.devices import find_gpus, require_in_use, use
-from workflow.errors import RequestError
-from workflow.lease import lease
-from workflow.points import Selection, Sweep
-from workflow.timing import DeviceClock
-from workflow.tuning import key
+from kernels.tiles.tiled import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
+from workflow.experiment import catalog
+from workflow.experiment.errors import RequestError
+from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.winners import key
+from workflow.harness import statistics, verify
+from workflow.harness.timing import DeviceClock
+from workflow.machine import provenance
+from workflow.machine.devices import find_gpus, require_in_use, use
+from workflow.machine.lease import lease
 
 _SAMPLES = 9
 #: The best of a first round are timed once more, together, so that noise does not choose among them.

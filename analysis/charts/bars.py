@@ -22,7 +22,7 @@ from analysis.charts.style import (
     style,
 )
 from analysis.frames.common import Panel, Picture
-from analysis.series import label
+from analysis.numbers.series import label
 
 GROUP_WIDTH = 0.84
 MARK_HEIGHT = 0.05

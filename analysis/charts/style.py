@@ -15,11 +15,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.files import write_atomically
 from analysis.frames.common import Picture
+from analysis.table.files import write_atomically
 
 FORMATS = ("pdf", "svg", "png")
-STYLE = Path(__file__).parents[1] / "paper.mplstyle"
+STYLE = Path(__file__).with_name("paper.mplstyle")
 # No dates and no version numbers in the files: the same table gives the same bytes.
 METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},

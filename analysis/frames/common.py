@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.series import (
+from analysis.numbers.series import (
     ACCURATE,
     BEST_CUDNN,
     COMPENSATED,
@@ -20,8 +20,8 @@ from analysis.series import (
     state_of,
     with_best_cudnn,
 )
-from analysis.table import Archive
-from analysis.text import names, number, plural
+from analysis.table.archive import Archive
+from analysis.writing.phrases import names, number, plural
 
 COMPARED = ("im2col_cublas", BEST_CUDNN, "im2win", "direct")
 CPU_COMPARED = ("cpu_im2col", "cpu_torch", "cpu_im2win", "cpu_direct", "cpu_fft")

@@ -16,7 +16,7 @@ from analysis.frames.common import (
     shown,
     with_compensated,
 )
-from analysis.series import (
+from analysis.numbers.series import (
     ALL_ABLATED,
     BEST_CUDNN,
     COMPENSATED,
@@ -28,8 +28,8 @@ from analysis.series import (
     speed_unit,
     values,
 )
-from analysis.table import Archive
-from analysis.text import names, number, plural
+from analysis.table.archive import Archive
+from analysis.writing.phrases import names, number, plural
 
 CEILING = "cublas_gemm_ceiling"
 #: What would only hide others: a mark twice, no convolution, and variants that take and err as im2win does.

@@ -6,7 +6,6 @@ from dataclasses import astuple
 
 import pandas as pd
 
-from analysis.blocks import Block, Table
 from analysis.frames.common import (
     FASTER,
     FRAME_COLUMNS,
@@ -19,7 +18,7 @@ from analysis.frames.common import (
     shown,
     with_compensated,
 )
-from analysis.series import (
+from analysis.numbers.series import (
     BEST_CUDNN,
     Selection,
     algorithm_order,
@@ -33,8 +32,9 @@ from analysis.series import (
     values,
     with_best_cudnn,
 )
-from analysis.table import Archive
-from analysis.text import SHORT, SHORT_EXPLAINED, names, number, plural
+from analysis.table.archive import Archive
+from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, names, number, plural
+from analysis.writing.tables import Block, Table
 
 Rows = dict[str, pd.DataFrame]
 

@@ -5,12 +5,12 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.errors import read_errors
-from analysis.explain import layer_sizes
 from analysis.frames.common import Panel, Picture, classes, headline
-from analysis.series import ACCURATE, COMPENSATED, STRICT, Selection, label, layer_order, rows_of, values
-from analysis.table import Archive
-from analysis.text import names, number, plural
+from analysis.numbers.series import ACCURATE, COMPENSATED, STRICT, Selection, label, layer_order, rows_of, values
+from analysis.prose.reasons import layer_sizes
+from analysis.table.archive import Archive
+from analysis.table.errors import read_errors
+from analysis.writing.phrases import names, number, plural
 
 #: What stands for a class: the first of these that a table has. All of them add up the products of a direct method.
 SHOWN = {

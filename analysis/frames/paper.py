@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from analysis import reference
 from analysis.frames.common import (
     COMPARED,
     CPU_COMPARED,
@@ -15,7 +14,8 @@ from analysis.frames.common import (
     missing,
     ours,
 )
-from analysis.series import (
+from analysis.numbers import published
+from analysis.numbers.series import (
     ABLATED,
     ALL_ABLATED,
     BEST_CUDNN,
@@ -31,8 +31,8 @@ from analysis.series import (
     speed_unit,
     values,
 )
-from analysis.table import Archive
-from analysis.text import names, number, plural
+from analysis.table.archive import Archive
+from analysis.writing.phrases import names, number, plural
 
 ABLATION = ("im2win", *ABLATED)
 AUTHORS = "the authors' log (GPU not named; batch 64, conv4 with 32 channels)"
@@ -78,7 +78,7 @@ def memory(archive: Archive) -> Picture:
     caption += f" On average {label(ours(archive))} takes {names(said)}." if said else ""
     if on_cpu:
         return _picture(archive, "Memory", [measured], caption)
-    logged = _authors(reference.authors_memory_mib(), algorithms, "memory, MiB", "peak memory of the process")
+    logged = _authors(published.authors_memory_mib(), algorithms, "memory, MiB", "peak memory of the process")
     return _picture(archive, "Memory", [measured, logged], caption)
 
 
@@ -114,7 +114,7 @@ def _measured(archive: Archive, selection: object) -> str:
 
 
 def _authors_tflops(algorithms: tuple[str, ...]) -> Panel:
-    return _authors(reference.authors_tflops(), algorithms, "TFLOPS", "transform outside the timed region")
+    return _authors(published.authors_tflops(), algorithms, "TFLOPS", "transform outside the timed region")
 
 
 def _authors(logged: pd.DataFrame, algorithms: tuple[str, ...], axis: str, how: str) -> Panel:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.beside import read_transforms
 from analysis.frames.common import (
     FRAME_COLUMNS,
     Panel,
@@ -19,7 +18,7 @@ from analysis.frames.common import (
     shown,
     with_compensated,
 )
-from analysis.series import (
+from analysis.numbers.series import (
     ALL_ABLATED,
     BEST_CUDNN,
     Selection,
@@ -33,8 +32,9 @@ from analysis.series import (
     values,
     with_best_cudnn,
 )
-from analysis.table import Archive
-from analysis.text import names, number, plural
+from analysis.table.archive import Archive
+from analysis.table.companions import read_transforms
+from analysis.writing.phrases import names, number, plural
 
 #: Of no interest to who asks which convolution is ahead: no convolution, and im2win made worse on purpose.
 NOT_COMPARED = ("cublas_gemm_ceiling", "im2win_base", *ALL_ABLATED)

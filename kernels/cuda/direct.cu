@@ -1,5 +1,5 @@
 // Naive direct convolution, the paper's weakest baseline: one thread per output value, straight from X and F.
-#include "convolution.cuh"
+#include "include/convolution.cuh"
 
 // Grid: x covers the pixels, y the output channels. Neighbouring threads take neighbouring output columns, so
 // their reads of X and their writes of Y fall into the same lines; F is read at one address by the whole warp.

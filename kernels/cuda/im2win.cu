@@ -1,6 +1,6 @@
 // The im2win convolution with all of the paper's optimizations (section 3.2): shared-memory tiles, a register
 // micro-kernel, vectorized loads, double buffering and prefetching. The im2win_without_* files each lack one.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // TILE_M output channels x TILE_N pixels per tile, TILE_K values of the reduction per step; MICRO_M x MICRO_N
 // outputs per thread. `filter` is F'[k][padded_channels], `k_bytes` the table of WindowLoader, `turns` the zeros

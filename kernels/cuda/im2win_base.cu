@@ -1,5 +1,5 @@
 // im2win without any optimization (the paper's base version): one thread per output value over the window tensor.
-#include "convolution.cuh"
+#include "include/convolution.cuh"
 
 // Compared with direct.cu, a window's kernel_h * kernel_w values are one contiguous run.
 // Grid: x covers the pixels, y the output channels. `filter` is F'[k][padded_channels].

@@ -1,6 +1,6 @@
 // im2win.cu without a window tensor in device memory: the window tile is built in shared memory straight from X. The
 // table `k_bytes` and the filter's order follow X: k = (channel, row, column).
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // As in im2win.cu. LOADER says how a warp's copies are arranged: PixelLoader or WindowLoader.
 template <template <int, int, int, int> class LOADER, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>

@@ -1,11 +1,11 @@
 // im2win_fused.cu for few tiles: the blocks of a cluster share a tile, each with a part of the reduction. Each then adds up
 // a part of the tile's outputs, which it reads from the shared memory of all of them. So nobody waits for a turn at Y, and
 // results repeat bit for bit. With so little to compute, reordering F would take a third of the time: it is read as it is.
-#include "cluster.cuh"
-#include "im2win_tile.cuh"
+#include "include/cluster.cuh"
+#include "include/im2win_tile.cuh"
 
 // As im2win_fused, with BLOCKS in a cluster; the reduction has at least as many steps. Dynamic shared memory: see
-// kernels/im2win.py. Grid: x covers the tiles, BLOCKS each.
+// kernels/families/im2win.py. Grid: x covers the tiles, BLOCKS each.
 template <int BLOCKS, template <int, int, int, int> class LOADER, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N,
           int STAGES>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),

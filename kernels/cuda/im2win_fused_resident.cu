@@ -5,11 +5,11 @@
 // and the last tile's outputs leave, while one is multiplied. Each step of the reduction stores one channel of them. So
 // stores come evenly; as bursts at the ends of tiles they hold each other up (seen on an H100 on conv7: 440 us with
 // bursts of one block a tile, 365 us of blocks that stay, 347 us evenly).
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // Y for up to VALUES values of the reduction; an image's pixels must be a multiple of four, and without EDGE out_channels
 // one of TILE_M: comparing every channel takes a third more registers. `k_bytes` is the table of PixelLoader, with -1 beyond
-// the reduction. Dynamic shared memory: see kernels/im2win.py.
+// the reduction. Dynamic shared memory: see kernels/families/im2win.py.
 // Grid: x blocks take turns at the pixels, y covers out_channels.
 template <int TILE_M, int TILE_N, int VALUES, int MICRO_M, int MICRO_N, bool EDGE>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)

@@ -1,7 +1,7 @@
 // The im2win convolution on tensor cores with error compensation, for GPUs without wgmma: the same split, scales and
 // order of products as im2win_tensor_core_wgmma.cu, with the instructions of Ampere (mma.sync, ldmatrix, cp.async).
-#include "overlap.cuh"
-#include "tensor_core.cuh"
+#include "include/overlap.cuh"
+#include "include/tensor_core.cuh"
 
 // Four 8 x 8 matrices of FP16 values from shared memory; each lane gives the address of one row of one of them.
 __device__ inline void load_matrices(unsigned (&registers)[4], unsigned address) {

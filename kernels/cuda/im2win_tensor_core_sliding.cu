@@ -7,7 +7,7 @@
 // of position j of a line is column j * s + i of X, so that from one position to the next a window moves by one.
 // The reduction is cut into stages of STAGE_K (input channel, filter row) pairs; a stage's part of the window tensor
 // holds, for each phase and position, STAGE_K values. They are gathered and split once, and used for kernel_w taps.
-#include "warpgroups.cuh"
+#include "include/warpgroups.cuh"
 
 constexpr int CHUNK_BYTES = CHUNK * 2;
 // Positions that are gathered beyond those that are multiplied, for the taps.
@@ -73,7 +73,7 @@ struct Positions {
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
 // `stages` counts stages of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
-// Dynamic shared memory: see kernels/tensor_core_tile.py.
+// Dynamic shared memory: see kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
 __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,

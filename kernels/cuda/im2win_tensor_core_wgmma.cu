@@ -5,7 +5,7 @@
 // warpgroups, which multiply, and PRODUCERS producer warpgroups, which gather, scale and split the pixels' windows into
 // a ring of STAGES buffers and have the filter's tiles copied beside them. Blocks stay for several tiles, so that the
 // producers gather the next one while the consumers write a result.
-#include "warpgroups.cuh"
+#include "include/warpgroups.cuh"
 
 // A block computes 64 * WARPGROUPS_M output channels x PIXELS pixels at a time, each consumer 64 x N of them.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
@@ -53,7 +53,7 @@ __device__ inline void promote(float (&results)[4], const float (&sums)[4], cons
 // `filter_tiles` and `filter_factors` are split_filter's. `offsets[k]` is the distance in X from a window's first value
 // to its k-th, in bytes, for `stages` whole stages; those beyond K repeat the last one. `y` takes `splits` partial
 // results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
-// kernels/tensor_core_tile.py.
+// kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
 __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_wgmma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,

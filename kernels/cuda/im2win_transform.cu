@@ -1,9 +1,9 @@
 // The two reorderings that bring X and F into im2win's layout (paper, section 3.1).
-#include "convolution.cuh"
-#include "overlap.cuh"
-#include "shared_memory.cuh"
+#include "include/convolution.cuh"
+#include "include/overlap.cuh"
+#include "include/shared_memory.cuh"
 
-// Threads of a block, and the side of the square of F that it transposes (kernels/im2win_transform.py has both).
+// Threads of a block, and the side of the square of F that it transposes (kernels/families/im2win_transform.py has both).
 constexpr int THREADS = 256, SIDE = 32;
 // Floats of a line of the L2, and for which block a block asks the L2 beside its own: 264 and 528 blocks ahead are equally
 // fast on an H100; with 1056 too much is on its way, and some is displaced before it is read.
@@ -27,7 +27,7 @@ __device__ inline long long begin_in_input(const Problem& p, int row) {
 // is one run too, since channels follow each other in both. It is copied to shared memory once, where the Hf / s output
 // rows that read a value find it. Both runs go 16 bytes at a time, but for what lies beyond their ends. Meanwhile the L2
 // fetches what a later block needs, which then waits less.
-// `input` is shared memory for them: see kernels/im2win_transform.py.
+// `input` is shared memory for them: see kernels/families/im2win_transform.py.
 __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const float* __restrict__ x,
                                float* __restrict__ window, int first, int rows, float* input) {
   const int all = p.batch * p.in_channels * p.out_height, end = min(first + rows, all);

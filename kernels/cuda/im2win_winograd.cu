@@ -12,7 +12,7 @@
 // as long as all that is in between fits the 24 bits of a float.
 //
 // `Problem` is that of the strips here, with a filter of one row: out_height is a sixth of Y's, rounded up; height is X's.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 constexpr int OUTPUTS = 6, PRODUCTS = 8, COLUMNS = 3;
 

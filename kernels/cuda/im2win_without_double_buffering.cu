@@ -1,6 +1,6 @@
 // im2win.cu without double buffering: one stage of shared memory. The next tile is still fetched while this one is
 // multiplied, but into registers; between two barriers, while nobody multiplies, it goes to shared memory.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // As in im2win.cu; STAGES is not used.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>

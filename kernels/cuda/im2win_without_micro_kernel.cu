@@ -1,6 +1,6 @@
 // im2win.cu without the micro-kernel: each thread computes one output, so every multiply-add reads two values from
 // shared memory. A block of at most 1024 threads then covers a smaller tile.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // One output of one thread, in place of MicroKernel.
 template <int TILE_M, int TILE_N, int TILE_K>

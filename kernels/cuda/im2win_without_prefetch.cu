@@ -1,6 +1,6 @@
 // im2win.cu without prefetching: a tile is copied from device memory in the step that multiplies it, and operands are
 // read from shared memory when they are multiplied.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // As in im2win.cu, with two stages: double buffering remains.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>

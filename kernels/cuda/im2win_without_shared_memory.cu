@@ -1,5 +1,5 @@
 // im2win.cu without shared memory: the micro-kernel reads both operands from device memory, through the caches.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // As in im2win.cu; STAGES is not used, since nothing is staged.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>

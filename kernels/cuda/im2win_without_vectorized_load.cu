@@ -1,5 +1,5 @@
 // im2win.cu without vectorized loads: device and shared memory are read and written one float at a time.
-#include "im2win_tile.cuh"
+#include "include/im2win_tile.cuh"
 
 // As MicroKernel, one float at a time. A thread's outputs are a whole row of threads apart, so that the lanes of a
 // warp read neighbouring words (no bank conflicts) and the compiler cannot merge a thread's own reads.

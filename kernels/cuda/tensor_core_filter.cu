@@ -1,6 +1,6 @@
 // What runs before and after the tensor-core convolution: the filter's split into FP16, and the sum of partial results.
-#include "overlap.cuh"
-#include "tensor_core.cuh"
+#include "include/overlap.cuh"
+#include "include/tensor_core.cuh"
 
 // Splits F[co][k] into tiles of FILTER_ROWS output channels x STAGE_K, one contiguous piece each, as shared memory
 // wants them (see ROW_BYTES): tiles[stage][co / FILTER_ROWS]. Stage s takes every `taps`-th value, from s % taps on:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from analysis import reference, table
+from analysis.numbers import published
+from analysis.table import archive as table
 
 GPU_ALGORITHMS = [
     "direct",
@@ -69,7 +70,7 @@ def make_provenance(rows: list[dict[str, Any]], kind: str = "cuda") -> dict[str,
     points = {}
     for row in rows:
         key = tuple(row[column] for column in table.POINT_KEY)
-        layer = reference.layers().drop(columns="padding").loc[row["layer"]].to_dict() if row["layer"] in LAYERS else {}
+        layer = published.layers().drop(columns="padding").loc[row["layer"]].to_dict() if row["layer"] in LAYERS else {}
         points[key] = dict(zip(table.POINT_KEY, key, strict=True)) | {
             "environment": 0,
             "status": row["status"],

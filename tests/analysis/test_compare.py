@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from analysis import cli, compare, machines, table
+from analysis import compare
 from analysis.charts import bars
-from analysis.frames import devices
-from analysis.table import Archive
-from analysis.verdicts import judge
-from tests.analysis.test_figures import heights, marks
+from analysis.frames import devices, machines
+from analysis.numbers.verdicts import judge
+from analysis.table import archive as table
+from analysis.table import cli
+from analysis.table.archive import Archive
+from tests.analysis.charts.test_figures import heights, marks
 
 Rows = list[dict[str, Any]]
 Build = Callable[..., Path]

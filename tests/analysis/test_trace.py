@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from analysis import cli, table, trace
-from analysis.errors import read_errors
-from analysis.series import rows_of, selections
-from analysis.table import Archive
+from analysis import trace
+from analysis.numbers.series import rows_of, selections
+from analysis.table import archive as table
+from analysis.table import cli
+from analysis.table.archive import Archive
+from analysis.table.errors import read_errors
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
 

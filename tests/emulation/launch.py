@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from kernels.build.programs import CUDA_FOLDER
 from kernels.launch import KernelLibrary
-from kernels.programs import CUDA_FOLDER
 
 STAND_INS = Path(__file__).parent / "cuda"
 COMPILER = shutil.which("g++")
@@ -84,5 +84,5 @@ class EmulatedLibrary(KernelLibrary):
         )
         binary = sources / "program.so"
         assert COMPILER is not None
-        subprocess.run([COMPILER, *OPTIONS, "program.cpp", "-o", binary], cwd=sources, check=True)
+        subprocess.run([COMPILER, *OPTIONS, "-I.", "program.cpp", "-o", binary], cwd=sources, check=True)
         return ctypes.CDLL(str(binary))

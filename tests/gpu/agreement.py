@@ -22,10 +22,11 @@ from cuda.bench.results import BenchmarkResult
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from workflow import catalog, timing, verify
-from workflow.devices import find_gpus
-from workflow.monitor import monitor
-from workflow.statistics import median
+from workflow.experiment import catalog
+from workflow.harness import timing, verify
+from workflow.harness.monitor import monitor
+from workflow.harness.statistics import median
+from workflow.machine.devices import find_gpus
 
 ALGORITHMS = ("im2win", "direct", "im2col_cublas", "cudnn_implicit_precomp_gemm")
 #: Layer -> batch; the last one takes some 10 us.

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels.architectures import architecture_name
-from kernels.compile import compile_program
+from kernels.build.architectures import architecture_name
+from kernels.build.compile import compile_program
+from kernels.build.programs import PROGRAMS
 from kernels.launch import KernelLibrary
-from kernels.programs import PROGRAMS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,8 +14,9 @@ import torch
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
-from kernels.tile import CLUSTER_TILES, RESIDENT, TILES, Schedule
-from workflow import catalog, verify
+from kernels.tiles.tiled import CLUSTER_TILES, RESIDENT, TILES, Schedule
+from workflow.experiment import catalog
+from workflow.harness import verify
 
 PROBLEMS = [
     ConvProblem(2, 5, 9, 11, 67, 3, 3, 1),

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
-from kernels.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from kernels.tensor_core_tile import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
-from workflow import catalog, verify
 from workflow.accuracy import BASELINE, accuracy
-from workflow.distributions import DISTRIBUTIONS, make
+from workflow.experiment import catalog
+from workflow.harness import verify
+from workflow.harness.distributions import DISTRIBUTIONS, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 DEVICE = torch.device("cuda", 0)
@@ -36,7 +37,7 @@ def run(plan: algorithms.Plan, problem: ConvProblem, x: torch.Tensor, f: torch.T
 
 def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
     try:
-        return algorithms.load(NAME, "kernels.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(NAME, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
     except algorithms.UnsupportedError as error:
         pytest.skip(str(error))
 
@@ -45,7 +46,7 @@ def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms
 def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem(batch=2, **{key: value for key, value in LAYERS[layer].items() if key != "name"})
     ours = tensor_core_plan(problem, library)
-    baseline = algorithms.load(BASELINE, "kernels.cudnn").plan(problem, DEVICE, library, False)
+    baseline = algorithms.load(BASELINE, "kernels.families.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(DISTRIBUTIONS):
         x, f = make(distribution, problem, DEVICE, seed)
         found, allowed = (accuracy(x, f, run(plan, problem, x, f), problem.stride) for plan in (ours, baseline))

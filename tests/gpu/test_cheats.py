@@ -1,4 +1,4 @@
-"""The cheats of tests/workflow/test_cheats.py on a GPU, where a stream is a stream; and its ceilings."""
+"""The cheats of tests/workflow/harness/test_cheats.py on a GPU, where a stream is a stream; and its ceilings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.workflow.rogues import RoguePlan
-from tests.workflow.test_cheats import CHEATS, PROTOCOLS
-from tests.workflow.test_measure import known, rogue_point
-from workflow import ceilings, worker
-from workflow.devices import find_gpus
-from workflow.monitor import monitor
+from tests.workflow.harness.rogues import RoguePlan
+from tests.workflow.harness.test_cheats import CHEATS, PROTOCOLS
+from tests.workflow.harness.test_measure import known, rogue_point
+from workflow import ceilings
+from workflow.harness import worker
+from workflow.harness.monitor import monitor
+from workflow.machine.devices import find_gpus
 
 #: There it depends on who wins a race which of these notices.
 LATE = ("stream order: ", "unwritten: ", "late work: ", "accuracy: ")

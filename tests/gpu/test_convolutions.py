@@ -9,16 +9,17 @@ import torch
 
 from kernels import algorithm as algorithms
 from kernels.algorithm import Plan, UnsupportedError
-from kernels.cpu import im2win_transform
-from kernels.im2win import TiledPlan
-from kernels.im2win_tensor_core import TensorCorePlan
-from kernels.im2win_winograd import WinogradPlan
+from kernels.families.cpu import im2win_transform
+from kernels.families.im2win import TiledPlan
+from kernels.families.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.problem import ConvProblem
-from kernels.tile import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
+from kernels.tiles.tiled import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
-from workflow import catalog, verify
+from workflow.experiment import catalog
+from workflow.harness import verify
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 ALGORITHMS = {name: entry for name, entry in catalog.read().groups["algorithm"].items() if entry["backend"] == "cuda"}
@@ -89,7 +90,7 @@ def test_layers(name: str, layer: str, library: KernelLibrary) -> None:
 def test_window_tensor_is_the_papers(problem: ConvProblem, library: KernelLibrary) -> None:
     """I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w], value for value."""
     x, f, _ = tensors(problem, integers=False)
-    plan = algorithms.load("im2win", "kernels.im2win").plan(problem, x.device, library, tf32=False)
+    plan = algorithms.load("im2win", "kernels.families.im2win").plan(problem, x.device, library, tf32=False)
     assert isinstance(plan, TiledPlan)
     plan.prepare(x, f)
     assert torch.equal(plan.window, im2win_transform(x.cpu(), problem).cuda())
@@ -107,7 +108,7 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
             continue
         x, f, y = tensors(problem, integers=True)
         stored = {"schedule": Schedule(tile, waves, loader).to_parameters()}
-        plan = algorithms.load(name, "kernels.im2win", stored).plan(problem, x.device, library, tf32=False)
+        plan = algorithms.load(name, "kernels.families.im2win", stored).plan(problem, x.device, library, tf32=False)
         for _ in range(2):  # a second time, since blocks that share a tile must leave their turns as they were
             verify.poison(y)
             plan.run(x, f, y)
@@ -125,7 +126,7 @@ def test_every_cluster(problem: ConvProblem, library: KernelLibrary) -> None:
         stored = {"schedule": Schedule(tile, 0, loader, cluster).to_parameters()}
         for integers in (True, False):
             x, f, y = tensors(problem, integers)
-            plan = algorithms.load("im2win_fused", "kernels.im2win", stored).plan(
+            plan = algorithms.load("im2win_fused", "kernels.families.im2win", stored).plan(
                 problem, x.device, library, tf32=False
             )
             verify.poison(y)
@@ -148,9 +149,9 @@ def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
     stored = {"schedule": RESIDENT.to_parameters()}
     for integers in (True, False):
         x, f, y = tensors(problem, integers)
-        algorithms.load("im2win_fused", "kernels.im2win", stored).plan(problem, x.device, library, tf32=False).run(
-            x, f, y
-        )
+        algorithms.load("im2win_fused", "kernels.families.im2win", stored).plan(
+            problem, x.device, library, tf32=False
+        ).run(x, f, y)
         assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
 
 
@@ -234,7 +235,7 @@ def test_a_kernel_waits_for_the_one_that_prepares(
     """
     monkeypatch.setattr(library, "fills", lambda *arguments: True)
     stored = {} if waves is None else {"schedule": Schedule(TILES[0], waves).to_parameters()}
-    monkeypatch.setattr("kernels.im2win_winograd.prepares", lambda strips, slots: True)
+    monkeypatch.setattr("kernels.families.im2win_winograd.prepares", lambda strips, slots: True)
     try:
         plan = algorithms.load(name, ALGORITHMS[name]["module"], stored).plan(
             problem, torch.device("cuda", 0), library, tf32=False

@@ -9,7 +9,7 @@ import sys
 CODE = """
 import time
 import torch
-from kernels.cudnn_autotuned import AutotunedPlan, forget
+from kernels.families.cudnn_autotuned import AutotunedPlan, forget
 from kernels.problem import ConvProblem
 
 problem = ConvProblem(64, 96, 24, 24, 256, 5, 5, 1)

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from workflow import catalog
-from workflow.points import Point, Selection, Sweep
+from workflow.experiment import catalog
+from workflow.experiment.points import Point, Selection, Sweep
 
 CODE = """
 import json, sys
-from workflow import worker
-from workflow.devices import find_gpus, require_in_use, use
+from workflow.harness import worker
+from workflow.machine.devices import find_gpus, require_in_use, use
 worker._get_ready(json.loads(sys.argv[1]))
 last = find_gpus()[-1].uuid
 use(last)

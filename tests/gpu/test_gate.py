@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from workflow import gate
-from workflow.gate import Gate, WaitedError
-from workflow.timing import DeviceClock
+from workflow.harness import gate
+from workflow.harness.gate import Gate, WaitedError
+from workflow.harness.timing import DeviceClock
 
 
 @pytest.fixture

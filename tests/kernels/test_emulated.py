@@ -11,22 +11,22 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kernels import im2win_tensor_core
 from kernels.algorithm import Plan, UnsupportedError
-from kernels.cpu import im2win_transform
-from kernels.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
-from kernels.im2win_tensor_core import TensorCorePlan
-from kernels.im2win_transform import FilterReorder, Transform
-from kernels.im2win_winograd import WinogradPlan
+from kernels.build.programs import PROGRAMS, without_micro_kernel
+from kernels.families import im2win_tensor_core
+from kernels.families.cpu import im2win_transform
+from kernels.families.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
+from kernels.families.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_transform import FilterReorder, Transform
+from kernels.families.im2win_winograd import WinogradPlan
 from kernels.problem import ConvProblem
-from kernels.programs import PROGRAMS, without_micro_kernel
-from kernels.tensor_core_tile import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
-from kernels.tile import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
-from kernels.winograd_tile import WINOGRAD_TILE, strips_of
+from kernels.tiles.tensor_core import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
+from kernels.tiles.tiled import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
+from kernels.tiles.winograd import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems
 from tests.relative import BOUND, backward_error
-from workflow import verify
+from workflow.harness import verify
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 
@@ -158,7 +158,7 @@ def test_transform_wherever_runs_begin(
     """Blocks of one row, of several and of several channels; X at and beside a multiple of 16 bytes."""
     x = torch.rand(problem.input_shape)
     for values, offset in itertools.product((1, 100, 3000), (0, 1, 3)):
-        monkeypatch.setattr("kernels.im2win_transform._TRANSFORM_VALUES", values)
+        monkeypatch.setattr("kernels.families.im2win_transform._TRANSFORM_VALUES", values)
         around = torch.full((x.numel() + 8,), torch.nan)
         inside = around[offset : offset + x.numel()].view(x.shape).copy_(x)
         reorder = FilterReorder(problem, CPU, library, None, by_columns=True)

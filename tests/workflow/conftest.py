@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from workflow import catalog
-from workflow.catalog import Catalog
+from workflow.experiment import catalog
+from workflow.experiment.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "conf", "kernels", "workflow", "analysis", "profiles", "environment.yml")
 H100 = "NVIDIA H100 80GB HBM3"
 
-# Instead of workflow/worker.py: takes as long as outcomes.json says (`seconds`; with `ready_seconds` it waits for so
-# long first, and then for a GPU), writes the outcome that it has for the algorithm (ok if none), with so many
+# Instead of workflow/harness/worker.py: takes as long as outcomes.json says (`seconds`; with `ready_seconds` it waits
+# for so long first, and then for a GPU), writes the outcome that it has for the algorithm (ok if none), with so many
 # `samples`, and adds a line to measured.log: layer/algorithm, attempt, GPU, start, end.
 WORKER = """
 import json, os, sys, time
 from contextlib import nullcontext
 from pathlib import Path
-from workflow.files import write_json
-from workflow.lease import lease
-from workflow.outcome import empty_rows, result_document
+from analysis.table.files import write_json
+from workflow.machine.lease import lease
+from workflow.harness.outcome import empty_rows, result_document
 
 job = json.load(sys.stdin)
 point = job["point"]
@@ -64,7 +64,7 @@ with open("measured.log", "a") as log:
 CEILINGS = """
 import argparse
 from pathlib import Path
-from workflow.files import write_json
+from analysis.table.files import write_json
 
 parser = argparse.ArgumentParser()
 for name in ("--kind", "--output", "--kernels", "--device"):
@@ -88,8 +88,8 @@ with open("compiled.log", "a") as log:
     log.write(f"{options.program} {options.architecture}\\n")
 """
 GPU_MACHINE = f'''
-import workflow.devices
-workflow.devices.find_gpus = lambda: [workflow.devices.Gpu(0, "GPU-a", "{H100}", "sm_90a")]
+import workflow.machine.devices
+workflow.machine.devices.find_gpus = lambda: [workflow.machine.devices.Gpu(0, "GPU-a", "{H100}", "sm_90a")]
 '''
 
 
@@ -154,7 +154,7 @@ def copy_checkout(folder: Path) -> Checkout:
 
 def pretend(checkout: Checkout) -> None:
     """Put programs that only pretend in the place of those that measure."""
-    (checkout.folder / "workflow" / "worker.py").write_text(WORKER)
+    (checkout.folder / "workflow/harness/worker.py").write_text(WORKER)
     (checkout.folder / "workflow" / "ceilings.py").write_text(CEILINGS)
 
 
@@ -170,7 +170,9 @@ def checkout(real_checkout: Checkout) -> Checkout:
     (real_checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
     stand_in = real_checkout.folder / "stand_in"
     stand_in.mkdir()
-    (stand_in / "sitecustomize.py").write_text("import workflow.devices\nworkflow.devices.find_gpus = lambda: []\n")
+    (stand_in / "sitecustomize.py").write_text(
+        "import workflow.machine.devices\nworkflow.devices.find_gpus = lambda: []\n"
+    )
     return real_checkout
 
 

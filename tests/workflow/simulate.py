@@ -20,22 +20,22 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis import beside, errors
+from analysis.table import companions, errors
 from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
-from workflow import catalog
-from workflow.points import Selection, Sweep
+from workflow.experiment import catalog
+from workflow.experiment.points import Selection, Sweep
 
 GPUS = 8
 SAMPLES = 37
 GPU_MACHINE = """
 import os
-import workflow.devices
+import workflow.machine.devices
 
 def find_gpus():
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(f"GPU-{{index}}" for index in range({gpus})))
-    return [workflow.devices.Gpu(int(uuid[4:]), uuid, "{name}", "sm_90a") for uuid in visible.split(",")]
+    return [workflow.machine.devices.Gpu(int(uuid[4:]), uuid, "{name}", "sm_90a") for uuid in visible.split(",")]
 
-workflow.devices.find_gpus = find_gpus
+workflow.machine.devices.find_gpus = find_gpus
 """
 #: Stands for what writes a table beside the results table: one without rows.
 BESIDE = """
@@ -76,7 +76,7 @@ def prepare(folder: Path, gpus: int = GPUS) -> Checkout:
     checkout = copy_checkout(folder)
     pretend(checkout)
     (folder / "workflow/compile.py").write_text(COMPILE)
-    for name, columns in (("accuracy", errors.COLUMNS), ("transforms", beside.TRANSFORM_COLUMNS)):
+    for name, columns in (("accuracy", errors.COLUMNS), ("transforms", companions.TRANSFORM_COLUMNS)):
         (folder / f"workflow/{name}.py").write_text(BESIDE.format(columns=",".join(columns)))
     (folder / "stand_in").mkdir()
     (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE.format(gpus=gpus, name=H100))

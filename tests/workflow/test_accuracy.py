@@ -9,11 +9,11 @@ import math
 import pytest
 import torch
 
-from analysis import errors
+from analysis.table import errors
+from analysis.table.files import csv_text
 from kernels.problem import ConvProblem
 from workflow.accuracy import Row, accuracy
-from workflow.distributions import DISTRIBUTIONS, make
-from workflow.files import csv_text
+from workflow.harness.distributions import DISTRIBUTIONS, make
 
 PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
 CPU = torch.device("cpu")

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from analysis import table
+from analysis.table import archive as table
+from analysis.table.files import write_json
 from workflow import aggregate
 from workflow.aggregate import collect
-from workflow.catalog import Catalog
-from workflow.errors import ResultError
-from workflow.files import write_json
-from workflow.outcome import empty_rows, result_document
-from workflow.points import Selection, Sweep
-from workflow.results import CEILINGS
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.errors import ResultError
+from workflow.experiment.points import Selection, Sweep
+from workflow.harness.outcome import empty_rows, result_document
+from workflow.jobs.results import CEILINGS
 
 SELECTION = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_torch", "cpu_fft"]})
 TIMED = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from workflow import aggregate, ceilings
-from workflow.catalog import Catalog
-from workflow.errors import ResultError
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.errors import ResultError
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from workflow import archive, resources
-from workflow.catalog import CONF, Catalog
-from workflow.errors import RequestError
+from workflow.experiment.catalog import CONF, Catalog
+from workflow.experiment.errors import RequestError
 from workflow.point_app import describe, resolve
 
 
@@ -49,7 +49,7 @@ def test_archiving_refuses_what_is_damaged(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
-    take = f"from workflow.lock import hold; hold({str(tmp_path / 'results')!r})"
+    take = f"from workflow.session.lock import hold; hold({str(tmp_path / 'results')!r})"
     take_twice = f"import subprocess, sys; {take}; sys.exit(subprocess.call([sys.executable, '-c', {take!r}]))"
 
     def run(program: str) -> subprocess.CompletedProcess[str]:

@@ -15,24 +15,24 @@ from typing import Any, cast
 
 import pytest
 
-from analysis import table
-from analysis.schema import COLUMNS, KEY, KINDS, POINT_KEY, text_of
+from analysis.table import archive as table
+from analysis.table.files import write_json
+from analysis.table.schema import COLUMNS, KEY, KINDS, POINT_KEY, text_of
 from tests.workflow.conftest import ROOT, Checkout
+from tests.workflow.jobs.test_rerun import CPU, POINTS, TINY
 from tests.workflow.test_aggregate import SELECTION, document, store
-from tests.workflow.test_rerun import CPU, POINTS, TINY
 from workflow import aggregate, archive
-from workflow.catalog import Catalog
-from workflow.config import ARCHIVES
-from workflow.files import write_json
-from workflow.points import Point, Selection, Sweep
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.points import Point, Selection, Sweep
+from workflow.experiment.request import ARCHIVES
+from workflow.jobs.results import CEILINGS, brief, holds
 from workflow.restore import find, main, restore
-from workflow.results import CEILINGS, brief, holds
 
 ARCHIVED = sorted(path.name for path in ARCHIVES.iterdir())
 ENDS_WITH_A_KILL = """
 import os, signal, sys
 from workflow import restore
-from workflow.files import write_json
+from analysis.table.files import write_json
 
 def write_one(path, content):
     write_json(path, content)
@@ -238,7 +238,9 @@ def test_killed_half_way(results: Path, archives: Path, tmp_path: Path) -> None:
 
 
 def test_another_run_is_at_work(archives: Path, tmp_path: Path) -> None:
-    held = f"from workflow.lock import hold; hold({str(tmp_path / 'new')!r}); from workflow.restore import main; "
+    held = (
+        f"from workflow.session.lock import hold; hold({str(tmp_path / 'new')!r}); from workflow.restore import main; "
+    )
     result = subprocess.run(
         [sys.executable, "-c", f"{held}main({command(archives, tmp_path / 'new')!r})"],
         cwd=ROOT,

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from analysis import beside
+from analysis.table import companions
+from analysis.table.files import csv_text
 from kernels import algorithm as algorithms
 from kernels.problem import ConvProblem
-from workflow import catalog, transforms
-from workflow.files import csv_text
-from workflow.monitor import NoMonitor
-from workflow.points import Selection, Sweep
+from workflow import transforms
+from workflow.experiment import catalog
+from workflow.experiment.points import Selection, Sweep
+from workflow.harness.monitor import NoMonitor
 
 CPU = torch.device("cpu")
 
@@ -61,7 +62,7 @@ def test_rows(sweep: Sweep) -> None:
     assert timed.time_ms_high is not None
     assert 0 < timed.time_ms_low <= timed.time_ms <= timed.time_ms_high
     read = list(csv.DictReader(io.StringIO(csv_text(transforms.Row, [declined, timed]))))
-    assert list(read[0]) == list(beside.TRANSFORM_COLUMNS)
+    assert list(read[0]) == list(companions.TRANSFORM_COLUMNS)
     assert read[0]["time_ms"] == ""
     assert float(read[1]["time_ms"]) == timed.time_ms
 

@@ -1,6 +1,6 @@
 # A job measures a group of points, each in a process of its own, and leaves out those whose result still holds. It ends
 # with status 0 whatever the outcomes, which it records: the results are no outputs, so Snakemake deletes none. Which
-# groups have something to measure is told by the number in the name of the output (workflow/groups.py).
+# groups have something to measure is told by the number in the name of the output (workflow/jobs/groups.py).
 
 
 rule measure:

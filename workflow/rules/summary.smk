@@ -6,7 +6,7 @@ rule summary:
         reports=JOBS.of_datasets("report.md", "report.html"),
         claims=JOBS.of_datasets("claims.csv"),
         tables=[file for dataset in JOBS.tables for file in JOBS.table_files(dataset)],
-        code=JOBS.code("workflow/summary.py"),
+        code=JOBS.code("analysis/summary.py"),
     output:
         f"{RESULTS}/summary.txt",
     log:
@@ -23,4 +23,4 @@ rule summary:
     message:
         "Summary"
     shell:
-        "python -m workflow.summary --results {params.results:q} {params.datasets:q} 2> {log:q} | tee {output:q}"
+        "python -m analysis.summary --results {params.results:q} {params.datasets:q} 2> {log:q} | tee {output:q}"

@@ -1,0 +1,88 @@
+"""The GPUs of a host: how much they differ, by the anchors that every one of them measured; and how busy they were."""
+
+from datetime import datetime
+
+import pandas as pd
+
+from analysis.numbers.series import label
+from analysis.table.archive import Archive
+from analysis.writing.phrases import number, plural
+from analysis.writing.tables import Block, Table
+
+TITLE = "How much the GPUs of a host differ"
+#: What tells one anchor from another, and how an anchor is told.
+ANCHOR = ["suite", "numerics", "batch", "layer", "algorithm", "protocol"]
+#: As many characters of a UUID tell GPUs apart.
+SHORT = 12
+USE_TITLE = "How busy the GPUs were"
+#: Between two points a host may be idle for so many seconds, and still be at the same run.
+PAUSE = 60
+
+
+def compare_gpus(archive: Archive) -> Table | None:
+    """Lay the times of the anchors over the GPUs, each beside the fastest one's; None where fewer than two had any.
+
+    `provenance["anchors"]` holds a row for each anchor and GPU: ANCHOR, gpu (UUID), time_ms, time_ms_low, time_ms_high;
+    times in ms.
+    """
+    frame = pd.DataFrame(archive.provenance.get("anchors", []), columns=["gpu", *ANCHOR, "time_ms"])
+    times = frame.pivot_table(index=ANCHOR, columns="gpu", values="time_ms", sort=False).dropna()
+    if times.shape[1] < 2 or times.empty:
+        return None
+    over = times.div(times.min(axis=1), axis=0) - 1
+    shown = [
+        [
+            key[3],
+            label(str(key[4])),
+            *(f"{number(time)} (+{share:.2%})" for time, share in zip(line, more, strict=True)),
+        ]
+        for key, line, more in zip(times.index, times.to_numpy(), over.to_numpy(), strict=True)
+    ]
+    header = ["layer", "algorithm", *(f"{gpu[:SHORT]}, ms" for gpu in times.columns)]
+    longer = ", ".join(f"{gpu[:SHORT]} {share:.2%}" for gpu, share in over.mean().items())
+    # Those of an archive that the run went on from, or of GPUs that are not there any more.
+    elsewhere = [
+        point
+        for point in archive.provenance.get("points", [])
+        if (point.get("run") or {}).get("uuid") not in (None, "", *times.columns)
+    ]
+    but = f", but for {plural(len(elsewhere), 'point')} on GPUs that are not compared here" if elsewhere else ""
+    closing = (
+        f"An anchor's median differs by {over.max(axis=1).max():.2%} between two GPUs at most. On average over the "
+        f"anchors a GPU takes longer than the fastest one by: {longer}. All other points are measured once, each on "
+        f"one of these GPUs{but}."
+    )
+    return Table(TITLE, times.reset_index(), (Block(header, shown, texts=(0, 1)),), closing)
+
+
+def use_of_gpus(archive: Archive) -> Table | None:
+    """Set what points took of a GPU against the time that passed; None where no GPU measured any.
+
+    A row is a host from one pause to the next. A point has its GPU to itself, so the ratio is how many times as fast
+    the GPUs were as one of them. Times in seconds, from `run` of the points in `provenance`: `started`, `seconds` of
+    each part, `uuid`.
+    """
+    environments = archive.provenance.get("environments", [])
+    found = [
+        (environments[point["environment"]]["host"], run["uuid"], begin, begin + busy, busy)
+        for point in archive.provenance.get("points", [])
+        if (run := point.get("run", {})).get("uuid") and (busy := sum(run.get("seconds", {}).values()))
+        for begin in [datetime.fromisoformat(run["started"]).timestamp()]
+    ]
+    if not found:
+        return None
+    points = pd.DataFrame(found, columns=["host", "gpu", "begin", "end", "busy"]).sort_values("begin", kind="stable")
+    latest = points.groupby("host")["end"].cummax().groupby(points["host"]).shift()
+    points["run"] = (points["begin"] > latest + PAUSE).groupby(points["host"]).cumsum()
+    runs = points.groupby(["host", "run"], sort=False)
+    frame = runs.agg(gpus=("gpu", "nunique"), points=("gpu", "size"), busy_s=("busy", "sum")).reset_index("host")
+    frame["elapsed_s"] = (runs["end"].max() - runs["begin"].min()).to_numpy()
+    frame["times_one_gpu"] = frame["busy_s"] / frame["elapsed_s"]
+    header = ["host", "GPUs", "points", "a GPU was busy for, s", "elapsed, s", "times one GPU's speed"]
+    shown = [[row[0], row[1], row[2], *(number(value) for value in row[3:])] for row in frame.itertuples(index=False)]
+    closing = (
+        f"A row is a host from one pause of more than {PAUSE} s to the next. A point has a GPU to itself, so the "
+        "seconds that points took of a GPU are what one GPU would have needed at least. Of a point that was measured "
+        "again only the last time is known: where it was measured before, its GPU seems idle. A host is told by a hash."
+    )
+    return Table(USE_TITLE, frame, (Block(header, shown),), closing)

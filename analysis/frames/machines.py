@@ -1,0 +1,49 @@
+"""Set the verdicts on the paper's claims on several machines side by side."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.claims import told, under_every_protocol
+from analysis.frames.devices import device_names
+from analysis.numbers.series import PROTOCOLS, Selection
+from analysis.numbers.verdicts import SELECTED, judge
+from analysis.table.archive import Archive
+from analysis.writing.phrases import quantity
+from analysis.writing.tables import Block, Table
+
+TITLE = "Claims of the paper on each machine"
+KEPT = ("claim", "statement", *SELECTED, "published", "measured", "measured_low", "measured_high", "unit", "layers")
+
+
+def claims(archives: Sequence[Archive]) -> Table:
+    """Lay every claim over the machines, a block for each protocol; each is judged from its own table alone."""
+    judged = {
+        name: under_every_protocol(judge(archive), archive)
+        for name, archive in zip(device_names(archives), archives, strict=True)
+    }
+    parts = [one[[*KEPT, "verdict", "reason"]].assign(device=name) for name, one in judged.items()]
+    frame = pd.concat(parts, ignore_index=True)
+    frame.insert(0, "device", frame.pop("device"))
+    blocks = [_block(judged, protocol) for protocol in PROTOCOLS if protocol in set(frame["protocol"])]
+    selected = {name: Selection(*one[list(SELECTED)].iloc[0]) for name, one in judged.items() if not one.empty}
+    measured = "; ".join(
+        f"{name}: suite {one.suite}, batch {one.batch}, {one.numerics}" for name, one in selected.items()
+    )
+    return Table(TITLE, frame, tuple(blocks), f"Measured on {measured}.")
+
+
+def _block(judged: dict[str, pd.DataFrame], protocol: str) -> Block:
+    columns = {name: one[one["protocol"] == protocol].set_index("claim") for name, one in judged.items()}
+    known = pd.concat(columns.values())
+    known = known[~known.index.duplicated()]
+    lines = [
+        [
+            row["statement"],
+            *(told(one.loc[claim]) if claim in one.index else "-" for one in columns.values()),
+            quantity(row["published"], row["unit"]),
+        ]
+        for claim, row in known.iterrows()
+    ]
+    header = ["claim", *columns, "published"]
+    return Block(header, lines, texts=range(len(header)), heading=protocol)

@@ -1,0 +1,99 @@
+"""Bootstrap the raw samples: how far a derived number would move if every point had been sampled again.
+
+Each row's samples are resampled with replacement, row by row, and each resample is reduced by the statistic that gave
+the row its time. What comes out are TIMES resampled times per row; whatever is computed from rows is computed once for
+each of them. This is the noise within a measuring process: that of another process or another day is not in it.
+"""
+
+import zlib
+from dataclasses import astuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.numbers.series import Selection, layer_order
+from analysis.table.archive import KEY
+
+TIMES = 2000
+LEVEL = 0.95
+# The artifact takes the minimum of its runs for its own kernels and the direct convolution, the mean for libraries.
+MINIMUM_FOR_AUTHORS = ("im2win", "direct", "cpu_im2win", "cpu_direct")
+
+Numbers = NDArray[np.float64]
+
+
+def statistic_of(protocol: str, algorithm: str) -> str:
+    """Name the statistic of a row's time: the median, but under `authors` the artifact's minimum or mean."""
+    if protocol != "authors":
+        return "median"
+    return "minimum" if algorithm.startswith(MINIMUM_FOR_AUTHORS) else "mean"
+
+
+def reduce(samples: Numbers, statistic: str) -> Numbers:
+    """Reduce the last axis by a statistic."""
+    if statistic == "minimum":
+        return np.asarray(samples.min(axis=-1))
+    return np.asarray(samples.mean(axis=-1) if statistic == "mean" else np.median(samples, axis=-1))
+
+
+def resample(samples: Numbers, statistic: str, seed: int) -> Numbers:
+    """Draw TIMES resamples of one row's samples, each as long as they are, and reduce each; the seed decides all."""
+    picked = np.random.default_rng(seed).integers(len(samples), size=(TIMES, len(samples)))
+    return _medians(samples, picked) if statistic == "median" else reduce(samples[picked], statistic)
+
+
+def _medians(samples: Numbers, picked: NDArray[np.int64]) -> Numbers:
+    """Take the medians of `samples[picked]` by sorting ranks, small integers, several times as fast as floats."""
+    if len(samples) > np.iinfo(np.int16).max:
+        return reduce(samples[picked], "median")
+    order = np.argsort(samples)
+    ranks = np.empty(len(samples), dtype=np.int16)
+    ranks[order] = np.arange(len(samples), dtype=np.int16)
+    drawn = np.sort(ranks[picked], axis=-1)
+    low, high = (len(samples) - 1) // 2, len(samples) // 2
+    return np.asarray(samples[order][drawn[:, [low, high]]].mean(axis=-1))
+
+
+def interval(resampled: Numbers) -> tuple[float, float]:
+    """Take the 95 % percentile interval; its ends are resampled values, so that a rank stays a rank."""
+    if not len(resampled):
+        return float("nan"), float("nan")
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(resampled, [tail, 100 - tail], method="nearest")
+    return float(low), float(high)
+
+
+class Resampler:
+    """The resampled times (ms) of a table's rows; a row's seed is its key, so it does not depend on other rows."""
+
+    def __init__(self, samples: pd.DataFrame) -> None:
+        """Take the raw samples of a table (SAMPLE_COLUMNS)."""
+        self._samples = {key: times.to_numpy() for key, times in samples.groupby(list(KEY), sort=False)["time_ms"]}
+        self._resampled: dict[tuple[object, ...], Numbers] = {}
+
+    def times(self, selection: Selection, algorithm: str, layer: str) -> Numbers | None:
+        """Give the resampled times of one row, or None where the table has no samples of it."""
+        experiment, suite, batch, protocol, numerics = astuple(selection)
+        key = (experiment, suite, protocol, numerics, batch, layer, algorithm)
+        if key not in self._samples:
+            return None
+        if key not in self._resampled:
+            seed = zlib.crc32("/".join(str(part) for part in key).encode())
+            self._resampled[key] = resample(self._samples[key], statistic_of(protocol, algorithm), seed)
+        return self._resampled[key]
+
+    def frame(self, rows: pd.DataFrame, selection: Selection, members: list[str]) -> pd.DataFrame:
+        """Give the resampled times of the fastest of `members` by layer (columns), over their ok rows.
+
+        A single member is an algorithm itself. For a best of several, each resample chooses anew, as a repetition of
+        the experiment would. A layer without samples is left out.
+        """
+        ok = rows[rows["algorithm"].isin(members) & (rows["status"] == "ok")]
+        found: dict[str, list[Numbers]] = {}
+        for layer, name in zip(ok["layer"], ok["algorithm"], strict=True):
+            times = self.times(selection, name, layer)
+            if times is not None:
+                found.setdefault(layer, []).append(times)
+        best = {layer: np.minimum.reduce(found[layer]) for layer in layer_order(found)}
+        return pd.DataFrame(best, index=range(TIMES))

@@ -1,0 +1,91 @@
+"""Which numbers of a table are older than today's sources: of the kernel, or of the measuring program."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.numbers.series import algorithm_order
+from analysis.table.archive import KEY, POINT_KEY, Archive, ArchiveError
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """What is stale: the keys (KEY values) of all rows and of those with an older kernel, and why, by algorithm."""
+
+    keys: frozenset[tuple[object, ...]]
+    kernel_keys: frozenset[tuple[object, ...]]
+    older_kernels: tuple[str, ...]
+    unknown: tuple[str, ...]
+    older_harness: int
+    points: int
+
+    @property
+    def all_older(self) -> bool:
+        """Whether the measuring program has changed since every point was measured."""
+        return self.older_harness == self.points
+
+    @property
+    def marked(self) -> frozenset[tuple[object, ...]]:
+        """The rows to mark; where all are older, only those with an older kernel: marks everywhere say nothing."""
+        return self.kernel_keys if self.all_older else self.keys
+
+
+def read_sources(path: Path) -> dict[str, Any]:
+    """Read today's hashes, {"algorithms": {name: hash}, "harness": hash}. Raises ArchiveError."""
+    way_out = "delete it and run snakemake, which writes it again"
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        wrong = "the file of today's source hashes is missing"
+        raise ArchiveError(path, wrong, "run snakemake, which writes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArchiveError(path, f"cut short or not JSON ({error})", way_out) from None
+    if not isinstance(sources, dict) or not isinstance(sources.get("algorithms"), dict) or "harness" not in sources:
+        raise ArchiveError(path, "must hold algorithms (an object) and harness", way_out)
+    return sources
+
+
+def against_today(recorded: object, sources: Mapping[str, Any] | None, algorithm: str | None = None) -> str:
+    """Say whether a recorded hash is today's: an algorithm's or, without one, the measuring program's.
+
+    `sources` are today's hashes, if there are any.
+    """
+    if sources is None:
+        return "not compared with today's"
+    now = sources["harness"] if algorithm is None else sources["algorithms"].get(algorithm)
+    return "as today" if recorded == now else "STALE: the sources have changed since"
+
+
+def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
+    """Compare the hash of every row that is ok, and of its run's measuring program, with today's.
+
+    An algorithm that today's sources do not have cannot be compared and is told apart. A run that recorded no hash of
+    the measuring program counts as older.
+    """
+    today = sources["algorithms"]
+    ok = archive.measurements[archive.measurements["status"] == "ok"]
+    points = archive.points()
+    kernels, older, unknown, harness, by_older = set(), set(), set(), set(), set()
+    for row in ok[[*KEY, "source_hash"]].to_dict("records"):
+        key, algorithm = tuple(row[column] for column in KEY), row["algorithm"]
+        point = tuple(row[column] for column in POINT_KEY)
+        if algorithm not in today:
+            unknown.add(algorithm)
+        elif today[algorithm] != row["source_hash"]:
+            older.add(algorithm)
+            kernels.add(key)
+        recorded = (points.get(point, {}).get("run") or {}).get("harness_hash")
+        if recorded != sources["harness"]:
+            harness.add(point)
+            by_older.add(key)
+    count = len(ok[list(POINT_KEY)].drop_duplicates())
+    return Staleness(
+        frozenset(kernels | by_older),
+        frozenset(kernels),
+        tuple(algorithm_order(older)),
+        tuple(algorithm_order(unknown)),
+        len(harness),
+        count,
+    )

@@ -1,0 +1,1 @@
+"""Sentences, each with numbers from the data: findings, reasons, method, the guide."""

@@ -1,0 +1,1 @@
+"""Markdown, HTML and LaTeX. Nothing here knows what was measured."""

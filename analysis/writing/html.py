@@ -1,0 +1,91 @@
+"""Show a report's sections as one HTML file that needs nothing else: style, script, figures and data are within it."""
+
+import base64
+import html
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.numbers.verdicts import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
+from analysis.writing.markup import Section, plain_link, to_html
+
+TEMPLATES = Path(__file__).parent / "templates"
+MARKS = {
+    REPRODUCED: "mark good",
+    PARTLY: "mark fair",
+    NOT_REPRODUCED: "mark bad",
+    NOT_TESTABLE: "mark none",
+    "Stale:": "mark bad",
+}
+TYPES = {".csv": "text/csv", ".pdf": "application/pdf"}
+HEAD = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+PART = re.compile(r"^### ", re.MULTILINE)
+
+
+def render(title: str, sections: list[Section], folder: Path) -> str:
+    """Write the sections as HTML; the figures and tables that they link to are read relative to `folder`."""
+
+    def image(caption: str, path: str) -> str:
+        name = Path(path).stem
+        try:
+            drawing = inline_svg((folder / path).read_text(encoding="utf-8"), f"{name}-", caption)
+        except FileNotFoundError:
+            return f'<p class="missing">The figure {html.escape(path)} is missing: run snakemake, which draws it.</p>'
+        return f'<figure id="figure-{name}"><div class="scroll" tabindex="0">{drawing}</div></figure>'
+
+    def link(text: str, target: str) -> str:
+        if target.startswith(("http://", "https://", "#")):
+            return plain_link(text, target)
+        path = folder / target
+        if path.suffix not in TYPES or not path.is_file():
+            return text
+        content = base64.b64encode(path.read_bytes()).decode()
+        return f'<a download="{path.name}" href="data:{TYPES[path.suffix]};base64,{content}">{text}</a>'
+
+    def convert(text: str, prefix: str) -> Markup:
+        return Markup(to_html(text, image, link, MARKS, prefix))
+
+    def parts(section: Section) -> list[tuple[str, Markup]]:
+        """Split a folded section at its third-level headings."""
+        if not section.folded:
+            return []
+        split = [part.partition("\n") for part in PART.split(section.markdown)[1:]]
+        return [(head, convert(text, f"{section.name}-{index}-")) for index, (head, _, text) in enumerate(split)]
+
+    shown = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "parts": parts(one),
+            "body": convert(PART.split(one.markdown)[0] if one.folded else one.markdown, f"{one.name}-"),
+        }
+        for one in sections
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    texts = {name: Markup((TEMPLATES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
+    return environment.get_template("report.html.j2").render(title=title, sections=shown, **texts)
+
+
+def inline_svg(text: str, prefix: str, caption: str) -> str:
+    """Make an SVG file part of a page: no prolog, ids that start with `prefix`, styles that stay within it.
+
+    Figures of one program have the same ids for their clips, markers and glyphs; on one page the first would win.
+    """
+    text = HEAD.sub("", text).strip()
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = re.sub(r'(xlink:href|href)="#', rf'\1="#{prefix}', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}", text)
+    text = re.sub(r'(<style type="text/css">)\*', rf"\1#{prefix}drawing *", text)
+    opening = re.match(r"<svg\b[^>]*>", text, re.DOTALL)
+    if not opening:
+        return ""
+    size = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', opening[0])
+    kept = re.sub(r'\s(width|height|id|version)="[^"]*"', "", opening[0])
+    attributes = f' id="{prefix}drawing" role="img" aria-label="{html.escape(caption)}"'
+    if size:
+        attributes += f' style="max-width: {1.5 * float(size[1]):.0f}pt"'
+    return f"{kept[:-1]}{attributes}>{text[opening.end() :]}"

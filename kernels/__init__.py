@@ -1,0 +1,1 @@
+"""Convolution: the problem, what an algorithm and its plan are, the float64 reference, and launching kernels."""

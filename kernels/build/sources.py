@@ -1,0 +1,125 @@
+"""Identity of a kernel: a hash of its sources that formatting and comments leave as it is.
+
+A measurement is repeated when this hash changes, so a change of white space, of a comment or of a docstring must not
+change it. Needs neither PyTorch nor CUDA.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
+
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+#: Imports that are not followed: the lists of all algorithms, of which the hash takes what concerns one, so that a new
+#: tile of one leaves the others as they are; and this module, which computes no number.
+_NOT_FOLLOWED = ("kernels.build.programs", "kernels.build.compile", "kernels.build.sources")
+# A string or character literal (kept), or a comment (dropped).
+_LITERAL_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# White space between two characters that would run together into one word keeps them apart; other goes.
+_SPACE = re.compile(r"(?<=\w)\s+(?=\w)|\s+")
+
+
+def programs() -> list[str]:
+    """All CUDA programs, by name."""
+    return list(PROGRAMS)
+
+
+def program_files(program: str) -> list[Path]:
+    """The program's `.cu` file and every file of ours that it includes, directly or not."""
+    if program not in PROGRAMS:
+        raise KeyError(f"there is no CUDA program {program!r}; there are {', '.join(PROGRAMS)}")
+    found: list[Path] = []
+    waiting = [CUDA_FOLDER / f"{program}.cu"]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.append(path)
+            waiting += [path.parent / name for name in _INCLUDE.findall(path.read_text())]
+    return found
+
+
+def module_files(module: str) -> list[Path]:
+    """The module's file (dotted name) and every file of this package that it imports, directly or not."""
+    root = Path(__file__).resolve().parents[2]
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = root.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        if path not in found:
+            found.add(path)
+            # Imports at the top only: those below `if TYPE_CHECKING` compute nothing.
+            for node in ast.parse(path.read_text()).body:
+                imported = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+                if imported.startswith("kernels.") and imported not in _NOT_FOLLOWED:
+                    waiting.append(imported)
+    return sorted(found)
+
+
+def source_hash(module: str, programs: Iterable[str]) -> str:
+    """Hash of an algorithm's sources: its Python module (dotted name), its CUDA programs and how they are compiled.
+
+    The module stands for all of `module_files`. Sixteen hexadecimal digits. Changes with the meaning of the code, not
+    with its formatting.
+    """
+    return _hash(module, tuple(programs))
+
+
+@cache
+def _hash(module: str, programs: tuple[str, ...]) -> str:
+    parts = [normalized_python(path.read_text()) for path in module_files(module)]
+    for path in sorted({path for program in programs for path in program_files(program)}):
+        parts.append(normalized_cuda(path.read_text()))
+    for program in programs:
+        parts += PROGRAMS[program]
+    if programs:
+        parts.append(repr(COMPILE_OPTIONS))
+    return digest(parts)
+
+
+def digest(parts: Iterable[str]) -> str:
+    """Sixteen hexadecimal digits that identify a sequence of texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def normalized_cuda(source: str) -> str:
+    """CUDA C++ without comments and without the white space that means nothing."""
+    code = _LITERAL_OR_COMMENT.sub(lambda match: match[0] if match[0][0] in "\"'" else " ", source)
+    # A preprocessor line ends with its line, so its newline is kept as a mark.
+    lines = re.sub(r"\\\n", " ", code).split("\n")
+    code = "\n".join(f"{line.strip()};#" if line.lstrip().startswith("#") else line for line in lines)
+    return _SPACE.sub(lambda match: " " if _between_words(code, match) else "", code).strip()
+
+
+def _between_words(text: str, match: re.Match[str]) -> bool:
+    before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+    return bool(re.match(r"\w\w", before + after))
+
+
+def normalized_python(source: str) -> str:
+    """Python without comments, docstrings and formatting, the same under every version of Python.
+
+    `ast.dump` differs between versions; this walk names only the fields that say something.
+    """
+    return _node_text(ast.parse(source))
+
+
+def _node_text(node: object) -> str:
+    if isinstance(node, list):
+        return "[" + ",".join(_node_text(item) for item in node) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
+        # `ctx`, `kind` and `type_*` say nothing about meaning; empty fields come and go between versions.
+        if name in ("ctx", "kind") or name.startswith("type_") or value is None or value == []:
+            continue
+        fields.append(f"{name}={_node_text(value)}")
+    return f"{type(node).__name__}({','.join(fields)})"

@@ -1,0 +1,52 @@
+"""cuDNN's forward algorithms one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.families.cudnn_library import FORWARD_ALGORITHMS, Convolution, CudnnError
+from kernels.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from kernels.launch import KernelLibrary
+
+
+class CudnnPlan(Plan):
+    """Workspace: what cuDNN asks for, byte for byte."""
+
+    def __init__(self, problem: ConvProblem, device: torch.device, algorithm: int, tf32: bool) -> None:
+        self._algorithm = algorithm
+        try:
+            self._convolution = Convolution(
+                problem.input_shape, problem.filter_shape, problem.output_shape, problem.stride, tf32
+            )
+            self.workspace_bytes = self._convolution.workspace_bytes(algorithm)
+        except OSError as error:
+            raise UnsupportedError(str(error)) from error
+        except CudnnError as error:
+            raise _as_unsupported(error) from error
+        self._workspace = torch.empty(self.workspace_bytes, dtype=torch.uint8, device=device)
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        try:
+            self._convolution.forward(self._algorithm, x, f, y, self._workspace)
+        except CudnnError as error:  # some problems are declined only when they are run
+            raise _as_unsupported(error) from error
+
+
+def _as_unsupported(error: CudnnError) -> Exception:
+    return UnsupportedError(str(error)) if error.not_supported else error
+
+
+class CudnnAlgorithm(Algorithm):
+    """One of cuDNN's seven forward algorithms, by its enumerator; registered once under each name."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        return CudnnPlan(problem, device, FORWARD_ALGORITHMS[self.name], tf32)
+
+
+for _name in FORWARD_ALGORITHMS:
+    register(_name)(CudnnAlgorithm)

@@ -1,0 +1,134 @@
+"""The im2win convolution on tensor cores with error compensation: FP32-accurate, from pairs of FP16 values.
+
+docs/tensor_cores.md explains the method, its error and its guard.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.families.overlap import OverlappingPlan
+from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tiles.division import division_numbers
+from kernels.tiles.tensor_core import (
+    FILTER_PADDING,
+    MMA_TILES,
+    ROW_BYTES,
+    SLIDING_TILES,
+    STAGE_K,
+    WGMMA_TILES,
+    TensorCoreTile,
+    choose,
+)
+
+#: Biased exponent of FP32's Inf and NaN.
+_SPECIAL_EXPONENT = 255
+
+
+def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
+    """Distance in bytes from a window's first value in X to its k-th, k = (c, u, v) as F has it, as 32-bit integers.
+
+    With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
+
+    Padded to whole stages by repeating the last one: the filter is zero there, and a value of the same window leaves
+    the window's scale as it is.
+    """
+    c, u, v = np.indices((problem.in_channels, problem.kernel_h, problem.kernel_w)).reshape(3, -1)
+    offsets = (((c * problem.height + u) * problem.width + v) * FLOAT_BYTES)[::taps]
+    return np.pad(offsets, (0, -len(offsets) % STAGE_K), mode="edge").astype(np.int32)
+
+
+def exponent_limit(problem: ConvProblem) -> int:
+    """The least biased exponent of X's values with which a sum over the reduction might overflow FP32.
+
+    A sum is at most K times the largest value, since the filter is scaled to less than 1.
+    """
+    return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
+
+
+class TensorCorePlan(OverlappingPlan):
+    """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
+
+    Workspace: the split filter, as large as F but for padding, its factors, the offsets of a window's values, and the
+    partial results of a reduction in several parts.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: TensorCoreTile, splits: int
+    ) -> None:
+        """`tile` is one that the device can run; the reduction is computed in `splits` parts."""
+        m, n, _ = problem.gemm_shape
+        if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
+            raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
+        stages, taps = tile.stages(problem), tile.taps(problem)
+        tiles_m, tiles_n = tile.tiles(problem)
+        padded_m = -(-m // FILTER_PADDING) * FILTER_PADDING
+        multiprocessors = _multiprocessors(device)
+        blocks = tiles_m * tiles_n * splits
+        self._kernels = kernels
+        self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
+        self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
+        self._convolve = kernels.kernel(tile.program, tile.expression)
+        kernels.allow_shared(self._convolve, tile.shared_bytes)
+        self._tile, self._splits, self._filter_stages = tile, splits, (stages * taps, taps)
+        self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
+        self._overlaps = kernels.fills(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
+        self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
+        self._sizes = problem_arguments(problem)
+        # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
+        self._plan = (
+            *tile.arguments_of(problem),
+            *(stages, splits, exponent_limit(problem)),
+            *(tiles_m, *division_numbers(tiles_m)),
+            *(tiles_n, *division_numbers(tiles_n)),
+            *self._sizes,
+        )
+        self._offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
+        # Zeros, since half of a third part's tile is copied but never written nor used.
+        self._filter = torch.zeros(
+            stages * taps * padded_m * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
+        )
+        self._factors = torch.empty(padded_m, device=device)
+        self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
+        held = (self._offsets, self._filter, self._factors, self._partials)
+        self.workspace_bytes = sum(tensor.nbytes for tensor in held)
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        sizes = (*self._filter_stages, *self._sizes)
+        self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
+
+    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
+        launch = self._kernels.launch
+        tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
+        threads, shared = self._tile.threads, self._tile.shared_bytes
+        launch(self._convolve, self._grid, threads, *tensors, *self._plan, shared_bytes=shared, overlap=overlap)
+        if self._splits > 1:
+            launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, self._splits, *self._sizes)
+
+
+def _has_wgmma(device: torch.device) -> bool:
+    # PTX ISA: wgmma is an instruction of compute capability 9.0 alone.
+    return torch.cuda.get_device_capability(device) == (9, 0)
+
+
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+@register("im2win_tensor_core")
+class Im2winTensorCore(Algorithm):
+    """FP16 tensor cores with error compensation (cuda/im2win_tensor_core_*.cu): wgmma on Hopper, else mma.sync."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        library = require_kernels(kernels)
+        # A sum of one stage is so short that sequential FP32 is as good as two parts; three are nearly correctly
+        # rounded.
+        parts = 3 if problem.gemm_shape[2] <= STAGE_K else 2
+        able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
+        tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
+        return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), tiles))

@@ -1,0 +1,88 @@
+"""The im2win transform of X, and the reordering of F that goes with it."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels.launch import KernelLibrary, problem_arguments
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tiles.division import division_numbers
+from kernels.tiles.tiled import Tile
+
+#: Values of the window tensor that a block of the transform writes, about.
+_TRANSFORM_VALUES = 4096
+#: Threads of a block of the two reorderings, and side of the square of F that it transposes (THREADS and SIDE in
+#: cuda/im2win_transform.cu).
+_REORDER_THREADS, _REORDER_SIDE = 256, 32
+#: Floats in a 16-byte access (VECTOR in cuda/shared_memory.cuh).
+VECTOR = 4
+
+
+class FilterReorder:
+    """The reordering of F into F'[k][co], both dimensions padded with zeros to whole tiles, ready to be launched.
+
+    `by_columns` orders k as the window tensor does, else as X does.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: Tile | None, by_columns: bool
+    ) -> None:
+        m, _, k = problem.gemm_shape
+        self.channels = m if tile is None else -(-m // tile.m) * tile.m
+        reduction = k if tile is None else tile.steps(problem) * tile.k
+        self.filter = torch.empty((reduction, self.channels), device=device)
+        self.squares = -(-reduction // _REORDER_SIDE) * -(-self.channels // _REORDER_SIDE)
+        self.sizes = (int(by_columns), self.channels, reduction)
+        self._problem = problem_arguments(problem)
+        self._kernel = kernels.kernel("im2win_transform", "filter_reorder")
+        self._kernels = kernels
+
+    def __call__(self, f: torch.Tensor) -> None:
+        sizes = (*self.sizes, *self._problem)
+        self._kernels.launch(self._kernel, (self.squares,), _REORDER_THREADS, f, self.filter, *sizes)
+
+
+class Transform:
+    """The im2win transform of X into the window tensor `window`, and of F by `reorder`, ready to be launched at once.
+
+    Section 3.1.
+    """
+
+    def __init__(
+        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, reorder: FilterReorder
+    ) -> None:
+        """Raises UnsupportedError if a block's shared memory cannot hold what a row of the window tensor needs of X."""
+        batch, channels, out_height, row = problem.window_tensor_shape
+        self.window = torch.empty(problem.window_tensor_shape, device=device)
+        rows = max(1, _TRANSFORM_VALUES // row)
+        self._grid = (reorder.squares + -(-batch * channels * out_height // rows),)
+        self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
+        self._shared_bytes = _transform_shared_bytes(problem, rows)
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        self._kernels, self._reorder = kernels, reorder
+        self._sizes = (rows, *division_numbers(problem.kernel_h), reorder.squares)
+        self._problem = problem_arguments(problem)
+
+    def __call__(self, x: torch.Tensor, f: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._kernel,
+            self._grid,
+            _REORDER_THREADS,
+            x,
+            self.window,
+            *self._sizes,
+            f,
+            self._reorder.filter,
+            *self._reorder.sizes,
+            *self._problem,
+            shared_bytes=self._shared_bytes,
+        )
+
+
+def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
+    """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
+    borders = -(-(rows - 1) // problem.out_height)  # between channels
+    skipped = max(0, problem.height - problem.out_height * problem.stride)  # rows of X, at each of them
+    input_rows = (rows - 1) * problem.stride + borders * skipped + problem.kernel_h
+    alignment = 2 * VECTOR
+    return FLOAT_BYTES * (input_rows * problem.width + alignment)

@@ -1,0 +1,212 @@
+"""Tile shapes of the tensor-core convolution, and the choice among them for a problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tiles.division import division_numbers
+
+#: Values of the reduction in a stage, and bytes of a row of its tile (STAGE_K, ROW_BYTES in cuda/tensor_core.cuh).
+STAGE_K = 32
+ROW_BYTES = 128
+#: The split filter's output channels are padded to a multiple of this (FILTER_PADDING in cuda/tensor_core.cuh).
+FILTER_PADDING = 128
+#: What a block may have on Hopper.
+MAX_SHARED_BYTES = 227 * 1024
+#: Partial results of a reduction that is computed in parts may take this much.
+MAX_PARTIAL_BYTES = 48 * 2**20
+#: Through which two consumers' warps write 16 channels x 32 columns each (WarpOutput in cuda/warpgroups.cuh).
+_OUTPUT_BYTES = 8 * 16 * (32 + 8) * FLOAT_BYTES
+#: By how many positions a sliding tile's windows can reach beyond their first column (MOST_SHIFT in
+#: cuda/im2win_tensor_core_sliding.cu).
+_MOST_SHIFT = 8
+
+
+@dataclass(frozen=True)
+class TensorCoreTile:
+    """What one thread block computes at a time: `m` output channels x `n` pixels.
+
+    `stage_time` is the time of one stage of the reduction, `tile_time` that of everything else a tile takes, both in
+    clocks of an H100; only their ratios matter, to `choose`.
+    """
+
+    program: str
+    arguments: str
+    m: int
+    n: int
+    threads: int
+    shared_bytes: int
+    stage_time: float
+    tile_time: float
+    #: FP16 values that an FP32 value is split into.
+    parts: int
+    #: Blocks stay on their multiprocessor and take one tile after the other.
+    persistent: bool
+
+    @property
+    def expression(self) -> str:
+        """Name expression of the kernel."""
+        return f"{self.program}<{self.arguments}>"
+
+    def supports(self, problem: ConvProblem) -> bool:
+        """Whether the kernel can compute the problem."""
+        return True
+
+    def taps(self, problem: ConvProblem) -> int:
+        """How many matrix products each gathered stage serves."""
+        return 1
+
+    def stages(self, problem: ConvProblem) -> int:
+        """Stages in which the windows are gathered."""
+        return -(-problem.gemm_shape[2] // self.taps(problem) // STAGE_K)
+
+    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
+        """Tiles of the output along the channels and along the pixels."""
+        m, n, _ = problem.gemm_shape
+        return -(-m // self.m), -(-n // self.n)
+
+    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
+        """What the kernel wants to know besides the plan's numbers."""
+        return ()
+
+
+@dataclass(frozen=True)
+class SlidingTile(TensorCoreTile):
+    """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, output rows with what their windows need besides."""
+
+    def supports(self, problem: ConvProblem) -> bool:
+        return _shifts(problem) <= _MOST_SHIFT
+
+    def taps(self, problem: ConvProblem) -> int:
+        return problem.kernel_w
+
+    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
+        positions = problem.batch * problem.out_height * self.pitch(problem)
+        return -(-problem.out_channels // self.m), -(-positions // self.n)
+
+    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
+        pitch = self.pitch(problem)
+        return pitch, *division_numbers(pitch)
+
+    def pitch(self, problem: ConvProblem) -> int:
+        """Positions of an output row: its outputs, and what the last one's window reaches beyond its first column."""
+        return problem.out_width + _shifts(problem)
+
+
+def _shifts(problem: ConvProblem) -> int:
+    """By how many positions a window's last column is away from its first."""
+    return (problem.kernel_w - 1) // problem.stride
+
+
+def _wgmma(
+    warpgroups_m: int, columns: int, producers: int, stages: int, times: tuple[float, float], parts: int = 2
+) -> TensorCoreTile:
+    """Shape in cuda/im2win_tensor_core_wgmma.cu: two consumers, each 64 channels x `columns` pixels."""
+    m, n = 64 * warpgroups_m, columns * (2 // warpgroups_m)
+    ring = stages * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES)
+    barriers, alignment = 2 * stages * 8, 1024
+    return TensorCoreTile(
+        program="im2win_tensor_core_wgmma",
+        arguments=f"{warpgroups_m}, {columns}, {producers}, {stages}, {parts}",
+        m=m,
+        n=n,
+        threads=128 * (2 + producers),
+        shared_bytes=ring + barriers + alignment + _OUTPUT_BYTES,
+        stage_time=times[0],
+        tile_time=times[1],
+        parts=parts,
+        persistent=True,
+    )
+
+
+def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float, float]) -> SlidingTile:
+    """Two consumers, each 64 channels x `columns` positions."""
+    parts_n, window_stages, group = 2 // warpgroups_m, 3, 32
+    units = parts_n * -(-(columns + _MOST_SHIFT) // group)
+    windows = window_stages * units * group * ROW_BYTES
+    factors = -(-window_stages * units // 2) * 2 * FLOAT_BYTES
+    filter_tile, barrier_pair, alignment = 64 * warpgroups_m * ROW_BYTES, 16, 1024
+    left = MAX_SHARED_BYTES - alignment - windows - factors - _OUTPUT_BYTES - window_stages * barrier_pair
+    filter_stages = min(8, left // (filter_tile + barrier_pair))
+    return SlidingTile(
+        program="im2win_tensor_core_sliding",
+        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}",
+        m=64 * warpgroups_m,
+        n=columns * parts_n,
+        threads=128 * (2 + producers),
+        shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
+        stage_time=times[0],
+        tile_time=times[1],
+        parts=2,
+        persistent=True,
+    )
+
+
+def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCoreTile:
+    """A block of cuda/im2win_tensor_core_mma.cu; each warp computes `warp_m` x `warp_n`."""
+    return TensorCoreTile(
+        program="im2win_tensor_core_mma",
+        arguments=f"{m}, {n}, {warp_m}, {warp_n}, {parts}",
+        m=m,
+        n=n,
+        threads=m // warp_m * (n // warp_n) * 32,
+        shared_bytes=2 * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES),
+        stage_time=6.0 * m * n / 128,
+        tile_time=2000.0,
+        parts=parts,
+        persistent=False,
+    )
+
+
+#: Their times are a fit to the paper's layers at batch 64 on an H100.
+WGMMA_TILES = (
+    _wgmma(2, 192, 1, 4, (2770, 7300)),
+    _wgmma(2, 160, 2, 5, (1710, 6900)),
+    _wgmma(2, 144, 2, 5, (1700, 5400)),
+    _wgmma(2, 128, 3, 5, (1360, 6000)),
+    _wgmma(2, 128, 2, 5, (1500, 5400)),
+    _wgmma(2, 112, 3, 6, (1280, 4700)),
+    _wgmma(2, 96, 3, 6, (1110, 4000)),
+    _wgmma(1, 112, 3, 5, (1570, 11000)),
+    _wgmma(1, 96, 3, 6, (1410, 9300)),
+    _wgmma(1, 64, 2, 6, (1180, 5100)),
+    _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
+    _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
+)
+#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and _MOST_SHIFT more are whole
+#: groups of 32.
+SLIDING_TILES = (
+    _sliding(1, 152, 2, (1240, 5200)),
+    _sliding(1, 120, 2, (1000, 3800)),
+    _sliding(1, 88, 2, (780, 2900)),
+    _sliding(2, 184, 1, (1470, 3200)),
+    _sliding(2, 152, 2, (1140, 3600)),
+    _sliding(2, 120, 2, (910, 2900)),
+    _sliding(2, 88, 2, (710, 2300)),
+)
+MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
+
+
+def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:
+    """The one of `tiles` with the least estimated time, and into how many parts the reduction is split.
+
+    Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
+    """
+    m, n, _ = problem.gemm_shape
+    partial_bytes = FLOAT_BYTES * m * n
+
+    def cost(choice: tuple[TensorCoreTile, int]) -> float:
+        tile, splits = choice
+        rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
+        stages = -(-tile.stages(problem) // splits) * tile.taps(problem)
+        # A multiprocessor moves some 12 bytes a clock; a second kernel takes a few microseconds.
+        partials = 4000.0 + 2 * splits * partial_bytes / multiprocessors / 12 if splits > 1 else 0.0
+        return rounds * (stages * tile.stage_time + tile.tile_time) + partials
+
+    def splits(tile: TensorCoreTile) -> range:
+        return range(1, 1 + max(1, min(8, tile.stages(problem), MAX_PARTIAL_BYTES // partial_bytes)))
+
+    return min(((tile, parts) for tile in tiles for parts in splits(tile)), key=cost)

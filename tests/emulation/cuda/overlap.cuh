@@ -1,5 +1,0 @@
-// Stands in for kernels/cuda/overlap.cuh: kernels run one after the other.
-#pragma once
-
-inline void begin_next() {}
-inline void wait_for_previous() {}

@@ -1,0 +1,195 @@
+"""Every program compiles for every architecture, without a GPU, spills or local memory."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import pytest
+
+from kernels.build.compile import CompileError, compile_program, disassemble, find_nvdisasm
+from kernels.build.programs import PROGRAMS
+from kernels.tiles.tensor_core import STAGE_K
+from kernels.tiles.winograd import WINOGRAD_TILE
+
+#: The one that is measured, where everything is compiled; elsewhere one kernel of each program stands for the others.
+MEASURED = "sm_90a"
+OTHERS = ["sm_80", "sm_86", "sm_89", "sm_100", "sm_120"]
+
+#: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
+PREPARING = ["im2win_transform", "filter_reorder", "winograd_filter", "split_filter<2>", "split_filter<3>"]
+WAITING = [
+    *("im2win", "im2win_fused", "im2win_winograd"),
+    *(program for program in PROGRAMS if program.startswith(("im2win_without", "im2win_tensor_core"))),
+]
+#: Machine instructions that read or write device memory, through whatever way.
+MEMORY = {
+    *("LD", "LDG", "LDGSTS", "ST", "STG", "ATOM", "ATOMG", "RED", "REDG"),
+    *("UBLKCP", "UBLKPF", "UBLKRED", "UTMALDG", "UTMAPF", "UTMASTG", "UTMAREDG"),
+}
+
+
+def check_resources(report: dict[str, Any]) -> None:
+    for kernel in report["kernels"]:
+        assert kernel["registers"] > 0
+        # The stack frame is what local memory would be; spills are part of it.
+        assert (kernel["stack_bytes"], kernel["spill_store_bytes"], kernel["spill_load_bytes"]) == (0, 0, 0)
+        assert kernel["shared_bytes"] <= 48 * 1024
+
+
+@cache
+def compiled(program: str) -> tuple[bytes, dict[str, Any]]:
+    return compile_program(program, MEASURED)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_compiles_without_spills(program: str) -> None:
+    cubin, report = compiled(program)
+    assert cubin.startswith(b"\x7fELF")
+    assert [kernel["expression"] for kernel in report["kernels"]] == list(PROGRAMS[program])
+    check_resources(report)
+
+
+@pytest.mark.parametrize("architecture", OTHERS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_other_architectures(program: str, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROGRAMS, program, PROGRAMS[program][-1:])
+    check_resources(compile_program(program, architecture)[1])
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+def test_machine_code_is_what_the_source_says() -> None:
+    """Strict FP32 shows in the machine code, and so does each ablated optimization."""
+    instructions = {
+        program: compiled(program)[1]["kernels"][0]["instructions"]
+        for program in PROGRAMS
+        if program.startswith("im2win") and program != "im2win_transform" and "tensor_core" not in program
+    }
+    for counts in instructions.values():
+        assert counts["FFMA"] > 0
+        assert not {"HMMA", "HGMMA", "LDL", "STL"} & set(counts)
+    # Twice: in the main loop all values of a step, at the reduction's end one value at a time. Per value of the
+    # reduction 16 x 8 multiply-adds, 16 + 8 operands, four in one read; the stores read scratch memory besides. Who
+    # prefetches reads the first operands before the main loop.
+    values, first = 8 + 1, 1
+    full = instructions["im2win"]
+    assert full["FFMA"] == instructions["im2win_without_prefetch"]["FFMA"] == values * 128
+    assert full["LDS.128"] == (first + values) * 6
+    assert instructions["im2win_without_prefetch"]["LDS.128"] == values * 6
+    assert full["LDGSTS.128"] > 0
+    assert instructions["im2win_without_vectorized_load"]["LDS"] == (first + values) * 24
+    assert not {"LDS.128", "LDG.128", "LDGSTS.128"} & set(instructions["im2win_without_vectorized_load"])
+    single = instructions["im2win_without_micro_kernel"]
+    assert single["LDS"] == 2 * (first + single["FFMA"])
+    assert not {"LDGSTS", "LDGSTS.128"} & set(instructions["im2win_without_shared_memory"])
+    assert not {"LDGSTS", "LDGSTS.128"} & set(instructions["im2win_without_double_buffering"])
+
+
+def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
+    """How often a kernel reads or writes device memory where it may not have waited for the kernel before (ACQBULK).
+
+    Follows every branch, whatever it depends on. Branches name their target's address; an instruction has 16 bytes.
+    """
+    found: Counter[str] = Counter()
+    seen, waiting = set(), [0]
+    while waiting:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        instruction = instructions[at]
+        name, *modifiers = instruction["opcode"].split(".")
+        operands = re.split(r"\s*,\s*", instruction.get("operands", ""))
+        always = "predicate" not in instruction
+        if name == "ACQBULK" and always:
+            continue
+        assert name not in ("BRX", "BRXU", "JMX", "JMXU", "JMP"), "a branch that cannot be followed"
+        if name in MEMORY and instruction.get("predicate") != "@!PT":
+            found[".".join([name, *(m for m in modifiers if m == "128")])] += 1
+        if "control-flow" in instruction.get("other-attributes", {}):
+            waiting += [int(operand, 16) // 16 for operand in operands if re.fullmatch("0x[0-9a-f]+", operand)]
+        if not (always and (name in ("EXIT", "RET") or (name == "BRA" and len(operands) == 1))):
+            waiting.append(at + 1)
+    return found
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+@pytest.mark.parametrize("program", WAITING)
+def test_nothing_is_read_or_written_before_the_wait(program: str) -> None:
+    """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
+    allowed = {"LDG": STAGE_K, "LDG.128": STAGE_K // 4} if program == "im2win_tensor_core_sliding" else {}
+    cubin, report = compiled(program)
+    kernels = disassemble(cubin)
+    for symbol in [kernel["symbol"] for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
+        instructions = kernels[symbol]
+        assert any(instruction["opcode"] == "ACQBULK" for instruction in instructions), symbol
+        assert before_the_wait(instructions) == allowed, symbol
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_kernels_that_overlap(program: str) -> None:
+    """Who prepares lets the next kernel begin, before all else; only kernels that are launched so wait for another."""
+    cubin, report = compiled(program)
+    kernels = disassemble(cubin)
+    for kernel in report["kernels"]:
+        opcodes = [instruction["opcode"].split(".")[0] for instruction in kernels[kernel["symbol"]]]
+        waits = program in WAITING and kernel["expression"] not in PREPARING
+        assert ("ACQBULK" in opcodes) == waits, kernel["expression"]
+        assert ("PREEXIT" in opcodes) == (kernel["expression"] in PREPARING), kernel["expression"]
+        if "PREEXIT" in opcodes:
+            assert not {*MEMORY, "BRA", "EXIT", "BAR"} & set(opcodes[: opcodes.index("PREEXIT")])
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+def test_loads_of_the_next_step_come_before_the_products_of_this_one() -> None:
+    """The compiler moved them down to where Winograd's kernel transforms what is loaded: a fifth slower on an H100."""
+    cubin, report = compiled("im2win_winograd")
+    kernels, tile = disassemble(cubin), WINOGRAD_TILE
+    for symbol in [kernel["symbol"] for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
+        between, most = 0, 0
+        for instruction in kernels[symbol]:
+            name = instruction["opcode"].split(".")[0]
+            between = 0 if name == "LDG" else between + (name == "FFMA")
+            if name == "STS":
+                most = max(most, between)
+        assert most >= (tile.k - 1) * tile.micro_m * tile.micro_n
+
+
+def test_a_missing_wait_is_seen() -> None:
+    """Of two ways to a read, one waits."""
+    branch = {"opcode": "BRA", "operands": "0x30", "other-attributes": {"control-flow": "True"}, "predicate": "@P0"}
+    wait, read, end = {"opcode": "ACQBULK"}, {"opcode": "LDG.E.128.CONSTANT"}, {"opcode": "EXIT"}
+    assert before_the_wait([branch, wait, read, end, read]) == {}
+    assert before_the_wait([branch, wait, end, read, end]) == {"LDG.128": 1}
+    assert before_the_wait([wait | {"predicate": "@P0"}, read, end]) == {"LDG.128": 1}
+
+
+@pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
+@pytest.mark.parametrize(
+    ("program", "architecture", "instruction"),
+    [
+        ("im2win_tensor_core_wgmma", "sm_90a", "HGMMA"),
+        ("im2win_tensor_core_sliding", "sm_90a", "HGMMA"),
+        ("im2win_tensor_core_mma", "sm_80", "HMMA"),
+        ("im2win_tensor_core_mma", "sm_120", "HMMA"),
+    ],
+)
+def test_tensor_core_kernels_use_the_tensor_core(program: str, architecture: str, instruction: str) -> None:
+    for kernel in compile_program(program, architecture)[1]["kernels"]:
+        counts = kernel["instructions"]
+        assert counts[instruction] > 0
+        # Results are promoted to FP32 sums outside the tensor core; nothing goes to local memory.
+        assert counts["FFMA"] > 0
+        assert not {"LDL", "STL"} & set(counts)
+
+
+def test_unknown_architecture_is_a_clear_error() -> None:
+    with pytest.raises(CompileError, match="direct.cu does not compile for sm_7"):
+        compile_program("direct", "sm_7")
+
+
+def test_compiling_is_deterministic() -> None:
+    assert compile_program("direct", "sm_90a")[0] == compile_program("direct", "sm_90a")[0]

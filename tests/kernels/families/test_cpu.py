@@ -1,0 +1,60 @@
+"""The CPU backend: the im2win transform by its definition, every algorithm against float64 and exactly on integers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernels import algorithm as algorithms
+from kernels.algorithm import UnsupportedError
+from kernels.families.cpu import im2win_transform
+from kernels.problem import ConvProblem
+from tests.problems import EDGES, random_problems
+from tests.relative import BOUND, backward_error
+from workflow.harness import verify
+
+NAMES = ["cpu_direct", "cpu_im2col", "cpu_im2win", "cpu_fft", "cpu_torch"]
+#: Larger than a tile of the FFT in one direction, in both, and by exactly one output.
+TILED = [
+    ConvProblem(2, 3, 70, 45, 5, 5, 3, 2),
+    ConvProblem(1, 2, 33, 20, 3, 2, 2, 1),
+    ConvProblem(1, 2, 20, 61, 3, 1, 3, 3),
+]
+PROBLEMS = EDGES + TILED + random_problems(12, seed=2)
+
+
+@pytest.mark.parametrize("problem", EDGES, ids=str)
+def test_window_tensor_is_the_papers(problem: ConvProblem) -> None:
+    """I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w], value for value."""
+    x = torch.rand(problem.input_shape)
+    window = im2win_transform(x, problem)
+    assert window.shape == problem.window_tensor_shape
+    for ho in range(problem.out_height):
+        for u in range(problem.kernel_h):
+            assert torch.equal(window[:, :, ho, u :: problem.kernel_h], x[:, :, ho * problem.stride + u])
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_convolution(name: str, problem: ConvProblem) -> None:
+    plan = algorithms.load(name, "kernels.families.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
+    y = torch.empty(problem.output_shape)
+    x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
+    verify.poison(y)
+    plan.run(x, f, y)
+    assert backward_error(x, f, y, problem.stride) <= BOUND
+    x, f = torch.randint(-8, 9, problem.input_shape).float(), torch.randint(-8, 9, problem.filter_shape).float()
+    verify.poison(y)
+    plan.run(x, f, y)
+    assert backward_error(x, f, y, problem.stride) <= (BOUND if name == "cpu_fft" else 0.0)
+
+
+def test_unknown_algorithm_lists_those_there_are() -> None:
+    with pytest.raises(KeyError, match="cpu_im2win"):
+        algorithms.load("cpu_im2wim", "kernels.families.cpu")
+
+
+def test_a_filter_larger_than_a_tile_is_declined() -> None:
+    problem = ConvProblem(1, 1, 50, 50, 1, 40, 40, 1)
+    with pytest.raises(UnsupportedError, match="larger than a tile"):
+        algorithms.load("cpu_fft", "kernels.families.cpu").plan(problem, torch.device("cpu"), None, tf32=False)

@@ -1,0 +1,217 @@
+"""The keys of --config: what a run is, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.table import archive as table
+from workflow.experiment import catalog
+from workflow.experiment.errors import (
+    BadArchiveError,
+    BadValueError,
+    GpuError,
+    RequestError,
+    UnknownKeyError,
+    UnknownNameError,
+)
+from workflow.experiment.request import ROOT, Plan, plan
+from workflow.jobs.files import Jobs
+from workflow.machine.devices import Gpu
+
+H100 = "NVIDIA H100 80GB HBM3"
+CONF = catalog.read()
+GPUS = [Gpu(0, "GPU-a", H100, "sm_90a"), Gpu(1, "GPU-b", H100, "sm_90a"), Gpu(2, "GPU-c", "NVIDIA A100", "sm_80")]
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> Path:
+    """A folder with one archive, of one row."""
+    row: dict[str, Any] = dict.fromkeys(table.COLUMNS)
+    row |= {"experiment": "paper", "suite": "paper_table", "protocol": "end_to_end", "numerics": "strict_fp32"}
+    row |= {"batch": 64, "layer": "conv1", "algorithm": "im2win", "status": "ok", "reason": "", "stop_reason": ""}
+    row |= {"time_ms": 1.0, "time_ms_low": 1.0, "time_ms_high": 1.0, "samples": 2, "tflops": 1.0, "source_hash": "0"}
+    key = {column: row[column] for column in table.KEY}
+    samples = [{**key, "sample": index, "time_ms": 1.0} for index in range(2)]
+    point = {column: row[column] for column in table.POINT_KEY} | {"environment": 0, "status": "ok"}
+    device = {"name": H100, "slug": "nvidia-h100-80gb-hbm3", "kind": "cuda"}
+    provenance = {"device": device, "environments": [{}], "points": [point]}
+    table.write(tmp_path / "archive" / "h100", [row], samples, provenance)
+    return tmp_path / "archive"
+
+
+def make(gpus: list[Gpu], archives: Path = Path("none"), **config: object) -> Plan:
+    return plan(config, lambda: gpus, archives, CONF)
+
+
+def test_a_machine_with_gpus(archives: Path) -> None:
+    made = make(GPUS, archives)
+    assert (made.experiment, made.backend, made.device) == ("paper", "cuda", "nvidia-h100-80gb-hbm3")
+    assert [gpu.index for gpu in made.gpus] == [0, 1]
+    assert "not on 2 (NVIDIA A100)" in made.note
+    assert made.architectures == ["sm_90a"]
+    assert "im2win_transform" in made.programs
+    assert list(made.archives) == ["h100"]
+
+
+def test_only_the_programs_of_the_chosen_algorithms_are_compiled() -> None:
+    assert make(GPUS, algorithm="im2win,im2col_cublas").programs == ["im2win_transform", "im2win"]
+
+
+def test_a_gpu_that_is_too_old() -> None:
+    with pytest.raises(GpuError, match=r"need sm_80 \(Ampere\) or later, and Tesla T4 is sm_75"):
+        make([Gpu(0, "GPU-t", "Tesla T4", "sm_75")])
+    assert make([Gpu(0, "GPU-n", "NVIDIA B200", "sm_100")]).architectures == ["sm_100"]
+
+
+def test_a_machine_without() -> None:
+    made = make([])
+    assert (made.experiment, made.backend, made.device, made.gpus) == ("paper_cpu", "cpu", "cpu", ())
+    assert "\n" not in made.note
+    assert "No NVIDIA GPU was found" in made.note
+    assert "batch 1" in made.note
+    assert made.architectures == ["sm_80", "sm_90a", "sm_120"]
+    assert {"ceilings", "direct", "im2win"} <= set(made.programs)
+
+
+def test_a_cluster_is_planned_for_without_its_gpu() -> None:
+    made = make([], cluster="example")
+    assert (made.experiment, made.backend, made.device, made.gpu_model) == ("paper", "cuda", GPUS[0].slug, "h100")
+    assert made.architectures == ["sm_90a"]
+    # The GPU at hand does not matter.
+    assert make(GPUS[2:], cluster="example").device == made.device
+    other = make([], cluster="example", gpu_model="a100")
+    assert (other.device, other.architectures) == ("nvidia-a100-sxm4-80gb", ["sm_80"])
+
+
+def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
+    made = make([], cluster="example", experiment="tiny")
+    assert (made.backend, made.device, made.gpus, made.gpu_model) == ("cpu", "cpu", (), "")
+    assert make([], cluster="example", experiment="tiny", gpu_model="a100").gpu_model == "a100"
+
+
+def test_so_many_gpus_of_one_model() -> None:
+    config: dict[str, Any]
+    for config, count in (({}, 2), ({"gpus": 1}, 1), ({"gpus": "2"}, 2)):
+        assert plan(config, lambda: GPUS, known=CONF).gpus == tuple(GPUS[:count])
+    for config, said in (
+        ({"gpus": 3}, "gpus is 3; the GPUs of one model on this machine are: 0 .*, 1 "),
+        ({"gpus": 0}, "gpus is 0; it must be a positive whole number"),
+        ({"gpus": 1, "gpu": 0}, "leave out one of them"),
+        ({"gpus": 1, "experiment": "tiny"}, "gpus= does not go with experiment tiny"),
+        ({"gpus": 1, "cluster": "example"}, "with cluster= choose by gpu_model="),
+    ):
+        with pytest.raises(RequestError, match=said):
+            plan(config, lambda: GPUS, known=CONF)
+
+
+def test_values_come_as_snakemake_reads_them() -> None:
+    made = make(GPUS, gpu=2, batch="1,64", layer=["conv1", "conv2"], algorithm="direct, direct", results="elsewhere")
+    assert made.device == "nvidia-a100"
+    assert made.results == "elsewhere"
+    assert made.sweep is not None
+    assert len(made.sweep.points) == 4
+
+
+def test_archives_alone_measure_nothing(archives: Path) -> None:
+    made = make([], archives, archive="h100")
+    assert made.sweep is None
+    assert (made.experiment, made.device, made.architectures, made.programs) == ("", "", [], [])
+    assert list(make([], archives, archive=f"{archives}/h100").archives) == ["h100"]
+
+
+def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path: Path) -> None:
+    both = f"{archives}/h100,{shutil.copytree(archives / 'h100', tmp_path / 'another')}"
+    assert Jobs(make([], archives, archive="h100")).compared == []
+    made = Jobs(make([], archives, archive=both, results="drawn"))
+    assert "drawn/archive/comparison/figures/tflops.svg" in made.compared
+    assert set(made.compared) <= set(made.everything)
+    assert Jobs(make(GPUS, archives)).compared == []
+    same = shutil.copytree(archives / "h100", tmp_path / "elsewhere" / "h100")
+    with pytest.raises(BadArchiveError, match="into one folder, h100"):
+        make([], archives, archive=f"h100,{same}")
+    with pytest.raises(BadArchiveError, match="rename it"):
+        make([], archives, archive=shutil.copytree(same, tmp_path / "comparison"))
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus", "error", "named"),
+    [
+        ({"layr": "conv1"}, [], UnknownKeyError, ["key 'layr'", "did you mean layer?", "algorithm", "archive"]),
+        ({"layers": "conv1"}, [], UnknownKeyError, ["key 'layers'", "did you mean layer?"]),
+        ({"experiment": "papr"}, [], UnknownNameError, ["experiment 'papr'", "did you mean paper?", "auto", "tiny"]),
+        ({"experiment": "paper,tiny"}, [], BadValueError, ["experiment is paper,tiny", "one value"]),
+        ({"layer": None}, [], BadValueError, ["layer has an empty value"]),
+        ({"layer": "conv1,"}, [], BadValueError, ["layer has an empty value"]),
+        ({"container": "none.sif"}, [], BadValueError, ["container is none.sif", "no such file", "docker://"]),
+        ({"results": "a{b}"}, [], BadValueError, ["results is a{b}"]),
+        ({"experiment": "paper"}, [], GpuError, ["experiment paper", "none was found", "paper_cpu"]),
+        ({"cluster": "exmple"}, [], UnknownNameError, ["cluster 'exmple'", "did you mean example?"]),
+        ({"cluster": "example", "gpu_model": "h10"}, [], GpuError, ["gpu_model 'h10'", "did you mean h100?", "a100"]),
+        ({"cluster": "example", "gpu": 0}, GPUS, GpuError, ["gpu=", "gpu_model="]),
+        ({"gpu_model": "h100"}, GPUS, GpuError, ["cluster="]),
+        ({"gpu": 7}, GPUS, GpuError, ["no GPU 7", f"0 ({H100})", "2 (NVIDIA A100)"]),
+        ({"gpu": 0}, [], GpuError, ["no GPU 0", "none"]),
+        ({"gpu": "first"}, GPUS, GpuError, ["gpu is first", "0 ("]),
+        ({"gpu": "0,2"}, GPUS, GpuError, ["different models", H100, "NVIDIA A100"]),
+        ({"gpu": 0, "experiment": "tiny"}, GPUS, GpuError, ["gpu=0", "experiment tiny", "CPU"]),
+        ({"algorithm": "im2win"}, [], RequestError, ["'im2win' runs on cuda", "No NVIDIA GPU was found", "cpu_im2win"]),
+        ({"archive": "h200"}, [], BadArchiveError, ["archive 'h200'", "did you mean h100?", "all"]),
+        ({"archive": "h100", "layer": "conv1"}, [], BadValueError, ["archive=", "layer="]),
+    ],
+)
+def test_refused(
+    archives: Path, config: dict[str, object], gpus: list[Gpu], error: type[RequestError], named: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        make(gpus, archives, **config)
+    for text in named:
+        assert text in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 8
+
+
+def damage(archives: Path, file: str, length: int | None) -> None:
+    path = archives / "h100" / file
+    if length is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:length])
+
+
+@pytest.mark.parametrize("file", ["measurements.csv", "samples.csv.gz", "provenance.json"])
+@pytest.mark.parametrize("length", [None, 40])
+def test_a_damaged_archive(archives: Path, file: str, length: int | None) -> None:
+    damage(archives, file, length)
+    with pytest.raises(BadArchiveError, match=f"h100/{file}"):
+        make([], archives, archive="all")
+
+
+def test_a_damaged_archive_is_found_before_measuring_too(archives: Path) -> None:
+    damage(archives, "measurements.csv", 40)
+    with pytest.raises(BadArchiveError, match="measurements.csv"):
+        make(GPUS, archives)
+
+
+def test_samples_that_disagree(archives: Path) -> None:
+    path = archives / "h100" / "samples.csv.gz"
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join(lines[:-1])))
+    with pytest.raises(BadArchiveError, match="samples"):
+        make([], archives, archive="h100")
+
+
+def test_planning_needs_neither_pytorch_nor_cuda() -> None:
+    program = """
+import sys
+for name in ("torch", "cuda"):
+    sys.modules[name] = None
+import workflow.jobs.files
+workflow.jobs.files.Jobs(workflow.experiment.request.plan({"experiment": "tiny"}, list)).sources
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -1,0 +1,244 @@
+"""What may stand in the files of conf/: one dataclass for each group, registered with Hydra as `schema/<group>`.
+
+Hydra rejects a key that a dataclass lacks and a value that it cannot convert; `workflow.experiment.catalog` says so
+plainly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Backend(Enum):
+    """Where an algorithm runs, and what a device is."""
+
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+class Timed(Enum):
+    """The timed region: `run` has the layout transform inside, `compute` outside."""
+
+    run = "run"
+    compute = "compute"
+
+
+class Clock(Enum):
+    """`device` is the GPU's own time; `wall` is the host's, until the GPU is idle."""
+
+    device = "device"
+    wall = "wall"
+
+
+class Statistic(Enum):
+    """`authors` is the minimum for im2win and direct and the mean for libraries, as in the artifact."""
+
+    median = "median"
+    authors = "authors"
+
+
+class Arithmetic(Enum):
+    """What computes the products, which bounds how fast they can come: see workflow.harness.lower_bounds.
+
+    `fp32` is a multiply and an add for each product of the direct convolution, on the FP32 units, or on the tensor
+    cores where the numeric class allows TF32. `fp32_transformed` does fewer, in another domain (FFT, Winograd). `tf32`
+    and `fp16x3` run on the tensor cores: one product in TF32, three in FP16 that make up for their rounding.
+    """
+
+    fp32 = "fp32"
+    fp32_transformed = "fp32_transformed"
+    tf32 = "tf32"
+    fp16x3 = "fp16x3"
+
+
+@dataclass
+class Layer:
+    """One convolution layer; sizes in elements, no padding."""
+
+    name: str = MISSING
+    in_channels: int = MISSING
+    height: int = MISSING
+    width: int = MISSING
+    out_channels: int = MISSING
+    kernel_h: int = MISSING
+    kernel_w: int = MISSING
+    stride: int = MISSING
+
+
+@dataclass
+class Suite:
+    """A set of layers, and what it changes in some of them: layer -> size -> value."""
+
+    name: str = MISSING
+    layers: list[str] = MISSING
+    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Algorithm:
+    """A registered algorithm: its module, its CUDA programs and the classes of arithmetic that it offers."""
+
+    name: str = MISSING
+    module: str = MISSING
+    backend: Backend = MISSING
+    programs: list[str] = field(default_factory=list)
+    numerics: list[str] = MISSING
+    arithmetic: Arithmetic = MISSING
+    #: The algorithm whose stored winners it uses (see workflow.experiment.winners); empty: none.
+    tuned_as: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Numerics:
+    """A class of arithmetic and the largest error that passes as correct, against float64."""
+
+    name: str = MISSING
+    tf32: bool = MISSING
+    max_error_fro: float = MISSING
+    max_error_max: float = MISSING
+
+
+@dataclass
+class Protocol:
+    """What is timed, by which clock, and when there are enough samples."""
+
+    name: str = MISSING
+    timed: Timed = MISSING
+    clock: Clock = MISSING
+    statistic: Statistic = MISSING
+    cold_l2: bool = MISSING
+    warmup_seconds: float = 0.05
+    min_samples: int = 20
+    max_samples: int = 1000
+    max_seconds: float = 1.0
+    target_half_width: float = 0.005
+
+
+@dataclass
+class Sampling:
+    """An experiment's own values for the sampling of every protocol; null keeps the protocol's."""
+
+    warmup_seconds: float | None = None
+    min_samples: int | None = None
+    max_samples: int | None = None
+    max_seconds: float | None = None
+    target_half_width: float | None = None
+
+
+@dataclass
+class Device:
+    """A kind of device, and how long the measuring of one point may take there."""
+
+    kind: Backend = MISSING
+    time_limit_seconds: float = MISSING
+    #: A result this share above a measured ceiling of the machine is an error of measuring, and stops the run.
+    ceiling_tolerance: float = MISSING
+
+
+@dataclass
+class Extra:
+    """A further product of an experiment's axes: those that are given here replace the experiment's."""
+
+    suite: list[str] = field(default_factory=list)
+    layer: list[str] = field(default_factory=list)
+    batch: list[int] = field(default_factory=list)
+    algorithm: list[str] = field(default_factory=list)
+    numerics: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Anchors:
+    """Points that every GPU of a host measures, so that a report can tell how much the GPUs differ."""
+
+    layer: list[str] = field(default_factory=list)
+    algorithm: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Experiment:
+    """The axes of a sweep. An empty `layer` means every layer of the suites."""
+
+    name: str = MISSING
+    device: str = MISSING
+    suite: list[str] = MISSING
+    layer: list[str] = field(default_factory=list)
+    batch: list[int] = MISSING
+    algorithm: list[str] = MISSING
+    protocol: list[str] = MISSING
+    numerics: list[str] = MISSING
+    sampling: Sampling = field(default_factory=Sampling)
+    #: What is measured besides. A request that sets an axis leaves out those that set it too.
+    extra: list[Extra] = field(default_factory=list)
+    #: At the first suite, class, batch and protocol that are measured; only where a host has several GPUs.
+    anchors: Anchors = field(default_factory=Anchors)
+    #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand.
+    architectures: list[str] = field(default_factory=list)
+    #: Draw the figures of every archive too.
+    redraw_archives: bool = True
+
+
+@dataclass
+class ClusterGpu:
+    """A model of GPU of a cluster: how NVML names it, and what its kernels are compiled for."""
+
+    device: str = MISSING
+    architecture: str = MISSING
+
+
+@dataclass
+class Cluster:
+    """What a run needs to know of a Slurm cluster whose GPUs are not at hand where it is planned."""
+
+    name: str = MISSING
+    #: Empty: the cluster's default.
+    partition: str = ""
+    account: str = ""
+    #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
+    gpus: dict[str, ClusterGpu] = MISSING
+    #: How long a point and a job are expected to take: together they say how many points make a job.
+    seconds_per_point: float = 10.0
+    seconds_per_job: float = 180.0
+    #: What a job asks for: cores, each for a process that gets ready while another one measures, with so much memory;
+    #: and these minutes for each of its points.
+    cores_per_job: int = 4
+    memory_mb_per_core: int = 8000
+    minutes_per_point: int = 1
+
+
+#: Group of conf/ -> what one of its files holds.
+GROUPS: dict[str, type] = {
+    "suite": Suite,
+    "layer": Layer,
+    "algorithm": Algorithm,
+    "protocol": Protocol,
+    "numerics": Numerics,
+    "device": Device,
+    "experiment": Experiment,
+    "cluster": Cluster,
+}
+
+
+@dataclass
+class PointConfig:
+    """The primary config: one point, measured by hand under one protocol on the device of its algorithm."""
+
+    suite: Suite = MISSING
+    layer: Layer = MISSING
+    algorithm: Algorithm = MISSING
+    protocol: Protocol = MISSING
+    numerics: Numerics = MISSING
+    batch: int = MISSING
+
+
+def register() -> None:
+    """Make the schemas known to Hydra."""
+    store = ConfigStore.instance()
+    for group, node in GROUPS.items():
+        store.store(group="schema", name=group, node=node)
+    store.store(group="schema", name="point", node=PointConfig)

@@ -1,0 +1,62 @@
+"""Stored winners: the tile and the schedule that were measured to be the fastest for a problem on a GPU.
+
+`conf/tuning/<gpu>.yaml` holds them, written by `make tune` (workflow.tune). Where there is none for a problem, the rule
+of kernels.tiles.tiled chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kernels.problem import ConvProblem
+from kernels.tiles.tiled import Schedule
+from workflow.experiment.catalog import CONF
+from workflow.experiment.errors import BadValueError
+
+FOLDER = CONF / "tuning"
+
+
+def key(problem: ConvProblem) -> str:
+    """A problem's name in the file: its sizes, by which alone a winner is found."""
+    p = problem
+    filters = f"{p.out_channels}x{p.kernel_h}x{p.kernel_w}"
+    return f"{p.batch}x{p.in_channels}x{p.height}x{p.width} * {filters} / {p.stride}"
+
+
+class Winners:
+    """The winners of one GPU model."""
+
+    def __init__(self, winners: Mapping[str, Mapping[str, Any]]) -> None:
+        self._winners = winners
+
+    def schedule(self, algorithm: str, problem: ConvProblem) -> dict[str, Any] | None:
+        """The `schedule` parameter of `algorithm` for `problem`; None where nothing is stored."""
+        found = self._winners.get(algorithm, {}).get(key(problem))
+        return Schedule.from_parameters(found).to_parameters() if found else None
+
+
+@cache
+def read(device: str, folder: Path = FOLDER) -> Winners:
+    """The winners stored for the GPU with this slug; none for a GPU that nobody has tuned for.
+
+    Raises BadValueError if the file is not one of workflow.tune, or names a kernel that is not compiled.
+    """
+    path = folder / f"{device}.yaml"
+    if not path.exists():
+        return Winners({})
+    try:
+        winners = yaml.safe_load(path.read_text())["winners"]
+        for entries in winners.values():
+            for entry in entries.values():
+                Schedule.from_parameters(entry)
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadValueError(
+            f"conf/tuning/{path.name} is not a file of stored winners: {error}\n"
+            "make it again (make tune), or delete it: without it a rule chooses the tiles"
+        ) from error
+    return Winners(winners)

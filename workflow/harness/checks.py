@@ -1,0 +1,170 @@
+"""The named checks that an output must pass before and after it is timed, and while it is.
+
+Each is a way in which a kernel can be fast and wrong; tests/workflow/harness/test_cheats.py has a kernel for each.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from kernels.algorithm import Plan
+from kernels.problem import ConvProblem
+from workflow.harness import verify
+from workflow.harness.gate import Gate, WaitedError
+from workflow.harness.guards import Guards
+from workflow.harness.timing import Clock
+
+#: Images of a batch that are compared where not all are: which ones is drawn anew each time.
+_SOME_IMAGES = 8
+#: How long work that does not wait for its stream is given to show itself.
+_SHOW_SECONDS = 0.005
+#: What was verified may have taken this much longer than the slowest run that was timed. What else the host does may
+#: hold a run up, so there are several tries, so long apart in seconds.
+_SLOWER, _TRIES, _APART_SECONDS = 3.0, 20, 0.01
+
+
+class IncorrectError(Exception):
+    """An output that is not the convolution, or that came about in a way that no time can be put to."""
+
+    def __init__(self, check: str, wrong: str) -> None:
+        """`check` is the name of the check that failed."""
+        super().__init__(f"{check}: {wrong}")
+
+
+class Checks:
+    """The checks of one plan on its tensors."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        problem: ConvProblem,
+        bounds: tuple[float, float],
+        guards: Guards,
+        generator: torch.Generator,
+        tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    ) -> None:
+        """`bounds` are the largest error_fro and error_max that pass; `tensors` are X, F and Y."""
+        self.plan = plan
+        self.problem = problem
+        self.bounds = bounds
+        self.guards = guards
+        self.generator = generator
+        self.x, self.f, self.y = tensors
+        self._chance = random.Random(generator.initial_seed())
+
+    def output(self, distribution: str, some: bool = False) -> verify.Error:
+        """Run once on fresh inputs with the output poisoned. Raises IncorrectError; `some` compares only some images.
+
+        The output is taken in the stream's order directly after the run, as whatever followed it would take it.
+        """
+        verify.DISTRIBUTIONS[distribution](self.x, self.f, self.generator)
+        inputs = self._inputs()
+        verify.poison(self.y)
+        self.plan.run(self.x, self.f, self.y)
+        taken = self.y.clone()
+        if inputs != self._inputs():
+            raise IncorrectError("inputs", "the run changed X or F, which it may only read")
+        error = self._compare(taken, some, f" on {distribution} inputs")
+        if not torch.equal(verify.bits(taken), verify.bits(self.y)):
+            raise IncorrectError("late work", "the output changed after the run had ended")
+        self.memory()
+        return error
+
+    def memory(self) -> None:
+        """Nothing wrote outside of X, F, Y and the workspace. Raises IncorrectError."""
+        if damaged := self.guards.damaged():
+            raise IncorrectError("guard bands", f"wrote out of bounds: {', '.join(damaged)}")
+
+    def stream(self) -> None:
+        """On a GPU: all of the work is done in the order of the stream on which it is timed. Raises IncorrectError.
+
+        That stream is held up, and the run and a copy of its output are queued behind. Until it is let go, the output
+        must stay poisoned; then the copy must find it written, although it starts at once. A run that waits on the host
+        for what it has queued fails too: its time could not be told from the host's.
+        """
+        if self.y.device.type != "cuda":
+            return
+        other, taken = torch.cuda.Stream(), torch.empty_like(self.y)
+        verify.poison(self.y)
+        torch.cuda.synchronize()
+        try:
+            with Gate().closed():
+                self.plan.run(self.x, self.f, self.y)
+                taken.copy_(self.y)
+                time.sleep(_SHOW_SECONDS)
+                with torch.cuda.stream(other):
+                    early = verify.unwritten(self.y) < self.y.numel()
+        except WaitedError as error:
+            raise IncorrectError("stream order", str(error)) from error
+        torch.cuda.synchronize()
+        if early:
+            raise IncorrectError("stream order", "the work began before what was queued ahead of it had ended")
+        if missing := verify.unwritten(taken):
+            raise IncorrectError("stream order", f"{missing} outputs were not there when what was queued behind began")
+
+    def renew(self, prepare: bool) -> None:
+        """Ahead of a timed run: poison the output and change a value of X and of F, so that no kept answer is right.
+
+        `prepare` brings them into the layout of what is timed, where that is only what follows the transform.
+        """
+        verify.poison(self.y)
+        for tensor, low, high in ((self.x, 0.0, 1.0), (self.f, -0.5, 0.5)):  # as verify.uniform draws them
+            place = self._chance.randrange(tensor.numel())
+            tensor.view(-1)[place : place + 1].uniform_(low, high, generator=self.generator)
+        if prepare:
+            self.plan.prepare(self.x, self.f)
+
+    def timed(self) -> None:
+        """The output of the last timed run, which was poisoned before it. Raises IncorrectError."""
+        self._compare(self.y, True, " in the last timed run")
+        self.memory()
+
+    def witnessed(self, clock: Clock, work: Callable[[], None], samples: Sequence[float]) -> None:
+        """Where timed runs found the output as the last one left it: it is poisoned, timed again and compared.
+
+        The run that is compared must not be far slower than all of `samples`: else those did something else. Raises
+        IncorrectError.
+        """
+        tries: list[float] = []
+        while len(tries) < _TRIES:
+            verify.poison(self.y)
+            tries.append(clock.sample(work))
+            if tries[-1] <= _SLOWER * max(samples):
+                break
+            time.sleep(_APART_SECONDS)
+        self.timed()
+        if tries[-1] > _SLOWER * max(samples):
+            took = f"took {min(tries):.3g} ms or more, {_TRIES} times; those before it at most {max(samples):.3g} ms"
+            raise IncorrectError("timed work", f"a run with its output poisoned {took}")
+
+    def _compare(self, y: torch.Tensor, some: bool, when: str) -> verify.Error:
+        batch = self.problem.batch
+        images = self._chance.sample(range(batch), min(batch, _SOME_IMAGES)) if some else None
+        error = verify.error(self.x, self.f, y, self.problem.stride, images)
+        missing = verify.unwritten(y)
+        if not missing and error.within(*self.bounds):
+            return error
+        if y is not self.y and self._changes(y):
+            raise IncorrectError("late work", f"the output was still being written after the run had ended{when}")
+        if missing:
+            raise IncorrectError("unwritten", f"{missing} of {y.numel()} outputs were not written{when}")
+        fro, largest = self.bounds
+        raise IncorrectError(
+            "accuracy",
+            f"error_fro {error.fro:.3g} (allowed {fro:.3g}), error_max {error.max:.3g} (allowed {largest:.3g}){when}",
+        )
+
+    def _changes(self, taken: torch.Tensor) -> bool:
+        """Whether the output becomes another than was taken, within half a second."""
+        for _ in range(10):
+            if not torch.equal(verify.bits(taken), verify.bits(self.y)):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _inputs(self) -> tuple[int, ...]:
+        return tuple(int(verify.bits(tensor).sum(dtype=torch.int64)) for tensor in (self.x, self.f))

@@ -1,0 +1,60 @@
+"""Stored results of points: reading one, and whether it still holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.experiment.points import Point, Sweep
+
+#: What the machine can do, in the folder of its results: see workflow.ceilings.
+CEILINGS = "ceilings.json"
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """A stored result, or the list of a job; None where there is none, empty where it is damaged."""
+    try:
+        stored = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def next_attempt(stored: Mapping[str, Any] | None) -> int:
+    """How many times a point will have been tried after the next time, where `stored` is its result so far."""
+    attempt = int((stored or {}).get("attempt", 1))
+    return attempt + 1 if stored and stored.get("status") == "failed" else attempt
+
+
+def stamp(path: Path) -> list[int] | None:
+    """What tells that a file is the one that was there before: its size and time in ns; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def brief(result: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What decides whether a result holds: all that a job's list has of it, a fraction of its size."""
+    if not result:
+        return {}
+    hashes = {row.get("source_hash") for row in result.get("rows", [])}
+    return {
+        "status": result.get("status"),
+        "point": result.get("point"),
+        "source_hash": hashes.pop() if len(hashes) == 1 else None,
+    }
+
+
+def holds(known: Mapping[str, Any], sweep: Sweep, point: Point) -> bool:
+    """Whether a result, of which `brief` is known, is what would be measured now, and no failure."""
+    return (
+        known.get("status") not in (None, "failed")
+        and known["source_hash"] == sweep.source_hash(point.algorithm)
+        and known["point"] == sweep.resolve(point, known["point"])
+    )

@@ -1,0 +1,46 @@
+"""What a run does before its first job, and what it says when one has failed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.table.files import write_atomically
+from workflow.session.lock import hold
+from workflow.session.slurm import take_over
+from workflow.session.stop import clear
+
+#: A disk with less room than this is full: a job's log and the message in it may have found none.
+_LEAST_BYTES = 2**20
+
+
+def begin(results: str, logs: Sequence[str]) -> None:
+    """Have the folder of results to itself, without what an earlier run left; `logs` are Snakemake's own.
+
+    Exits with status 1 and a message where another run has it, or nothing can be written there.
+    """
+    try:
+        hold(results)
+        clear(results)
+        take_over(results, logs)
+    except OSError as error:
+        sys.exit(_unwritable(results, error))
+
+
+def explain(results: str) -> None:
+    """Say so where jobs failed because the folder of results cannot be written any more."""
+    probe = Path(results, ".probe")
+    try:
+        write_atomically(probe, bytes(_LEAST_BYTES))
+        probe.unlink()
+    except OSError as error:
+        print(_unwritable(results, error), file=sys.stderr)
+
+
+def _unwritable(results: str, error: OSError) -> str:
+    return (
+        f"error: {results} cannot be written: {error}\n"
+        "make room there, or name another folder (--config results=DIR), and give the same command again; what was "
+        "measured stays"
+    )
