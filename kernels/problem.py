@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 FLOAT_BYTES = 4
 
@@ -47,6 +49,15 @@ class ConvProblem:
                 f"stride is {self.stride} but the input is only {self.height} x {self.width}: "
                 "a stride beyond the input leaves no second output in either direction"
             )
+
+    @classmethod
+    def from_layer(cls, layer: Mapping[str, Any], batch: int) -> ConvProblem:
+        """The convolution of a layer: a mapping with the sizes by their names here, as conf/layer/ and results hold it.
+
+        Raises ProblemError if there can be no such convolution.
+        """
+        sizes = {field.name: layer[field.name] for field in fields(cls) if field.name in layer}
+        return cls(**sizes | {"batch": batch})
 
     @property
     def out_height(self) -> int:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from workflow.experiment.errors import ConfigFileError, UnknownNameError, unknown
-from workflow.experiment.schema import GROUPS, Anchors, ClusterGpu, Sampling, register
+from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 #: Files that are composed together: what Hydra takes grows with the square of their number.
@@ -90,7 +90,7 @@ def _explain(group: str, error: Exception) -> str:
     message = said[0] if said else type(error).__name__
     found = re.search(r"Key '([^']+)' not in '(\w+)'", str(error))
     if found:
-        schemas = {node.__name__: node for node in (*GROUPS.values(), Anchors, Sampling, ClusterGpu)}
+        schemas = {node.__name__: node for node in (*GROUPS.values(), About, Anchors, Sampling, ClusterGpu)}
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"

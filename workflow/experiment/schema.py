@@ -56,6 +56,29 @@ class Arithmetic(Enum):
     fp16x3 = "fp16x3"
 
 
+class Role(Enum):
+    """What an algorithm stands for in figures, tables and sentences.
+
+    `paper` is the paper's own kernel, on which its claims are judged; `ours` goes beyond it; `baseline` is what both are
+    compared with; `ablation` is the paper's kernel without one optimization, and `base` without any; `ceiling` is no
+    convolution, but what bounds one.
+    """
+
+    paper = "paper"
+    ours = "ours"
+    baseline = "baseline"
+    ablation = "ablation"
+    base = "base"
+    ceiling = "ceiling"
+
+
+class AuthorsStatistic(Enum):
+    """What the authors' artifact takes of its runs: the minimum for its own programs, the mean for the libraries."""
+
+    minimum = "minimum"
+    mean = "mean"
+
+
 @dataclass
 class Layer:
     """One convolution layer; sizes in elements, no padding."""
@@ -80,6 +103,30 @@ class Suite:
 
 
 @dataclass
+class About:
+    """What figures, tables and sentences say of an algorithm. It decides no measurement: changing it repeats none."""
+
+    #: Its name for people; empty: its name in the table.
+    label: str = ""
+    role: Role = Role.ours
+    #: Its place in tables and legends, the lowest first; of equal ones the first by name.
+    order: int = 1000
+    #: A number of seaborn's colour-blind palette (0 to 9), a grey level ("0.2") or any colour that Matplotlib knows.
+    color: str = "0.5"
+    #: As Matplotlib names markers.
+    marker: str = "o"
+    authors_statistic: AuthorsStatistic = AuthorsStatistic.mean
+    #: The library of whose algorithms the best one is compared (cudnn); empty: it stands for itself alone.
+    best_of: str = ""
+    #: Whether it is in the paper's figures.
+    in_paper: bool = False
+    #: Whether errors are compared with its errors, of the same class or of strict FP32.
+    error_reference: bool = False
+    #: Whether `kernel_only` leaves a transform out of the timed region whose share is worth a figure.
+    transform_outside_kernel: bool = False
+
+
+@dataclass
 class Algorithm:
     """A registered algorithm: its module, its CUDA programs and the classes of arithmetic that it offers."""
 
@@ -92,6 +139,7 @@ class Algorithm:
     #: The algorithm whose stored winners it uses (see workflow.experiment.winners); empty: none.
     tuned_as: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    about: About = field(default_factory=About)
 
 
 @dataclass
