@@ -11,8 +11,8 @@ from kernels.problem import ConvProblem
 def reference(problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
     """Y = X * F in float64, shape [images][out_channels][out_height][out_width].
 
-    `x` may hold some of the problem's images instead of all: a large batch in float64 does not fit into memory. Computed
-    on the tensors' device by PyTorch without cuDNN: nothing that is measured here takes part in it.
+    `x` may hold some of the problem's images instead of all: a large batch in float64 does not fit into memory.
+    Computed on the tensors' device by PyTorch without cuDNN: nothing that is measured here takes part in it.
     """
     with torch.backends.cudnn.flags(enabled=False):
         return functional.conv2d(x.double(), f.double(), stride=problem.stride)

@@ -25,7 +25,7 @@ from kernels.algorithm import Plan, UnsupportedError
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
 from workflow.experiment import catalog
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness import verify
 from workflow.harness.distributions import DISTRIBUTIONS, make
 from workflow.machine.devices import find_gpus, require_in_use, use

@@ -18,7 +18,9 @@ from typing import Any
 from analysis.table import archive as table
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError, ResultError
-from workflow.experiment.points import Point, Selection, Sweep
+from workflow.experiment.identity import identity
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.results import CEILINGS, read_result
 
 UNKNOWN_ENVIRONMENT = {"unknown": "the measuring process ended before it told"}
@@ -97,8 +99,8 @@ def check(document: Mapping[str, Any] | None, sweep: Sweep, point: Point, path: 
     if missing:
         raise ResultError(f"{path} is damaged: it lacks {', '.join(missing)}; {WAY_OUT}")
     measured = document["point"]
-    wanted = sweep.resolve(point, measured)
-    different = [key for key in wanted if measured.get(key) != wanted[key]]
+    wanted, was = identity(sweep.resolve(point, measured)), identity(measured)
+    different = [key for key in wanted if was.get(key) != wanted[key]]
     if different:
         raise ResultError(f"{path} was measured with another {', '.join(different)} than conf/ says now; {WAY_OUT}")
     protocols = [row.get("protocol") for row in document["rows"]]

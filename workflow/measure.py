@@ -29,7 +29,8 @@ from typing import Any
 from analysis.table.files import write_json
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError, ResultError
-from workflow.experiment.points import Point, Selection, Sweep
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import Groups, last_job
 from workflow.jobs.results import CEILINGS, brief, holds, next_attempt, read_result, stamp

@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from workflow.experiment import catalog
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import GpuError, NoPointError, RequestError
-from workflow.experiment.points import check_problem, positive, resolve_layer
+from workflow.experiment.layers import check_problem, resolve_layer
+from workflow.experiment.points import positive
 from workflow.experiment.schema import register
 from workflow.jobs.results import CEILINGS
 from workflow.machine.devices import find_gpus

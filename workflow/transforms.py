@@ -25,7 +25,7 @@ from kernels import algorithm as algorithms
 from kernels.algorithm import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from workflow.experiment import catalog
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness import statistics, timing, verify
 from workflow.harness.monitor import Monitor, monitor
 from workflow.jobs.files import TRANSFORMED

@@ -26,7 +26,7 @@ from kernels.problem import ConvProblem
 from kernels.tiles.tiled import FUSED_LOADERS, LOADERS, Schedule, candidates, choose_schedule
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.experiment.winners import key
 from workflow.harness import statistics, verify
 from workflow.harness.timing import DeviceClock

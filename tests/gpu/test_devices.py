@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from workflow.experiment import catalog
-from workflow.experiment.points import Point, Selection, Sweep
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Selection, Sweep
 
 CODE = """
 import json, sys

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from analysis.table import companions, errors
 from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
 from workflow.experiment import catalog
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 
 GPUS = 8
 SAMPLES = 37

@@ -14,7 +14,7 @@ from workflow import aggregate
 from workflow.aggregate import collect
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import ResultError
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.results import CEILINGS
 

@@ -15,7 +15,7 @@ from kernels import algorithm as algorithms
 from kernels.problem import ConvProblem
 from workflow import transforms
 from workflow.experiment import catalog
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.monitor import NoMonitor
 
 CPU = torch.device("cpu")

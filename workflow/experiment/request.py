@@ -25,7 +25,8 @@ from workflow.experiment.errors import (
     UnknownNameError,
     unknown,
 )
-from workflow.experiment.points import AXES, Selection, Sweep, positive
+from workflow.experiment.points import AXES, positive
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.groups import points_per_job
 from workflow.machine.devices import DeviceError, Gpu, find_gpus, select_gpus, why_none
 

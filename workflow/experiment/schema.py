@@ -59,9 +59,9 @@ class Arithmetic(Enum):
 class Role(Enum):
     """What an algorithm stands for in figures, tables and sentences.
 
-    `paper` is the paper's own kernel, on which its claims are judged; `ours` goes beyond it; `baseline` is what both are
-    compared with; `ablation` is the paper's kernel without one optimization, and `base` without any; `ceiling` is no
-    convolution, but what bounds one.
+    `paper` is the paper's own kernel, on which its claims are judged; `ours` goes beyond it; `baseline` is what both
+    are compared with; `ablation` is the paper's kernel without one optimization, and `base` without any; `ceiling` is
+    no convolution, but what bounds one.
     """
 
     paper = "paper"

@@ -14,7 +14,8 @@ from itertools import groupby
 from pathlib import Path
 
 from workflow.experiment.errors import ResultError
-from workflow.experiment.points import Point, Sweep
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Sweep
 from workflow.jobs.results import brief, holds, read_result, stamp
 
 #: On one host. A GPU is busy, and a changed kernel is measured by itself, where each point has a job; on the CPU one

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow.experiment.points import Point, Sweep
+from workflow.experiment.identity import identity
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Sweep
 
 #: What the machine can do, in the folder of its results: see workflow.ceilings.
 CEILINGS = "ceilings.json"
@@ -53,8 +55,7 @@ def brief(result: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def holds(known: Mapping[str, Any], sweep: Sweep, point: Point) -> bool:
     """Whether a result, of which `brief` is known, is what would be measured now, and no failure."""
-    return (
-        known.get("status") not in (None, "failed")
-        and known["source_hash"] == sweep.source_hash(point.algorithm)
-        and known["point"] == sweep.resolve(point, known["point"])
-    )
+    if known.get("status") in (None, "failed") or known["source_hash"] != sweep.source_hash(point.algorithm):
+        return False
+    now = sweep.resolve(point, known["point"])
+    return bool(known["point"] == now) or identity(known["point"]) == identity(now)

@@ -12,8 +12,9 @@ from kernels.build.sources import programs, source_hash
 from workflow.experiment import catalog
 from workflow.experiment.catalog import CONF, Catalog
 from workflow.experiment.errors import ConfigFileError, RequestError
-from workflow.experiment.points import Selection, Sweep, resolve_layer
+from workflow.experiment.layers import resolve_layer
 from workflow.experiment.schema import GROUPS
+from workflow.experiment.sweep import Selection, Sweep
 
 ROOT = CONF.parent
 

@@ -17,7 +17,8 @@ from workflow.experiment.errors import (
     RequestError,
     UnknownNameError,
 )
-from workflow.experiment.points import AXES, Point, Selection, Sweep
+from workflow.experiment.points import AXES, Point
+from workflow.experiment.sweep import Selection, Sweep
 
 
 def sweep(conf: Catalog, /, experiment: str = "paper", **axes: list[str]) -> Sweep:

@@ -12,8 +12,8 @@ from kernels.tiles.tiled import TILES, Schedule
 from workflow.experiment import winners
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import BadValueError
-from workflow.experiment.points import Selection, Sweep
 from workflow.experiment.request import plan
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.machine.devices import Gpu
 
 GPU = Gpu(0, "GPU-0", "Imaginary GPU", "sm_90a")

@@ -17,7 +17,7 @@ import pytest
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS
 from workflow.experiment import catalog
-from workflow.experiment.points import Selection, Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import split
 from workflow.jobs.results import CEILINGS

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.table.files import write_json
 from workflow.experiment.catalog import Catalog
-from workflow.experiment.points import Point, Selection, Sweep
+from workflow.experiment.points import Point
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import Groups, last_job, points_per_job, split
 from workflow.jobs.results import brief, next_attempt, read_result, stamp

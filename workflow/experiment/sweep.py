@@ -1,0 +1,211 @@
+"""A sweep: the product of an experiment's axes, less what no algorithm offers, every problem of it checked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from kernels.build.sources import source_hash
+from kernels.problem import ConvProblem
+from workflow.experiment import winners
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.errors import (
+    BackendError,
+    NoPointError,
+    UnknownNameError,
+    listed,
+    unknown,
+)
+from workflow.experiment.identity import group_identity
+from workflow.experiment.layers import check_problem, resolve_layer
+from workflow.experiment.points import Point, positive
+
+
+@dataclass(frozen=True)
+class Selection:
+    """An experiment, and the values that replace those of some of its axes. Empty lists are not allowed."""
+
+    experiment: str
+    axes: dict[str, list[str]]
+
+    def to_json(self) -> str:
+        return json.dumps({"experiment": self.experiment, **self.axes}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Selection:
+        values = json.loads(text)
+        return cls(values.pop("experiment"), values)
+
+
+class Sweep:
+    """The points of one selection and what they resolve to."""
+
+    def __init__(self, catalog: Catalog, selection: Selection, device: str = "") -> None:
+        """Expand and check every point. `device` is the slug of the GPU, whose stored winners the points use.
+
+        Raises UnknownNameError, BadValueError, BackendError, BadProblemError or NoPointError.
+        """
+        self.catalog = catalog
+        self.selection = selection
+        self.experiment = catalog.get("experiment", selection.experiment)
+        self.device = catalog.get("device", self.experiment["device"])
+        self.protocols = {name: self._protocol(name) for name in self._axis("protocol")}
+        extras = [given(extra) for extra in self.experiment["extra"]]
+        self._products = [{}, *(extra for extra in extras if not set(extra) & set(selection.axes))]
+        self._layers = {key: layer for product in self._products for key, layer in self._resolve_layers(product)}
+        self.points = {point.path: point for point in self._expand()}
+        self.source_hash = cache(self._source_hash)
+        self.tune_for(device)
+
+    def anchors(self) -> Sweep | None:
+        """The anchors of the experiment among the points, under the first protocol; None if there are none."""
+        wanted = self.experiment["anchors"]
+        points = [p for p in self.points.values() if p.layer in wanted["layer"] and p.algorithm in wanted["algorithm"]]
+        if not points:
+            return None
+        first = {axis: [str(getattr(points[0], axis))] for axis in ("suite", "numerics", "batch")}
+        chosen = {axis: list(dict.fromkeys(getattr(p, axis) for p in points)) for axis in ("layer", "algorithm")}
+        protocol = {"protocol": [next(iter(self.protocols))]}
+        sweep = Sweep(self.catalog, Selection(self.selection.experiment, {**first, **chosen, **protocol}))
+        sweep._winners = self._winners
+        return sweep
+
+    def resolve(self, point: Point, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The point as the measuring program takes it, where `stored` is the point of a result that is there."""
+        return {
+            "experiment": self.experiment["name"],
+            "suite": point.suite,
+            "batch": point.batch,
+            "layer": self._layers[point.suite, point.layer],
+            "algorithm": self._tuned(point),
+            "numerics": self.catalog.get("numerics", point.numerics),
+            "protocols": [self._protocol(name) for name in self._protocol_names(stored)],
+            "device": self.device,
+        }
+
+    def tune_for(self, device: str) -> None:
+        """Resolve points with the winners stored for the GPU with this slug (see workflow.experiment.winners)."""
+        self._winners = winners.read(device)
+
+    def problem(self, point: Point) -> ConvProblem:
+        """The convolution of a point."""
+        return ConvProblem.from_layer(self._layers[point.suite, point.layer], point.batch)
+
+    def _tuned(self, point: Point) -> dict[str, Any]:
+        """The point's algorithm, with the stored winner for its problem among the parameters if there is one."""
+        entry = self.catalog.get("algorithm", point.algorithm)
+        schedule = self._winners.schedule(entry["tuned_as"], self.problem(point)) if entry["tuned_as"] else None
+        return {**entry, "parameters": {**entry["parameters"], "schedule": schedule}} if schedule else entry
+
+    def tunable(self) -> dict[tuple[str, ConvProblem], str]:
+        """The algorithms of the sweep that are tuned, each with a problem -> the algorithm's module."""
+        entries = {point: self.catalog.get("algorithm", point.algorithm) for point in self.points.values()}
+        return {
+            (entry["name"], self.problem(point)): entry["module"]
+            for point, entry in entries.items()
+            if entry["tuned_as"] == entry["name"]
+        }
+
+    def of_role(self, role: str) -> list[str]:
+        """The algorithms of the sweep that have this role (see workflow.experiment.schema.Role)."""
+        names = dict.fromkeys(point.algorithm for point in self.points.values())
+        return [name for name in names if self.catalog.get("algorithm", name)["about"]["role"] == role]
+
+    def of_class(self, numerics: str) -> list[str]:
+        """The algorithms of the sweep that are measured in this class of arithmetic."""
+        return list(dict.fromkeys(point.algorithm for point in self.points.values() if point.numerics == numerics))
+
+    def untuned(self) -> list[str]:
+        """The tuned algorithms of the sweep for some problem of which no winner is stored."""
+        return sorted({name for name, problem in self.tunable() if not self._winners.schedule(name, problem)})
+
+    def _protocol_names(self, stored: Mapping[str, Any] | None) -> list[str]:
+        """The sweep's protocols, and those under which the stored point was measured as it would be now.
+
+        So asking for fewer protocols measures nothing again, and asking for one more loses none.
+        """
+        kept = {entry["name"] for entry in (stored or {}).get("protocols", []) if self._is_current(entry)}
+        # Always in one order, that of the experiment: the order is part of the point.
+        names = dict.fromkeys([*self.experiment["protocol"], *self.catalog.names("protocol")])
+        return [name for name in names if name in kept or name in self.protocols]
+
+    def _is_current(self, protocol: Mapping[str, Any]) -> bool:
+        name = protocol.get("name")
+        if name is None or name not in self.catalog.groups["protocol"]:
+            return False
+        return group_identity("protocol", protocol) == group_identity("protocol", self._protocol(name))
+
+    def _source_hash(self, algorithm: str) -> str:
+        """Hash of an algorithm's sources as they are now."""
+        entry = self.catalog.get("algorithm", algorithm)
+        return source_hash(entry["module"], entry["programs"])
+
+    def _axis(self, axis: str, product: Mapping[str, Any] | None = None) -> list[Any]:
+        """The values asked for, or else those of an extra product, or else the experiment's."""
+        values = self.selection.axes.get(axis) or (product or {}).get(axis) or self.experiment[axis]
+        if axis == "batch":
+            return [positive("batch", value) for value in values]
+        if axis != "layer":  # which layers there are is a matter of the suites
+            for value in values:
+                self.catalog.get(axis, value)
+        return list(values)
+
+    def _protocol(self, name: str) -> dict[str, Any]:
+        sampling = {key: value for key, value in self.experiment["sampling"].items() if value is not None}
+        return {**self.catalog.get("protocol", name), **sampling}
+
+    def _resolve_layers(self, product: Mapping[str, Any]) -> list[tuple[tuple[str, str], dict[str, Any]]]:
+        """(suite, layer) of a product, each with the layer's sizes."""
+        suites = {name: self.catalog.get("suite", name) for name in self._axis("suite", product)}
+        offered = list(dict.fromkeys(layer for suite in suites.values() for layer in suite["layers"]))
+        wanted = self._axis("layer", product) or offered
+        for layer in wanted:
+            if layer not in offered:
+                raise UnknownNameError(unknown("layer", layer, offered, f" in suite {' or '.join(suites)}"))
+        return [
+            ((name, layer), resolve_layer(self.catalog, name, layer))
+            for name, suite in suites.items()
+            for layer in suite["layers"]
+            if layer in wanted
+        ]
+
+    def _expand(self) -> Iterable[Point]:
+        for product in self._products:
+            numerics = self._axis("numerics", product)
+            layers = [key for key, _ in self._resolve_layers(product)]
+            batches = self._axis("batch", product)
+            for (suite, layer), batch in itertools.product(layers, batches):
+                check_problem(self._layers[suite, layer], batch, suite)
+            algorithms = [self._algorithm(name) for name in self._axis("algorithm", product)]
+            offers = [(n, a["name"]) for n in numerics for a in algorithms if n in a["numerics"]]
+            if not offers:
+                offered = sorted({name for algorithm in algorithms for name in algorithm["numerics"]})
+                raise NoPointError(
+                    f"nothing to measure: no chosen algorithm offers the numeric class {', '.join(numerics)}\n"
+                    f"those that the chosen algorithms offer: {', '.join(offered)}"
+                )
+            for (suite, layer), batch, (number, algorithm) in itertools.product(layers, batches, offers):
+                yield Point(suite, number, batch, layer, algorithm)
+
+    def _algorithm(self, name: str) -> dict[str, Any]:
+        algorithm = self.catalog.get("algorithm", name)
+        backend = self.device["kind"]
+        if algorithm["backend"] != backend:
+            groups = self.catalog.groups
+            same = [each for each, entry in groups["algorithm"].items() if entry["backend"] == backend]
+            other = [each for each, entry in groups["experiment"].items() if entry["device"] == algorithm["backend"]]
+            raise BackendError(
+                f"algorithm {name!r} runs on {algorithm['backend']}, but experiment {self.experiment['name']} "
+                f"measures on {backend}\nalgorithms that run on {backend}:\n{listed(same)}\n"
+                f"experiments that measure on {algorithm['backend']}: {', '.join(other)}"
+            )
+        return algorithm
+
+
+def given(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes that an extra product sets."""
+    return {axis: values for axis, values in extra.items() if values}
