@@ -2,24 +2,27 @@
 # what is measured is in conf/, and workflow/experiment/request.py explains the keys of --config.
 from snakemake.utils import min_version
 
+from workflow.harness.identity import ceilings_hash
+from workflow.jobs.code import analysis_hash, code_hash, current_sources
+from workflow.jobs.datasets import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES
+from workflow.jobs.run import start
 from workflow.session.begin import begin, explain
-from workflow.jobs.files import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES, start
 
 min_version("9.0")
 
-JOBS = start(config, workflow.is_main_process)
-RESULTS = JOBS.results
+RUN = start(config, workflow.is_main_process)
+RESULTS = RUN.results
 
 
 wildcard_constraints:
-    device=JOBS.plan.device or "none",
-    experiment=JOBS.plan.experiment or "none",
+    device=RUN.request.device or "none",
+    experiment=RUN.request.experiment or "none",
     group="[a-z0-9_/]+",
     number="[0-9]+",
     gpu="GPU-[0-9A-Za-z-]+",
     program="[a-z0-9_]+",
     architecture="sm_[0-9]+[a-z]?",
-    dataset="|".join(JOBS.tables) or "none",
+    dataset="|".join(RUN.datasets.folders) or "none",
 
 
 # Snakemake's own lock outlives a run that is killed; this one does not.
@@ -40,7 +43,7 @@ for stage in STAGES.split():
 rule all:
     default_target: True
     input:
-        JOBS.everything,
+        RUN.everything,
         f"{RESULTS}/summary.txt",
     message:
         "Done"

@@ -46,7 +46,10 @@ class Plan(ABC):
         self.prepare(x, f)
         self.compute(x, f, y)
 
-    def settle(  # noqa: B027 (most have nothing to choose)
+    def close(self) -> None:  # noqa: B027
+        """Temporary."""
+
+    def autotune(  # noqa: B027 (most have nothing to choose)
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
     ) -> None:
         """Choose by trying, if there is a choice; the plan has run before.

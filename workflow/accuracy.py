@@ -12,31 +12,31 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
+from kernels.plan import Plan, UnsupportedError
 
 from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
-from kernels.algorithm import Plan, UnsupportedError
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
+from kernels.reference import reference
 from workflow.experiment import catalog
+from workflow.experiment.catalog import Catalog
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness import verify
-from workflow.harness.distributions import DISTRIBUTIONS, make
-from workflow.machine.devices import find_gpus, require_in_use, use
-from workflow.machine.lease import lease
+from workflow.harness.distributions import COMPARED, make
+from workflow.machine.devices import find_gpus
+from workflow.machine.lease import leased_gpu
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
 
 ACCURATE = "fp32_accurate"
-#: What the class is held against: strict FP32, direct, and one of the fastest that cuDNN has of that kind.
-BASELINE = "cudnn_implicit_precomp_gemm"
 BATCH = 4
 
 
@@ -55,7 +55,7 @@ class Accuracy:
     error_mean: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of the table."""
 
@@ -67,43 +67,47 @@ class Row:
     algorithm: str
     numerics: str
     status: str
-    reason: str
-    error_fro: float | None
-    error_max: float | None
-    error_componentwise: float | None
-    error_mean: float | None
+    reason: str = ""
+    error_fro: float | None = None
+    error_max: float | None = None
+    error_componentwise: float | None = None
+    error_mean: float | None = None
     source_hash: str
 
 
-def accuracy(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int) -> Accuracy:
+def accuracy(problem: ConvProblem, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> Accuracy:
     """How far Y is from the convolution of X and F in float64. Everything is NaN if Y holds a NaN."""
-    with torch.backends.cudnn.flags(enabled=False):  # nothing that is measured here takes part in the reference
-        pairs = [(image.double()[None], f.double()) for image in x]
-        reference = torch.cat([functional.conv2d(*pair, stride=stride) for pair in pairs])
-        terms = torch.cat([functional.conv2d(a.abs(), b.abs(), stride=stride) for a, b in pairs])
-    difference = y.double() - reference
+    images = x.split(1)
+    expected = torch.cat([reference(problem, image, f) for image in images])
+    terms = torch.cat([reference(problem, image.abs(), f.abs()) for image in images])
+    difference = y.double() - expected
     sums = torch.stack(
         [
-            difference.norm() / reference.norm(),
-            difference.abs().max() / reference.abs().max(),
+            difference.norm() / expected.norm(),
+            difference.abs().max() / expected.abs().max(),
             # Where all terms are zero so must the output be: 0 / 0 is no error, anything else is infinite.
             torch.where(difference == 0, 0.0, difference.abs() / terms).max(),
-            (difference * reference.sign()).mean() / reference.abs().mean(),
+            (difference * expected.sign()).mean() / expected.abs().mean(),
         ]
     ).tolist()
     return Accuracy(*sums) if not math.isnan(sums[0]) else Accuracy(*[math.nan] * 4)
 
 
 def measure(sweep: Sweep, device: torch.device, library: KernelLibrary | None) -> Iterator[Row]:
-    """The rows of the sweep's layers: its FP32-accurate algorithms and the baseline, which comes first."""
-    accurate = {point.algorithm: point.numerics for point in sweep.points.values() if point.numerics == ACCURATE}
-    chosen = {BASELINE: "strict_fp32"} | accurate
+    """The rows of the sweep's layers: of the reference algorithm, which comes first, and of the FP32-accurate ones."""
+    chosen = {reference_algorithm(sweep.catalog): "strict_fp32"} | dict.fromkeys(sweep.of_class(ACCURATE), ACCURATE)
     layers = {(point.suite, point.layer): sweep.resolve(point)["layer"] for point in sweep.points.values()}
     for (suite, layer), sizes in layers.items():
-        problem = ConvProblem(batch=BATCH, **{key: value for key, value in sizes.items() if key != "name"})
+        problem = ConvProblem.from_layer(sizes, BATCH)
         for algorithm, numerics in chosen.items():
             entry = sweep.catalog.get("algorithm", algorithm)
             yield from _rows(suite, layer, problem, entry, numerics, device, library)
+
+
+def reference_algorithm(known: Catalog) -> str:
+    """What the class is held against: the strict FP32 algorithm on a GPU that conf/ names for it."""
+    entries = known.groups["algorithm"].values()
+    return next(e["name"] for e in entries if e["about"]["error_reference"] and e["backend"] == "cuda")
 
 
 def _rows(
@@ -115,30 +119,33 @@ def _rows(
     device: torch.device,
     library: KernelLibrary | None,
 ) -> Iterator[Row]:
-    made = algorithms.load(entry["name"], entry["module"], entry["parameters"])
-    for index, distribution in enumerate(DISTRIBUTIONS):
-        status, reason, found = "ok", "", None
-        x, f = make(distribution, problem, device, seed=index)
-        try:
-            found = accuracy(x, f, _run(made.plan(problem, device, library, False), problem, x, f), problem.stride)
-        except UnsupportedError as error:
-            status, reason = "unsupported", str(error)
-        yield Row(
-            suite=suite,
-            batch=problem.batch,
-            layer=layer,
-            reduction=problem.gemm_shape[2],
-            distribution=distribution,
-            algorithm=entry["name"],
-            numerics=numerics,
-            status=status,
-            reason=reason,
-            error_fro=found.error_fro if found else None,
-            error_max=found.error_max if found else None,
-            error_componentwise=found.error_componentwise if found else None,
-            error_mean=found.error_mean if found else None,
-            source_hash=source_hash(entry["module"], entry["programs"]),
+    """One row for each distribution, all of one plan; a problem that is declined is declined for all of them."""
+    known = {
+        "suite": suite,
+        "batch": problem.batch,
+        "layer": layer,
+        "reduction": problem.gemm_shape[2],
+        "algorithm": entry["name"],
+        "numerics": numerics,
+        "source_hash": source_hash(entry["module"], entry["programs"]),
+    }
+    try:
+        plan = algorithms.load(entry["name"], entry["module"], entry["parameters"]).plan(
+            problem, device, library, False
         )
+    except UnsupportedError as error:
+        for distribution in COMPARED:
+            yield Row(**known, distribution=distribution, status="unsupported", reason=str(error))
+        return
+    with closing(plan):
+        for index, distribution in enumerate(COMPARED):
+            x, f = make(distribution, problem, device, seed=index)
+            try:
+                found = accuracy(problem, x, f, _run(plan, problem, x, f))
+            except UnsupportedError as error:  # some problems are declined only when they are run
+                yield Row(**known, distribution=distribution, status="unsupported", reason=str(error))
+            else:
+                yield Row(**known, distribution=distribution, status="ok", **asdict(found))
 
 
 def _run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
@@ -160,9 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not gpus:
         print("error: no NVIDIA GPU was found, and the errors compared are those of GPU algorithms", file=sys.stderr)
         return 1
-    with lease(gpus) as gpu:
-        use(gpu)
-        require_in_use(gpu)
+    with leased_gpu(gpus):
         from kernels.launch import KernelLibrary
 
         device = torch.device("cuda", 0)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from analysis.table import archive as table
 from analysis.table.files import write_atomically
-from workflow.experiment.request import ARCHIVES
-from workflow.jobs.files import BESIDE, TABLE_FILES
+from workflow.experiment.archives import ARCHIVES
+from workflow.jobs.companions import COMPANIONS
+from workflow.jobs.datasets import TABLE_FILES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         target = options.archives / str(archive.provenance["device"]["slug"])
         for name in TABLE_FILES:
             write_atomically(target / name, (options.folder / name).read_bytes())
-        for name in BESIDE:
+        for name in COMPANIONS:
             if (options.folder / name).exists():
                 write_atomically(target / name, (options.folder / name).read_bytes())
     except (table.ArchiveError, OSError) as error:

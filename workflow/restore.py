@@ -22,9 +22,9 @@ from analysis.table import archive as table
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS, KINDS, POINT_KEY
 from workflow.aggregate import UNKNOWN_ENVIRONMENT
+from workflow.experiment.archives import ARCHIVES, find_archives
 from workflow.experiment.errors import RequestError, ResultError
 from workflow.experiment.points import Point
-from workflow.experiment.request import ARCHIVES, find_archives
 from workflow.harness.outcome import result_document
 from workflow.jobs.results import CEILINGS
 from workflow.session.lock import hold

@@ -2,10 +2,10 @@
 
     python -m workflow.transforms --selection JSON --device SLUG --output transform.csv [--kernels DIR]
 
-One row for each problem of the selection's `im2win`: X into the window tensor and F's reordering, which are one launch,
-sampled as `end_to_end` is. The difference of two protocols says the same less well: its interval is as wide as those of
-two times that may be twenty times as long. A problem that is declined is a row with its reason; another failure ends
-the program.
+One row for each problem of the selection's im2win (the algorithm of role `paper`): X into the window tensor and F's
+reordering, which are one launch, sampled as `end_to_end` is. The difference of two protocols is less precise: its
+interval is as wide as those of two times that may be twenty times as long. A problem that is declined is a row with its
+reason; another failure ends the program.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from kernels.plan import UnsupportedError
 
 from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
-from kernels.algorithm import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
-from workflow.harness import statistics, timing, verify
+from workflow.harness import distributions, statistics, timing, verify
 from workflow.harness.monitor import Monitor, monitor
-from workflow.jobs.files import TRANSFORMED
-from workflow.machine.devices import find_gpus, require_in_use, use
-from workflow.machine.lease import lease
+from workflow.machine.devices import find_gpus
+from workflow.machine.lease import leased_gpu
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
@@ -72,8 +72,9 @@ def moved_bytes(problem: ConvProblem) -> int:
 def measure(sweep: Sweep, device: torch.device, library: KernelLibrary | None, gpu: Monitor) -> Iterator[Row]:
     """The rows of the sweep's points. Raises TransformError if a convolution of what was transformed is wrong."""
     protocol = sweep.catalog.get("protocol", PROTOCOL)
+    timed = sweep.of_role("paper")
     for point in sweep.points.values():
-        if point.algorithm != TRANSFORMED:
+        if point.algorithm not in timed:
             continue
         problem = sweep.problem(point)
         status, reason, found = "ok", "", None
@@ -110,14 +111,15 @@ def _time(
     entry, numerics = resolved["algorithm"], resolved["numerics"]
     x, f = torch.empty(problem.input_shape, device=device), torch.empty(problem.filter_shape, device=device)
     y = torch.empty(problem.output_shape, device=device)
-    verify.uniform(x, f, torch.Generator(device))
-    plan = algorithms.load(entry["name"], entry["module"], entry["parameters"]).plan(problem, device, library, False)
-    clock = timing.make_clock(protocol, device)
-    found = timing.measure(clock, lambda: plan.prepare(x, f), protocol, statistics.median, gpu)
-    # What was timed is what the convolution reads: the last image, which the last blocks transform.
-    verify.poison(y)
-    plan.compute(x, f, y)
-    error = verify.error(x, f, y, problem.stride, [problem.batch - 1])
+    distributions.uniform(x, f, torch.Generator(device))
+    algorithm = algorithms.load(entry["name"], entry["module"], entry["parameters"])
+    with closing(algorithm.plan(problem, device, library, False)) as plan:
+        clock = timing.make_clock(protocol, device)
+        found = timing.measure(clock, lambda: plan.prepare(x, f), protocol, statistics.median, gpu)
+        # What was timed is what the convolution reads: the last image, which the last blocks transform.
+        verify.poison(y)
+        plan.compute(x, f, y)
+    error = verify.error(problem, x, f, y, [problem.batch - 1])
     if not error.within(numerics["max_error_fro"], numerics["max_error_max"]):
         raise TransformError(f"{entry['name']} on {problem} has errors {error} after its transform was timed")
     return found
@@ -136,9 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not gpus:
         print(f"error: no GPU of the model {options.device} was found, and it is its transform", file=sys.stderr)
         return 1
-    with lease(gpus) as uuid:
-        use(uuid)
-        require_in_use(uuid)
+    with leased_gpu(gpus) as uuid:
         from kernels.launch import KernelLibrary
 
         device = torch.device("cuda", 0)

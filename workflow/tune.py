@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,13 @@ from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.experiment.winners import key
-from workflow.harness import statistics, verify
-from workflow.harness.timing import DeviceClock
+from workflow.harness import distributions, timing, verify
 from workflow.machine import provenance
-from workflow.machine.devices import find_gpus, require_in_use, use
-from workflow.machine.lease import lease
+from workflow.machine.devices import find_gpus
+from workflow.machine.lease import leased_gpu
 
 _SAMPLES = 9
-#: The best of a first round are timed once more, together, so that noise does not choose among them.
+#: The best of a first round are timed once more, with more samples, so that noise does not choose among them.
 _FINALISTS, _FINAL_SAMPLES = 3, 25
 _LARGEST_ERROR = 1e-5
 _HEADER = """\
@@ -58,47 +59,67 @@ def tune(algorithm: str, module: str, problem: ConvProblem, library: KernelLibra
     fused = algorithm == "im2win_fused"
     rule = choose_schedule(problem, multiprocessors, fused, clusters)
     loaders = FUSED_LOADERS if fused else LOADERS[:1]
-    x, f = torch.empty(problem.input_shape, device=device), torch.empty(problem.filter_shape, device=device)
-    y = torch.empty(problem.output_shape, device=device)
-    verify.uniform(x, f, torch.Generator(device))
-    clock = DeviceClock(device, cold_l2=True)
-
-    def prepared(schedule: Schedule) -> Callable[[], None]:
-        plan = algorithms.load(algorithm, module, {"schedule": schedule.to_parameters()}).plan(
-            problem, device, library, tf32=False
-        )
-        if fused:  # reorders the filter or not, which is part of the choice
-            return lambda: plan.run(x, f, y)
-        plan.prepare(x, f)
-        return lambda: plan.compute(x, f, y)
-
-    def median(work: Callable[[], None], samples: int) -> float:
-        clock.sample(work)
-        return statistics.median([clock.sample(work) for _ in range(samples)]).value
-
-    def check(work: Callable[[], None], schedule: Schedule, images: Iterable[int] | None) -> None:
-        verify.poison(y)
-        work()
-        error = verify.error(x, f, y, problem.stride, images)
-        if not error.within(_LARGEST_ERROR, 10 * _LARGEST_ERROR):
-            raise CandidateError(f"{algorithm} with {schedule} has errors {error} on {problem}")
-
+    trial = Trial(algorithm, module, problem, device, library)
     times = {}
     for schedule in dict.fromkeys([rule, *candidates(problem, multiprocessors, loaders, fused and clusters)]):
-        work = prepared(schedule)
-        check(work, schedule, [problem.batch - 1])
-        times[schedule] = median(work, _SAMPLES)
+        times[schedule] = trial.time(schedule, check=[problem.batch - 1])
     finalists = sorted(times, key=lambda schedule: times[schedule])[:_FINALISTS]
     for schedule in dict.fromkeys([*finalists, rule]):
-        times[schedule] = median(prepared(schedule), _FINAL_SAMPLES)
+        times[schedule] = trial.time(schedule, _FINAL_SAMPLES)
     best = min(finalists, key=lambda schedule: times[schedule])
-    check(prepared(best), best, None)
+    trial.check(best)
     return {
         **best.to_parameters(),
         "time_ms": round(times[best], 5),
         "rule_time_ms": round(times[rule], 5),
         "candidates": len(times),
     }
+
+
+class Trial:
+    """One problem on which schedules of an algorithm are tried, with inputs and a clock that all of them share."""
+
+    def __init__(
+        self, algorithm: str, module: str, problem: ConvProblem, device: torch.device, library: KernelLibrary
+    ) -> None:
+        self._algorithm, self._module, self._problem, self._library = algorithm, module, problem, library
+        self._x, self._f, self._y = (
+            torch.empty(shape, device=device)
+            for shape in (problem.input_shape, problem.filter_shape, problem.output_shape)
+        )
+        distributions.uniform(self._x, self._f, torch.Generator(device))
+        self._clock = timing.cold_clock(device)
+
+    def time(self, schedule: Schedule, samples: int = _SAMPLES, check: Iterable[int] = ()) -> float:
+        """The median of so many samples in ms; the images `check` of the output are checked before."""
+        with self._prepared(schedule) as work:
+            if check:
+                self._check(work, schedule, check)
+            return timing.quick_median(self._clock, work, samples)
+
+    def check(self, schedule: Schedule) -> None:
+        """Check every image of the output. Raises CandidateError."""
+        with self._prepared(schedule) as work:
+            self._check(work, schedule, None)
+
+    @contextmanager
+    def _prepared(self, schedule: Schedule) -> Iterator[Callable[[], None]]:
+        """What is timed of a schedule."""
+        x, f, y = self._x, self._f, self._y
+        algorithm = algorithms.load(self._algorithm, self._module, {"schedule": schedule.to_parameters()})
+        with closing(algorithm.plan(self._problem, x.device, self._library, tf32=False)) as plan:
+            if self._algorithm == "im2win_fused":  # reorders the filter or not, which is part of the choice
+                yield partial(plan.run, x, f, y)
+            else:
+                plan.prepare(x, f)
+                yield partial(plan.compute, x, f, y)
+
+    def _check(self, work: Callable[[], None], schedule: Schedule, images: Iterable[int] | None) -> None:
+        verify.poison(self._y)
+        work()
+        error = verify.error(self._problem, self._x, self._f, self._y, images)
+        if not error.within(_LARGEST_ERROR, 10 * _LARGEST_ERROR):
+            raise CandidateError(f"{self._algorithm} with {schedule} has errors {error} on {self._problem}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,9 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     stored: dict[str, Any] = {}
     if options.stored and options.stored.exists():
         stored = yaml.safe_load(options.stored.read_text())["winners"]
-    with lease([gpu.uuid for gpu in find_gpus() if gpu.slug == options.device]) as uuid:
-        use(uuid)
-        require_in_use(uuid)
+    with leased_gpu([gpu.uuid for gpu in find_gpus() if gpu.slug == options.device]) as uuid:
         library = KernelLibrary(torch.device("cuda", 0), options.kernels)
         for (name, problem), module in sweep.tunable().items():
             entry = tune(name, module, problem, library)

@@ -41,7 +41,7 @@ class AutotunedPlan(Plan):
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         _convolve(x, f, y, self._stride, self._tf32)
 
-    def settle(
+    def autotune(
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
     ) -> None:
         def ask() -> float:

@@ -23,7 +23,7 @@ from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from workflow.experiment import catalog
-from workflow.harness import timing, verify
+from workflow.harness import distributions, timing
 from workflow.harness.monitor import monitor
 from workflow.harness.statistics import median
 from workflow.machine.devices import find_gpus
@@ -45,11 +45,10 @@ def main(output: Path) -> None:
     def work_of(name: str) -> Any:
         algorithm, layer = name.split("/")
         chosen = known.get("algorithm", algorithm)
-        sizes = {key: value for key, value in known.get("layer", layer).items() if key != "name"}
-        problem = ConvProblem(batch=LAYERS[layer], **sizes)
+        problem = ConvProblem.from_layer(known.get("layer", layer), LAYERS[layer])
         shapes = (problem.input_shape, problem.filter_shape, problem.output_shape)
         x, f, y = (torch.empty(shape, device=DEVICE) for shape in shapes)
-        verify.uniform(x, f, generator)
+        distributions.uniform(x, f, generator)
         plan = algorithms.load(algorithm, chosen["module"], chosen["parameters"]).plan(problem, DEVICE, library, False)
         plan.run(x, f, y)  # nothing is timed that runs for the first time
         return lambda: plan.run(x, f, y)

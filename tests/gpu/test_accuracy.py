@@ -13,14 +13,15 @@ from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
-from workflow.accuracy import BASELINE, accuracy
+from workflow.accuracy import accuracy, reference_algorithm
 from workflow.experiment import catalog
 from workflow.harness import verify
-from workflow.harness.distributions import DISTRIBUTIONS, make
+from workflow.harness.distributions import COMPARED, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 DEVICE = torch.device("cuda", 0)
 NAME = "im2win_tensor_core"
+BASELINE = reference_algorithm(catalog.read())
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +45,12 @@ def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
-    problem = ConvProblem(batch=2, **{key: value for key, value in LAYERS[layer].items() if key != "name"})
+    problem = ConvProblem.from_layer(LAYERS[layer], 2)
     ours = tensor_core_plan(problem, library)
     baseline = algorithms.load(BASELINE, "kernels.families.cudnn").plan(problem, DEVICE, library, False)
-    for seed, distribution in enumerate(DISTRIBUTIONS):
+    for seed, distribution in enumerate(COMPARED):
         x, f = make(distribution, problem, DEVICE, seed)
-        found, allowed = (accuracy(x, f, run(plan, problem, x, f), problem.stride) for plan in (ours, baseline))
+        found, allowed = (accuracy(problem, x, f, run(plan, problem, x, f)) for plan in (ours, baseline))
         assert found.error_fro <= allowed.error_fro, distribution
         assert found.error_max <= allowed.error_max, distribution
 
@@ -63,7 +64,7 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
         f = torch.randint(-8, 9, problem.filter_shape, device=DEVICE).float()
         for splits in range(1, 1 + min(3, tile.stages(problem))):
             y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
-            assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (problem, splits)
+            assert verify.error(problem, x, f, y) == verify.Error(0.0, 0.0), (problem, splits)
 
 
 @pytest.mark.parametrize("where", ["input", "filter"])
@@ -90,4 +91,4 @@ def test_denormals_and_zeros(library: KernelLibrary) -> None:
     # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
     small, large = x * 1e-41, f * 1e20
     y = run(tensor_core_plan(problem, library), problem, small, large)
-    assert verify.error(small, large, y, 1).within(1e-6, 1e-6)
+    assert verify.error(problem, small, large, y).within(1e-6, 1e-6)

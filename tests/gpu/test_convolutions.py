@@ -77,10 +77,10 @@ def test_odd_shapes(name: str, problem: ConvProblem, library: KernelLibrary) -> 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_layers(name: str, layer: str, library: KernelLibrary) -> None:
-    sizes = {key: value for key, value in LAYERS[layer].items() if key != "name"}
-    problem = ConvProblem(batch=3, **sizes)
+
+    problem = ConvProblem.from_layer(LAYERS[layer], 3)
     bound = 1e-3 if name in TRANSFORMED else 3e-6
-    error = verify.error(*convolve(name, problem, library, integers=False), problem.stride)
+    error = verify.error(problem, *convolve(name, problem, library, integers=False))
     assert error.within(bound, 10 * bound)
     if name not in TRANSFORMED:
         assert backward_error(*convolve(name, problem, library, integers=True), problem.stride) == 0.0
@@ -112,7 +112,7 @@ def test_every_schedule(name: str, problem: ConvProblem, library: KernelLibrary)
         for _ in range(2):  # a second time, since blocks that share a tile must leave their turns as they were
             verify.poison(y)
             plan.run(x, f, y)
-            assert verify.error(x, f, y, problem.stride) == verify.Error(0.0, 0.0), (tile, loader, waves)
+            assert verify.error(problem, x, f, y) == verify.Error(0.0, 0.0), (tile, loader, waves)
 
 
 @pytest.mark.parametrize(

@@ -166,14 +166,19 @@ def real_checkout(tmp_path: Path) -> Checkout:
 @pytest.fixture
 def checkout(real_checkout: Checkout) -> Checkout:
     """Without a GPU, and with a measuring process that only pretends."""
-    pretend(real_checkout)
-    (real_checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
-    stand_in = real_checkout.folder / "stand_in"
+    return pretended(real_checkout)
+
+
+def pretended(checkout: Checkout) -> Checkout:
+    """The checkout with programs that only pretend to measure and compile, on a machine without a GPU."""
+    pretend(checkout)
+    (checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
+    stand_in = checkout.folder / "stand_in"
     stand_in.mkdir()
     (stand_in / "sitecustomize.py").write_text(
-        "import workflow.machine.devices\nworkflow.devices.find_gpus = lambda: []\n"
+        "import workflow.machine.devices\nworkflow.machine.devices.find_gpus = lambda: []\n"
     )
-    return real_checkout
+    return checkout
 
 
 @pytest.fixture

@@ -12,18 +12,19 @@ import torch
 from analysis.table import errors
 from analysis.table.files import csv_text
 from kernels.problem import ConvProblem
+from kernels.reference import reference
 from workflow.accuracy import Row, accuracy
-from workflow.harness.distributions import DISTRIBUTIONS, make
+from workflow.harness.distributions import COMPARED, make
 
 PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
 CPU = torch.device("cpu")
 
 
 def exact(x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.conv2d(x.double(), f.double())
+    return reference(PROBLEM, x, f)
 
 
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", COMPARED)
 def test_distributions_are_repeatable_and_finite(name: str) -> None:
     x, f = make(name, PROBLEM, CPU, seed=3)
     again = make(name, PROBLEM, CPU, seed=3)
@@ -40,7 +41,7 @@ def test_an_unknown_distribution_is_a_clear_error() -> None:
 
 def test_a_result_that_is_too_small_has_a_negative_mean_error() -> None:
     x, f = make("normal", PROBLEM, CPU, seed=1)
-    found = accuracy(x, f, exact(x, f) * (1 - 1e-3), stride=1)
+    found = accuracy(PROBLEM, x, f, exact(x, f) * (1 - 1e-3))
     assert found.error_fro == pytest.approx(1e-3)
     assert found.error_max == pytest.approx(1e-3)
     assert found.error_mean == pytest.approx(-1e-3)
@@ -50,14 +51,14 @@ def test_a_result_that_is_too_small_has_a_negative_mean_error() -> None:
 def test_an_exact_result_has_no_error_even_where_all_terms_are_zero() -> None:
     x, f = make("normal", PROBLEM, CPU, seed=1)
     x[0] = 0.0
-    assert set(vars(accuracy(x, f, exact(x, f), stride=1)).values()) == {0.0}
+    assert set(vars(accuracy(PROBLEM, x, f, exact(x, f))).values()) == {0.0}
 
 
 def test_a_nan_is_never_a_small_error() -> None:
     x, f = make("normal", PROBLEM, CPU, seed=1)
     y = exact(x, f)
     y[1, 2, 3, 4] = math.nan
-    assert all(math.isnan(value) for value in vars(accuracy(x, f, y, stride=1)).values())
+    assert all(math.isnan(value) for value in vars(accuracy(PROBLEM, x, f, y)).values())
 
 
 def test_table_has_a_column_for_each_field() -> None:

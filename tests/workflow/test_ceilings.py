@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from workflow import aggregate, ceilings
+from workflow import aggregate
+from workflow import ceilings as program
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import ResultError
+from workflow.harness import ceilings
+from workflow.harness.identity import ceilings_hash
 
 
 @pytest.fixture
@@ -23,12 +26,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_on_the_cpu(tmp_path: Path) -> None:
     output = tmp_path / "cpu" / "ceilings.json"
-    assert ceilings.main(["--kind", "cpu", "--output", str(output), "--device", "cpu"]) == 0
+    assert program.main(["--kind", "cpu", "--output", str(output), "--device", "cpu"]) == 0
     found = json.loads(output.read_text())
     assert found["fp32_flops"] > 1e8
     assert found["copy_bytes_per_s"] > 1e8
     assert found["context_bytes"] > 1e7
-    assert found["source_hash"] == ceilings.program_hash()
+    assert found["source_hash"] == ceilings_hash()
     assert aggregate.ceilings(output) == found
 
 
@@ -38,8 +41,8 @@ def test_only_one_of_them() -> None:
 
 
 def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(ceilings, "find_gpus", lambda: [])
-    assert ceilings.main(["--kind", "cuda", "--output", str(tmp_path / "f.json"), "--device", "nvidia-h100"]) == 1
+    monkeypatch.setattr(program, "find_gpus", lambda: [])
+    assert program.main(["--kind", "cuda", "--output", str(tmp_path / "f.json"), "--device", "nvidia-h100"]) == 1
     assert "there is no GPU nvidia-h100" in capsys.readouterr().err
 
 

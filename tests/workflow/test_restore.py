@@ -22,9 +22,9 @@ from tests.workflow.conftest import ROOT, Checkout
 from tests.workflow.jobs.test_rerun import CPU, POINTS, TINY
 from tests.workflow.test_aggregate import SELECTION, document, store
 from workflow import aggregate, archive
+from workflow.experiment.archives import ARCHIVES
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.points import Point
-from workflow.experiment.request import ARCHIVES
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.results import CEILINGS, brief, holds
 from workflow.restore import find, main, restore

@@ -18,7 +18,9 @@ from yaml import YAMLError
 from workflow.experiment.errors import ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+#: The folder of the Snakefile.
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
 #: Files that are composed together: what Hydra takes grows with the square of their number.
 _AT_ONCE = 24
 _REJECTED = (HydraException, OmegaConfBaseException, YAMLError)

@@ -13,7 +13,7 @@ import torch
 
 from kernels.algorithm import Plan
 from kernels.problem import ConvProblem
-from workflow.harness import verify
+from workflow.harness import distributions, verify
 from workflow.harness.gate import Gate, WaitedError
 from workflow.harness.guards import Guards
 from workflow.harness.timing import Clock
@@ -61,7 +61,7 @@ class Checks:
 
         The output is taken in the stream's order directly after the run, as whatever followed it would take it.
         """
-        verify.DISTRIBUTIONS[distribution](self.x, self.f, self.generator)
+        distributions.CHECKED[distribution](self.x, self.f, self.generator)
         inputs = self._inputs()
         verify.poison(self.y)
         self.plan.run(self.x, self.f, self.y)
@@ -112,7 +112,7 @@ class Checks:
         `prepare` brings them into the layout of what is timed, where that is only what follows the transform.
         """
         verify.poison(self.y)
-        for tensor, low, high in ((self.x, 0.0, 1.0), (self.f, -0.5, 0.5)):  # as verify.uniform draws them
+        for tensor, low, high in ((self.x, 0.0, 1.0), (self.f, -0.5, 0.5)):  # as distributions.uniform draws them
             place = self._chance.randrange(tensor.numel())
             tensor.view(-1)[place : place + 1].uniform_(low, high, generator=self.generator)
         if prepare:
@@ -144,7 +144,7 @@ class Checks:
     def _compare(self, y: torch.Tensor, some: bool, when: str) -> verify.Error:
         batch = self.problem.batch
         images = self._chance.sample(range(batch), min(batch, _SOME_IMAGES)) if some else None
-        error = verify.error(self.x, self.f, y, self.problem.stride, images)
+        error = verify.error(self.problem, self.x, self.f, y, images)
         missing = verify.unwritten(y)
         if not missing and error.within(*self.bounds):
             return error

@@ -1,6 +1,6 @@
-"""The least time that a convolution can take on a machine, from the machine's measured ceilings.
+"""Lower bounds on the time of a convolution, from the machine's measured ceilings.
 
-A time below it was not measured right, or not of a convolution, whatever the clock says: it is never published.
+A time below one of them is an error of measuring, or not a convolution's, and is never published.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRIES, _APART_SECONDS = 5, 1.0
 
 
 @dataclass(frozen=True)
-class Floor:
+class LowerBound:
     """One bound: `amount` (FLOPs or bytes) at the rate of a ceiling (per second) takes `time_ms` at least."""
 
     ceiling: str
@@ -41,7 +41,7 @@ class Floor:
         """Why a time is impossible."""
         unit = "FLOP" if self.ceiling.endswith("flops") else "B"
         return (
-            f"{time_ms:.4g} ms is below the physical floor of {self.time_ms:.4g} ms, {self.amount / 1e9:.4g} G{unit} "
+            f"{time_ms:.4g} ms is below the lower bound of {self.time_ms:.4g} ms, {self.amount / 1e9:.4g} G{unit} "
             f"at the measured {_NAMES[self.ceiling]} of {self.rate / 1e12:.4g} T{unit}/s: "
             f"{self.time_ms / time_ms:.3g} times what this machine can do"
         )
@@ -50,27 +50,27 @@ class Floor:
 class OverCeilingError(Exception):
     """A time that the machine cannot reach: whatever was measured, it is not this convolution's time."""
 
-    def __init__(self, protocol: str, floor: Floor, time_ms: float) -> None:
-        """`floor` is the bound that the time is below."""
-        super().__init__(f"over the ceiling: {protocol}: {floor.describe(time_ms)}")
-        self.facts = {"protocol": protocol, "time_ms": time_ms, "floor_ms": floor.time_ms, **asdict(floor)}
+    def __init__(self, protocol: str, bound: LowerBound, time_ms: float) -> None:
+        """`bound` is the one that the time is below."""
+        super().__init__(f"over the ceiling: {protocol}: {bound.describe(time_ms)}")
+        self.facts = {"protocol": protocol, "time_ms": time_ms, "bound_ms": bound.time_ms, **asdict(bound)}
 
 
 def hold(
     protocol: str,
     time_ms: float,
     tolerance: float,
-    bounds: Callable[[Mapping[str, Any]], list[Floor]],
+    bounds_by: Callable[[Mapping[str, Any]], list[LowerBound]],
     ceilings: Mapping[str, Any],
     measure_again: Callable[[str], Mapping[str, float]],
 ) -> None:
-    """Hold a time against the `bounds` that the `ceilings` give. Raises OverCeilingError.
+    """Hold a time against the lower bounds that follow from the `ceilings` by `bounds_by`. Raises OverCeilingError.
 
     A ceiling that was measured while the machine was busy is too low, so it is measured again a few times before it
     counts.
     """
     highest = dict(ceilings)
-    over = exceeded(bounds(highest), time_ms, tolerance)
+    over = exceeded(bounds_by(highest), time_ms, tolerance)
     for tried in range(_TRIES):
         if over is None:
             return
@@ -79,19 +79,19 @@ def hold(
         again = measure_again(over.ceiling)
         print(f"{protocol}: {over.describe(time_ms)}; measured again: {dict(again)}")
         highest |= {name: max(rate, highest[name]) for name, rate in again.items()}
-        over = exceeded(bounds(highest), time_ms, tolerance)
+        over = exceeded(bounds_by(highest), time_ms, tolerance)
     if over is not None:
         raise OverCeilingError(protocol, over, time_ms)
 
 
-def floors(
+def bounds(
     problem: ConvProblem,
     arithmetic: str,
     tf32: bool,
     protocol: Mapping[str, Any],
     on_gpu: bool,
     ceilings: Mapping[str, Any],
-) -> list[Floor]:
+) -> list[LowerBound]:
     """Every bound on the time of `problem` under `protocol`, as far as `ceilings` (see workflow.ceilings) has its rate.
 
     `tf32` allows TF32 where the arithmetic is FP32.
@@ -100,17 +100,17 @@ def floors(
     found = []
     unit, operations = _UNITS.get("tf32" if tf32 and arithmetic == "fp32" else arithmetic, ("", 0))
     if ceilings.get(unit):
-        found.append(Floor(unit, operations * problem.flops, float(ceilings[unit])))
+        found.append(LowerBound(unit, operations * problem.flops, float(ceilings[unit])))
     if ceilings.get("copy_bytes_per_s"):
         amount = least_bytes(problem, protocol["timed"], cold, int(ceilings.get("cache_bytes") or 0))
-        found.append(Floor("copy_bytes_per_s", amount, float(ceilings["copy_bytes_per_s"])))
+        found.append(LowerBound("copy_bytes_per_s", amount, float(ceilings["copy_bytes_per_s"])))
     return found
 
 
-def exceeded(found: list[Floor], time_ms: float, tolerance: float) -> Floor | None:
+def exceeded(found: list[LowerBound], time_ms: float, tolerance: float) -> LowerBound | None:
     """The bound that a time is furthest below, by more than the share `tolerance`; None if it is below none."""
-    over = [floor for floor in found if time_ms * (1 + tolerance) < floor.time_ms]
-    return max(over, key=lambda floor: floor.time_ms, default=None)
+    over = [bound for bound in found if time_ms * (1 + tolerance) < bound.time_ms]
+    return max(over, key=lambda bound: bound.time_ms, default=None)
 
 
 def least_bytes(problem: ConvProblem, timed: str, cold: bool, cache_bytes: int) -> int:

@@ -14,7 +14,6 @@ _TIMED = ("time_ms", "time_ms_low", "time_ms_high", "samples", "stop_reason", "t
 
 def empty_rows(point: dict[str, Any]) -> list[dict[str, Any]]:
     """One row of the results table for each protocol, with all that is known before measuring."""
-    sizes = {key: value for key, value in point["layer"].items() if key != "name"}
     known = {
         "experiment": point["experiment"],
         "suite": point["suite"],
@@ -22,7 +21,7 @@ def empty_rows(point: dict[str, Any]) -> list[dict[str, Any]]:
         "batch": point["batch"],
         "layer": point["layer"]["name"],
         "algorithm": point["algorithm"]["name"],
-        "tensor_bytes": ConvProblem(batch=point["batch"], **sizes).tensor_bytes,
+        "tensor_bytes": ConvProblem.from_layer(point["layer"], point["batch"]).tensor_bytes,
         "source_hash": source_hash(point["algorithm"]["module"], point["algorithm"]["programs"]),
     }
     return [dict.fromkeys(COLUMNS) | known | {"protocol": protocol["name"]} for protocol in point["protocols"]]

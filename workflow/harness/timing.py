@@ -23,8 +23,8 @@ _RISE_SECONDS = 5.0
 _RECOVERY_SECONDS = 0.05
 #: Sampling is given up when this many samples were discarded, and more than were kept.
 _LEAST_DISCARDED = 20
-#: How many samples a quick look takes.
-_QUICK_SAMPLES = 9
+#: How many samples a time takes that is only compared with others.
+_FEW_SAMPLES = 9
 #: The buffer that displaces the L2 cache is this many times its size.
 _FLUSH_FACTOR = 2
 
@@ -109,11 +109,15 @@ def make_clock(protocol: dict[str, Any], device: torch.device) -> Clock:
     return DeviceClock(device, protocol["cold_l2"])
 
 
-def quick_median(device: torch.device, work: Callable[[], None]) -> float:
-    """The median of a few samples of `work` in milliseconds, on a GPU with a cold L2: to compare, not to publish."""
-    clock = DeviceClock(device, cold_l2=True) if device.type == "cuda" else WallClock(device)
+def cold_clock(device: torch.device) -> Clock:
+    """The device's own clock, on a GPU with a cold L2; the CPU has only the wall clock."""
+    return DeviceClock(device, cold_l2=True) if device.type == "cuda" else WallClock(device)
+
+
+def quick_median(clock: Clock, work: Callable[[], None], samples: int = _FEW_SAMPLES) -> float:
+    """The median of a few samples of `work` in milliseconds, after one to warm up: to compare, not to publish."""
     clock.sample(work)
-    return statistics.median([clock.sample(work) for _ in range(_QUICK_SAMPLES)]).value
+    return statistics.median([clock.sample(work) for _ in range(samples)]).value
 
 
 def measure(

@@ -14,7 +14,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,17 @@ from analysis.table.files import write_json
 from kernels import algorithm as algorithms
 from kernels.algorithm import Algorithm, Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from workflow.harness import lower_bounds, memory, statistics, timing, verify
+from workflow.harness import distributions, lower_bounds, memory, statistics, timing, verify
 from workflow.harness.checks import Checks, IncorrectError
 from workflow.harness.guards import Guards
-from workflow.harness.lower_bounds import OverCeilingError, floors
+from workflow.harness.identity import harness_hash
+from workflow.harness.lower_bounds import OverCeilingError
 from workflow.harness.monitor import Monitor, monitor
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.harness.timing import ThrottledError
 from workflow.machine import provenance
 from workflow.machine.devices import find_gpus, nvml, require_in_use, use
 from workflow.machine.lease import lease
-
-#: The artifact takes the minimum of its runs for its own kernels and direct convolution, the mean for the libraries.
-_MINIMUM_FOR_AUTHORS = ("im2win", "direct", "cpu_im2win", "cpu_direct")
 
 
 def main() -> int:
@@ -72,7 +71,7 @@ def _get_ready(point: dict[str, Any]) -> None:
     """
     _load(point["algorithm"])
     empty_rows(point)
-    provenance.harness_hash()
+    harness_hash()
     provenance.git_state()
 
 
@@ -84,18 +83,17 @@ def measure(
     `uuid` names the GPU, if any. `ceilings` are the machine's (see workflow.ceilings); without them no time is held
     against its floor.
     """
-    rows = empty_rows(point)
-    samples: dict[str, list[float]] = {}
     run: dict[str, Any] = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "harness_hash": provenance.harness_hash(),
+        "harness_hash": harness_hash(),
         "uuid": uuid,
         "protocols": {},
         "seconds": {},
     }
+    record = Record(empty_rows(point), {}, run)
     status, reason = "ok", ""
     try:
-        _measure_into(point, kernels, uuid, ceilings or {}, rows, samples, run)
+        _measure_into(point, kernels, uuid, ceilings or {}, record)
     except UnsupportedError as error:
         status, reason = "unsupported", str(error)
     except torch.cuda.OutOfMemoryError as error:
@@ -103,14 +101,14 @@ def measure(
     except IncorrectError as error:
         status, reason = "incorrect", str(error)
     except (OverCeilingError, ThrottledError) as error:
-        print(json.dumps({"reason": str(error), "run": run, "samples": samples}))  # into the log
+        print(json.dumps({"reason": str(error), "run": run, "samples": record.samples}))  # into the log
         status, reason = "failed", str(error)
         if isinstance(error, OverCeilingError):
             run["over_ceiling"] = error.facts
     except Exception as error:
         traceback.print_exc()
         status, reason = "failed", f"{type(error).__name__}: {_sentence(error)}"
-    return result_document(point, status, reason, rows, samples, provenance.environment(uuid), run)
+    return result_document(point, status, reason, record.rows, record.samples, provenance.environment(uuid), run)
 
 
 def _sentence(error: Exception) -> str:
@@ -119,92 +117,133 @@ def _sentence(error: Exception) -> str:
     return ". ".join(text.split(". ")[:2])[:300]
 
 
+@dataclass
+class Record:
+    """What measuring a point leaves behind: rows of the table, samples by protocol, and facts about the run."""
+
+    rows: list[dict[str, Any]]
+    samples: dict[str, list[float]]
+    run: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note how long it is since the last lap, in seconds."""
+        last, self._last = self._last, time.perf_counter()
+        self.run["seconds"][name] = round(self._last - last, 3)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: an algorithm's plan for a problem, on guarded tensors of one device."""
+
+    point: dict[str, Any]
+    problem: ConvProblem
+    algorithm: Algorithm
+    plan: Plan
+    tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    guards: Guards
+    generator: torch.Generator
+    used: memory.Memory
+    kernels: Path | None
+    uuid: str | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.tensors[0].device
+
+
 def _measure_into(
-    point: dict[str, Any],
-    kernels: Path | None,
-    uuid: str | None,
-    ceilings: dict[str, Any],
-    rows: list[dict[str, Any]],
-    samples: dict[str, list[float]],
-    run: dict[str, Any],
+    point: dict[str, Any], kernels: Path | None, uuid: str | None, ceilings: dict[str, Any], record: Record
 ) -> None:
-    lap = _laps(run["seconds"])
+    """Measure the point, step by step. Memory is read before anything but the algorithm has allocated any."""
+    subject = _set_up(point, kernels, uuid, record)
+    with closing(subject.plan):
+        record.lap("plan and memory")
+        subject.plan.autotune(*subject.tensors, partial(timing.quick_median, timing.cold_clock(subject.device)))
+        record.lap("autotune")
+        checks = _checks(subject)
+        checks.output("scaled_normal")
+        checks.stream()
+        record.lap("checks before")
+        with monitor(uuid) as gpu:
+            for row, protocol in zip(record.rows, point["protocols"], strict=True):
+                row |= _take(subject, checks, protocol, gpu, record)
+                _hold(subject, protocol, row["time_ms"], ceilings)
+                record.lap(protocol["name"])
+        error = checks.output("uniform")
+        checks.output("log_uniform", some=True)
+        record.lap("checks after")
+    for row in record.rows:
+        row |= _common(subject, error)
+
+
+def _set_up(point: dict[str, Any], kernels: Path | None, uuid: str | None, record: Record) -> Subject:
+    """Allocate the tensors, plan, run once, and read the memory that this took."""
     used_before = memory.used_bytes(uuid) if uuid else None
     if uuid:
         require_in_use(uuid)
     device = torch.device("cuda", 0) if uuid else torch.device("cpu")
-    sizes = {key: value for key, value in point["layer"].items() if key != "name"}
-    problem = ConvProblem(batch=point["batch"], **sizes)
-    numerics = point["numerics"]
+    problem = ConvProblem.from_layer(point["layer"], point["batch"])
     algorithm = _load(point["algorithm"])
     generator = torch.Generator(device)
-    run["seed"] = generator.seed()  # drawn from the operating system, recorded so that a run can be repeated
-
+    record.run["seed"] = generator.seed()  # drawn from the operating system, recorded so that a run can be repeated
     guards = Guards()
     shapes = {"X": problem.input_shape, "F": problem.filter_shape, "Y": problem.output_shape}
     x, f, y = (guards.empty(name, shape, torch.float32, device) for name, shape in shapes.items())
-    verify.uniform(x, f, generator)
+    distributions.uniform(x, f, generator)
     with guards.around("the workspace"):
-        plan = algorithm.plan(problem, device, _library(device, kernels, point), numerics["tf32"])
+        plan = algorithm.plan(problem, device, _library(device, kernels, point), point["numerics"]["tf32"])
     plan.run(x, f, y)
     used = memory.read(device, uuid, used_before, guards.bytes)
-    workspace = _workspace_bytes(plan, used, problem)
-    lap("plan and memory")
-    plan.settle(x, f, y, partial(timing.quick_median, device))
-    lap("settle")
+    record.run["memory_method"] = used.method
+    return Subject(point, problem, algorithm, plan, (x, f, y), guards, generator, used, kernels, uuid)
 
+
+def _checks(subject: Subject) -> Checks:
+    numerics = subject.point["numerics"]
     allowed = (numerics["max_error_fro"], numerics["max_error_max"])
-    checks = Checks(plan, problem, allowed, guards, generator, (x, f, y))
-    checks.output("normal")
-    checks.stream()
-    lap("checks before")
-    with monitor(uuid) as gpu:
-        for row, protocol in zip(rows, point["protocols"], strict=True):
-            name = protocol["name"]
-            verify.uniform(x, f, generator)
-            result = _time(algorithm, checks, protocol, device, point["algorithm"]["name"], gpu)
-            samples[name] = result.samples
-            state = provenance.gpu_state(uuid) if uuid else {}
-            run["protocols"][name] = state | timing.conditions(result, gpu.usual_mhz)
-            row |= _timed(result, problem)
-            bounds = partial(floors, problem, point["algorithm"]["arithmetic"], numerics["tf32"], protocol, bool(uuid))
-            lower_bounds.hold(
-                name,
-                result.estimate.value,
-                point["device"]["ceiling_tolerance"],
-                bounds,
-                ceilings,
-                partial(_measure_ceiling, device, kernels),
-            )
-            lap(name)
-    error = checks.output("uniform")
-    checks.output("wide", some=True)
-    lap("checks after")
-    for row in rows:
-        row |= {
-            "workspace_bytes": workspace,
-            "allocator_peak_bytes": used.allocator_peak_bytes,
-            "process_peak_bytes": used.process_peak_bytes,
-            "error_fro": error.fro,
-            "error_max": error.max,
-        }
-    run["memory_method"] = used.method
+    return Checks(subject.plan, subject.problem, allowed, subject.guards, subject.generator, subject.tensors)
 
 
-def _laps(seconds: dict[str, float]) -> Callable[[str], None]:
-    """A function that notes in `seconds` how long it is since it was last called."""
-    last = time.perf_counter()
+def _take(subject: Subject, checks: Checks, protocol: dict[str, Any], gpu: Monitor, record: Record) -> dict[str, Any]:
+    """Time the subject under one protocol; the row's cells that follow from it."""
+    x, f, _ = subject.tensors
+    distributions.uniform(x, f, subject.generator)
+    result = _time(subject, checks, protocol, gpu)
+    record.samples[protocol["name"]] = result.samples
+    state = provenance.gpu_state(subject.uuid) if subject.uuid else {}
+    record.run["protocols"][protocol["name"]] = state | timing.conditions(result, gpu.usual_mhz)
+    return _timed(result, subject.problem)
 
-    def lap(name: str) -> None:
-        nonlocal last
-        last, before = time.perf_counter(), last
-        seconds[name] = round(last - before, 3)
 
-    return lap
+def _hold(subject: Subject, protocol: dict[str, Any], time_ms: float, ceilings: dict[str, Any]) -> None:
+    """Hold a time against what the machine can do. Raises OverCeilingError."""
+    arithmetic, tf32 = subject.point["algorithm"]["arithmetic"], subject.point["numerics"]["tf32"]
+    lower_bounds.hold(
+        protocol["name"],
+        time_ms,
+        subject.point["device"]["ceiling_tolerance"],
+        partial(lower_bounds.bounds, subject.problem, arithmetic, tf32, protocol, bool(subject.uuid)),
+        ceilings,
+        partial(_measure_ceiling, subject.device, subject.kernels),
+    )
+
+
+def _common(subject: Subject, error: verify.Error) -> dict[str, Any]:
+    """The cells that the rows of all protocols share."""
+    return {
+        "workspace_bytes": _workspace_bytes(subject.plan, subject.used, subject.problem),
+        "allocator_peak_bytes": subject.used.allocator_peak_bytes,
+        "process_peak_bytes": subject.used.process_peak_bytes,
+        "error_fro": error.fro,
+        "error_max": error.max,
+    }
 
 
 def _measure_ceiling(device: torch.device, kernels: Path | None, name: str) -> dict[str, float]:
-    from workflow.ceilings import measure as measure_ceilings  # needed when something is wrong, and only then
+    from workflow.harness.ceilings import measure as measure_ceilings  # only needed if something is wrong
 
     return measure_ceilings(device, kernels, name)
 
@@ -229,31 +268,23 @@ def _workspace_bytes(plan: Plan, used: memory.Memory, problem: ConvProblem) -> i
     return used.allocator_peak_bytes - problem.tensor_bytes
 
 
-def _time(
-    algorithm: Algorithm, checks: Checks, protocol: dict[str, Any], device: torch.device, name: str, gpu: Monitor
-) -> timing.Timing:
-    """Time what the protocol says: all of the convolution, or what follows the transform; and check what came of it."""
-    plan, x, f, y = checks.plan, checks.x, checks.f, checks.y
-    whole = protocol["timed"] == "run" and algorithm.is_convolution
-    if whole:
-
-        def work() -> None:
-            plan.run(x, f, y)
-    else:
+def _time(subject: Subject, checks: Checks, protocol: dict[str, Any], gpu: Monitor) -> timing.Timing:
+    """Time what the protocol says, all of the convolution or what follows the transform; and check what it computed."""
+    plan, (x, f, y) = subject.plan, subject.tensors
+    is_convolution = subject.algorithm.is_convolution
+    whole = protocol["timed"] == "run" and is_convolution
+    if not whole:
         plan.prepare(x, f)
-
-        def work() -> None:
-            plan.compute(x, f, y)
-
-    clock = timing.make_clock(protocol, device)
+    work = partial(plan.run if whole else plan.compute, x, f, y)
+    clock = timing.make_clock(protocol, subject.device)
 
     def before_each() -> None:
         # With warm caches nothing may come between two samples. What the ceiling computes under the clock is not Y.
-        if protocol["cold_l2"] and algorithm.is_convolution:
+        if protocol["cold_l2"] and is_convolution:
             checks.renew(prepare=not whole)
 
-    result = timing.measure(clock, work, protocol, _estimator(protocol, name), gpu, before_each)
-    if not algorithm.is_convolution:
+    result = timing.measure(clock, work, protocol, _estimator(protocol, subject.point["algorithm"]), gpu, before_each)
+    if not is_convolution:
         return result
     if protocol["cold_l2"]:
         checks.timed()
@@ -262,10 +293,10 @@ def _time(
     return result
 
 
-def _estimator(protocol: dict[str, Any], name: str) -> Callable[[list[float]], statistics.Estimate]:
+def _estimator(protocol: dict[str, Any], algorithm: dict[str, Any]) -> Callable[[list[float]], statistics.Estimate]:
     if protocol["statistic"] == "median":
         return statistics.median
-    return statistics.minimum if name.startswith(_MINIMUM_FOR_AUTHORS) else statistics.mean
+    return statistics.minimum if algorithm["about"]["authors_statistic"] == "minimum" else statistics.mean
 
 
 def _timed(result: timing.Timing, problem: ConvProblem) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from workflow.machine.devices import require_in_use, use
+
 _POLL_SECONDS = 0.02
 
 
@@ -29,6 +31,18 @@ def lease(devices: Sequence[str]) -> Iterator[str]:
     finally:
         for descriptor in descriptors.values():
             os.close(descriptor)
+
+
+@contextmanager
+def leased_gpu(uuids: Sequence[str]) -> Iterator[str]:
+    """A lease on one of these GPUs, which CUDA finds as its only one: to be entered before anything starts CUDA.
+
+    Yields its UUID. Raises DeviceError if something has started CUDA before.
+    """
+    with lease(uuids) as uuid:
+        use(uuid)
+        require_in_use(uuid)
+        yield uuid
 
 
 def _open(device: str) -> int:

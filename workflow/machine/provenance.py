@@ -13,13 +13,10 @@ from typing import Any
 
 import pynvml
 
-from kernels.build.sources import digest, normalized_python
+from kernels.build.sources import digest
 from workflow.machine.devices import nvml
 
 ROOT = Path(__file__).resolve().parents[2]
-
-#: The modules that decide what a measured number means.
-HARNESS = ("worker", "timing", "monitor", "checks", "guards", "verify", "lower_bounds", "memory", "statistics")
 
 _PACKAGES = (
     "torch",
@@ -32,12 +29,6 @@ _PACKAGES = (
     "snakemake",
     "hydra-core",
 )
-
-
-@cache
-def harness_hash() -> str:
-    """Hash of the measuring code, as kernels.build.sources.source_hash is of a kernel."""
-    return digest(normalized_python((ROOT / "workflow/harness" / f"{name}.py").read_text()) for name in HARNESS)
 
 
 @cache

@@ -3,7 +3,7 @@
 
 rule compare_errors:
     input:
-        cubins=JOBS.accuracy_cubins,
+        cubins=RUN.accuracy.cubins,
     output:
         report(
             f"{RESULTS}/{{device}}/accuracy.csv",
@@ -15,14 +15,14 @@ rule compare_errors:
         f"{RESULTS}/{{device}}/logs/accuracy.log",
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
+        **RUN.measurements.resources,
         runtime=10,
     params:
-        selection=JOBS.selection,
-        sources=lambda wildcards: [JOBS.plan.sweep.source_hash(name) for name in JOBS.accurate],
-        kernels=JOBS.kernel_folder,
+        selection=RUN.measurements.selection,
+        sources=RUN.accuracy.source_hashes,
+        kernels=RUN.kernels.folder,
     message:
         "Comparing errors on {wildcards.device}"
     shell:
@@ -32,4 +32,4 @@ rule compare_errors:
 
 rule accuracy:
     input:
-        JOBS.accuracy,
+        RUN.accuracy.files,

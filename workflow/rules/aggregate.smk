@@ -7,10 +7,9 @@ include: "transforms.smk"
 
 rule aggregate:
     input:
-        results=lambda wildcards: JOBS.measured,
+        results=lambda wildcards: RUN.measurements.files,
         ceilings=f"{RESULTS}/{{device}}/ceilings.json",
-        anchors=lambda wildcards: JOBS.anchored,
-        code=JOBS.code("workflow/aggregate.py"),
+        anchors=lambda wildcards: RUN.measurements.anchor_files,
     output:
         [f"{RESULTS}/{{device}}/{name}" for name in TABLE_FILES],
     log:
@@ -23,9 +22,10 @@ rule aggregate:
         runtime=10,
     params:
         # The program expands the selection again: a command line has no room for a file name for each of many points.
-        selection=JOBS.selection,
+        selection=RUN.measurements.selection,
         folder=subpath(output[0], parent=True),
-        anchors=[f"--anchors={JOBS.anchor_selection}", *(f"--gpu={gpu}" for gpu in JOBS.anchors)],
+        code=code_hash("workflow/aggregate.py", "analysis/table"),
+        anchors=[f"--anchors={RUN.measurements.anchor_selection}", *(f"--gpu={gpu}" for gpu in RUN.measurements.anchors)],
     message:
         "Collecting the results of {wildcards.device}"
     shell:
@@ -36,8 +36,8 @@ rule aggregate:
 # Has no output, so that drawing from the archive never replaces it: `snakemake archive` always copies.
 rule archive:
     input:
-        JOBS.own_table_files,
-        JOBS.beside,
+        RUN.datasets.own_files,
+        RUN.datasets.companions,
     log:
         f"{RESULTS}/logs/archive.log",
     conda:

@@ -4,7 +4,7 @@
 
 rule ceilings:
     input:
-        cubins=JOBS.ceiling_cubins,
+        cubins=RUN.kernels.cubins(["ceilings"]),
     output:
         f"{RESULTS}/{{device}}/ceilings.json",
     log:
@@ -12,15 +12,15 @@ rule ceilings:
     priority: 5
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
+        **RUN.measurements.resources,
         runtime=5,
     params:
-        kind=JOBS.plan.backend,
-        kernels=JOBS.kernel_folder,
-        gpus=[gpu.uuid for gpu in JOBS.plan.gpus],
-        source_hash=JOBS.ceilings_hash,
+        kind=RUN.request.backend,
+        kernels=RUN.kernels.folder,
+        gpus=[gpu.uuid for gpu in RUN.request.gpus],
+        source_hash=ceilings_hash(),
     message:
         "Measuring what {wildcards.device} can do"
     shell:

@@ -3,8 +3,7 @@
 
 rule judge_claims:
     input:
-        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
-        code=JOBS.code("analysis"),
+        table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
     output:
         csv=report(
             f"{RESULTS}/{{dataset}}/claims.csv",
@@ -22,7 +21,8 @@ rule judge_claims:
         mem_mb=2000,
         runtime=10,
     params:
-        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        code=analysis_hash(),
+        table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output.csv, parent=True),
     message:
         "Judging the claims on {wildcards.dataset}"
@@ -32,4 +32,4 @@ rule judge_claims:
 
 rule claims:
     input:
-        JOBS.of_datasets(*CLAIMS),
+        RUN.datasets.each(*CLAIMS),

@@ -3,22 +3,21 @@
 
 rule compare:
     input:
-        tables=[file for dataset in JOBS.tables for file in JOBS.table_files(dataset)],
-        code=JOBS.code("analysis"),
+        tables=[file for dataset in RUN.datasets.folders for file in RUN.datasets.files(dataset)],
     output:
-        [f"{JOBS.comparison}/{name}" for name in COMPARED if not name.endswith((".svg", ".csv"))],
+        [f"{RUN.datasets.comparison}/{name}" for name in COMPARED if not name.endswith((".svg", ".csv"))],
         figures=report(
-            [f"{JOBS.comparison}/{name}" for name in COMPARED if name.endswith(".svg")],
+            [f"{RUN.datasets.comparison}/{name}" for name in COMPARED if name.endswith(".svg")],
             caption="../report/comparison.rst",
             category="Comparison",
         ),
         table=report(
-            [f"{JOBS.comparison}/{name}" for name in COMPARED if name.endswith(".csv")],
+            [f"{RUN.datasets.comparison}/{name}" for name in COMPARED if name.endswith(".csv")],
             caption="../report/comparison.rst",
             category="Comparison",
         ),
     log:
-        f"{JOBS.comparison}/logs/compare.log",
+        f"{RUN.datasets.comparison}/logs/compare.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -26,7 +25,8 @@ rule compare:
         mem_mb=2000,
         runtime=10,
     params:
-        tables=list(JOBS.tables.values()),
+        code=analysis_hash(),
+        tables=list(RUN.datasets.folders.values()),
         folder=subpath(output[0], ancestor=2),
     message:
         "Comparing the archives"

@@ -4,7 +4,7 @@
 
 rule compile:
     input:
-        sources=lambda wildcards: ancient(JOBS.program_sources(wildcards.program)),
+        sources=lambda wildcards: ancient(RUN.kernels.sources(wildcards.program)),
     output:
         cubin=f"{RESULTS}/kernels/{{architecture}}/{{program}}.cubin",
         report=f"{RESULTS}/kernels/{{architecture}}/{{program}}.json",
@@ -18,7 +18,7 @@ rule compile:
         mem_mb=1000,
         runtime=10,
     params:
-        source_hash=lambda wildcards: JOBS.program_hash(wildcards.program),
+        source_hash=lambda wildcards: RUN.kernels.source_hash(wildcards.program),
     message:
         "Compiling {wildcards.program} for {wildcards.architecture}"
     shell:
@@ -28,7 +28,7 @@ rule compile:
 
 rule kernel_resources:
     input:
-        reports=JOBS.kernel_reports,
+        reports=RUN.kernels.reports,
     output:
         csv=report(
             f"{RESULTS}/kernels/resources.csv",
@@ -54,4 +54,4 @@ rule kernel_resources:
 # Every program, for the architectures of the experiment or of the GPU at hand.
 rule compile_all:
     input:
-        JOBS.all_cubins,
+        RUN.kernels.all_cubins,

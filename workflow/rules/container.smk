@@ -1,6 +1,6 @@
 # The image in which jobs run with `--sdm apptainer`, if --config container= names one; it must hold what
 # workflow/containers/ installs.
 
-if JOBS.plan.container:
+if RUN.request.container:
 
-    container: JOBS.plan.container
+    container: RUN.request.container

@@ -6,9 +6,8 @@ UNREPORTED = [name for name in FIGURES if name not in [f"figures/{one}.svg" for 
 
 rule draw_figures:
     input:
-        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
-        beside=lambda wildcards: JOBS.beside_files(wildcards.dataset),
-        code=JOBS.code("analysis"),
+        table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
+        beside=lambda wildcards: RUN.datasets.companion_files(wildcards.dataset),
     output:
         [f"{RESULTS}/{{dataset}}/{name}" for name in UNREPORTED],
         **{
@@ -30,7 +29,8 @@ rule draw_figures:
         mem_mb=2000,
         runtime=10,
     params:
-        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        code=analysis_hash(),
+        table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output.tflops, parent=True),
     message:
         "Drawing the figures of {wildcards.dataset}"
@@ -40,5 +40,5 @@ rule draw_figures:
 
 rule figures:
     input:
-        JOBS.of_datasets(*FIGURES),
-        JOBS.compared,
+        RUN.datasets.each(*FIGURES),
+        RUN.datasets.compared,

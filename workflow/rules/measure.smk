@@ -5,7 +5,7 @@
 
 rule measure:
     input:
-        cubins=lambda wildcards: JOBS.cubins(wildcards.group),
+        cubins=lambda wildcards: RUN.measurements.cubins(wildcards.group),
         ceilings=ancient(f"{RESULTS}/{{device}}/ceilings.json"),
     output:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.json",
@@ -13,18 +13,18 @@ rule measure:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
-        points=lambda wildcards: JOBS.size(wildcards.group),
-        runtime=lambda wildcards: JOBS.minutes(wildcards.group),
+        **RUN.measurements.resources,
+        points=lambda wildcards: RUN.measurements.size(wildcards.group),
+        runtime=lambda wildcards: RUN.measurements.minutes(wildcards.group),
         # No parameters, since Snakemake repeats jobs whose parameters change: these may, with nothing to measure.
-        selection=JOBS.selection,
-        size=JOBS.points_per_job,
-        at_once=JOBS.at_once,
+        selection=RUN.measurements.selection,
+        size=RUN.measurements.points_per_job,
+        at_once=RUN.measurements.at_once,
     params:
-        kernels=JOBS.kernel_folder,
-        folder=f"{RESULTS}/{JOBS.plan.device}",
+        kernels=RUN.kernels.folder,
+        folder=RUN.measurements.folder,
     message:
         "Measuring {wildcards.group} on {wildcards.device} (points: {resources.points})"
     shell:
@@ -36,7 +36,7 @@ rule measure:
 # The same few points on each GPU of a host that has several: how much do they differ?
 rule measure_anchors:
     input:
-        cubins=lambda wildcards: JOBS.anchor_cubins(wildcards.gpu, wildcards.group),
+        cubins=lambda wildcards: RUN.measurements.anchor_cubins(wildcards.gpu, wildcards.group),
         ceilings=ancient(f"{RESULTS}/{{device}}/ceilings.json"),
     output:
         f"{RESULTS}/{{device}}/gpus/{{gpu}}/points/{{experiment}}/{{group}}/job-{{number}}.json",
@@ -44,14 +44,14 @@ rule measure_anchors:
         f"{RESULTS}/{{device}}/gpus/{{gpu}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
+        **RUN.measurements.resources,
         runtime=30,
-        selection=JOBS.anchor_selection,
+        selection=RUN.measurements.anchor_selection,
     params:
-        kernels=JOBS.kernel_folder,
-        folder=f"{RESULTS}/{JOBS.plan.device}",
+        kernels=RUN.kernels.folder,
+        folder=RUN.measurements.folder,
     message:
         "Measuring the anchors on {wildcards.gpu}"
     shell:

@@ -14,7 +14,7 @@ rule sources:
         mem_mb=100,
         runtime=5,
     params:
-        hashes=JOBS.sources,
+        hashes=current_sources(RUN.request.catalog),
     message:
         "Writing the hashes of the sources"
     shell:
@@ -23,12 +23,11 @@ rule sources:
 
 rule write_report:
     input:
-        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
         figures=rules.draw_figures.output,
         tables=rules.write_tables.output,
         claims=rules.judge_claims.output.csv,
         sources=f"{RESULTS}/sources.json",
-        code=JOBS.code("analysis"),
     output:
         markdown=f"{RESULTS}/{{dataset}}/report.md",
         html=report(
@@ -46,7 +45,8 @@ rule write_report:
         mem_mb=2000,
         runtime=10,
     params:
-        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        code=analysis_hash(),
+        table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         figures=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/figures",
         tables=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/tables",
     message:
@@ -58,8 +58,7 @@ rule write_report:
 
 rule write_guide:
     input:
-        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
-        code=JOBS.code("analysis"),
+        table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
     output:
         f"{RESULTS}/{{dataset}}/guide.md",
     log:
@@ -71,7 +70,8 @@ rule write_guide:
         mem_mb=2000,
         runtime=10,
     params:
-        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        code=analysis_hash(),
+        table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
     message:
         "Writing which algorithm to use, from {wildcards.dataset}"
     shell:
@@ -80,4 +80,4 @@ rule write_guide:
 
 rule report:
     input:
-        JOBS.of_datasets(*REPORTS),
+        RUN.datasets.each(*REPORTS),

@@ -3,10 +3,9 @@
 
 rule summary:
     input:
-        reports=JOBS.of_datasets("report.md", "report.html"),
-        claims=JOBS.of_datasets("claims.csv"),
-        tables=[file for dataset in JOBS.tables for file in JOBS.table_files(dataset)],
-        code=JOBS.code("analysis/summary.py"),
+        reports=RUN.datasets.each("report.md", "report.html"),
+        claims=RUN.datasets.each("claims.csv"),
+        tables=[file for dataset in RUN.datasets.folders for file in RUN.datasets.files(dataset)],
     output:
         f"{RESULTS}/summary.txt",
     log:
@@ -18,7 +17,8 @@ rule summary:
         mem_mb=1000,
         runtime=5,
     params:
-        datasets=lambda wildcards: [f"{name}={folder}" for name, folder in JOBS.tables.items()],
+        code=analysis_hash(),
+        datasets=lambda wildcards: [f"{name}={folder}" for name, folder in RUN.datasets.folders.items()],
         results=subpath(output[0], parent=True),
     message:
         "Summary"

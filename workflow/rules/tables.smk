@@ -3,9 +3,8 @@
 
 rule write_tables:
     input:
-        table=lambda wildcards: JOBS.table_files(wildcards.dataset),
+        table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
         claims=f"{RESULTS}/{{dataset}}/claims.csv",
-        code=JOBS.code("analysis"),
     output:
         csv=report(
             [f"{RESULTS}/{{dataset}}/{name}" for name in TABLES if name.endswith(".csv")],
@@ -23,7 +22,8 @@ rule write_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        table=lambda wildcards: JOBS.tables[wildcards.dataset],
+        code=analysis_hash(),
+        table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output[0], parent=True),
     message:
         "Writing the tables of {wildcards.dataset}"
@@ -34,4 +34,4 @@ rule write_tables:
 
 rule tables:
     input:
-        JOBS.of_datasets(*TABLES),
+        RUN.datasets.each(*TABLES),

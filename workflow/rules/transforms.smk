@@ -3,7 +3,7 @@
 
 rule time_transforms:
     input:
-        cubins=JOBS.transform_cubins,
+        cubins=RUN.transforms.cubins,
     output:
         report(
             f"{RESULTS}/{{device}}/transform.csv",
@@ -15,14 +15,14 @@ rule time_transforms:
         f"{RESULTS}/{{device}}/logs/transform.log",
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
+        **RUN.measurements.resources,
         runtime=10,
     params:
-        selection=JOBS.selection,
-        sources=lambda wildcards: JOBS.transform_hash,
-        kernels=JOBS.kernel_folder,
+        selection=RUN.measurements.selection,
+        sources=RUN.transforms.source_hashes,
+        kernels=RUN.kernels.folder,
     message:
         "Timing the transforms on {wildcards.device}"
     shell:
@@ -32,4 +32,4 @@ rule time_transforms:
 
 rule transforms:
     input:
-        JOBS.transforms,
+        RUN.transforms.files,

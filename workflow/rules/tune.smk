@@ -4,22 +4,22 @@
 
 rule find_winners:
     input:
-        cubins=JOBS.tuned_cubins,
+        cubins=RUN.tuning.cubins,
     output:
         f"{RESULTS}/{{device}}/tuning.yaml",
     log:
         f"{RESULTS}/{{device}}/logs/tuning.log",
     conda:
         "../../environment.yml"
-    threads: JOBS.measure_threads(workflow.cores)
+    threads: RUN.measurements.threads(workflow.cores)
     resources:
-        **JOBS.measure_resources,
+        **RUN.measurements.resources,
         runtime=30,
     params:
-        selection=JOBS.selection,
-        kernels=JOBS.kernel_folder,
-        stored=f"conf/tuning/{JOBS.plan.device}.yaml",
-        sources=JOBS.tuning_hashes,
+        selection=RUN.measurements.selection,
+        kernels=RUN.kernels.folder,
+        stored=f"conf/tuning/{RUN.request.device}.yaml",
+        sources=RUN.tuning.source_hashes,
     message:
         "Finding the fastest schedules on {wildcards.device}"
     shell:
@@ -30,13 +30,13 @@ rule find_winners:
 # Has no output, as conf/ is the user's: `snakemake tune` always copies.
 rule tune:
     input:
-        f"{RESULTS}/{JOBS.plan.device}/tuning.yaml",
+        f"{RESULTS}/{RUN.request.device}/tuning.yaml",
     log:
         f"{RESULTS}/logs/tune.log",
     conda:
         "../../environment.yml"
     params:
-        stored=f"conf/tuning/{JOBS.plan.device}.yaml",
+        stored=f"conf/tuning/{RUN.request.device}.yaml",
     message:
         "Storing the winners in conf/tuning"
     shell:

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.table import archive as table
 from workflow.experiment import catalog, identity, schema
+from workflow.experiment.archives import ARCHIVES
 from workflow.experiment.points import Point
-from workflow.experiment.request import ARCHIVES
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.results import holds
 

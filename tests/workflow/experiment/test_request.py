@@ -13,6 +13,7 @@ import pytest
 
 from analysis.table import archive as table
 from workflow.experiment import catalog
+from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import (
     BadArchiveError,
     BadValueError,
@@ -21,8 +22,9 @@ from workflow.experiment.errors import (
     UnknownKeyError,
     UnknownNameError,
 )
-from workflow.experiment.request import ROOT, Plan, plan
-from workflow.jobs.files import Jobs
+from workflow.experiment.request import Request, resolve
+from workflow.jobs.kernels import Kernels
+from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -46,8 +48,8 @@ def archives(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-def make(gpus: list[Gpu], archives: Path = Path("none"), **config: object) -> Plan:
-    return plan(config, lambda: gpus, archives, CONF)
+def make(gpus: list[Gpu], archives: Path = Path("none"), **config: object) -> Request:
+    return resolve(config, lambda: gpus, archives, CONF)
 
 
 def test_a_machine_with_gpus(archives: Path) -> None:
@@ -55,19 +57,19 @@ def test_a_machine_with_gpus(archives: Path) -> None:
     assert (made.experiment, made.backend, made.device) == ("paper", "cuda", "nvidia-h100-80gb-hbm3")
     assert [gpu.index for gpu in made.gpus] == [0, 1]
     assert "not on 2 (NVIDIA A100)" in made.note
-    assert made.architectures == ["sm_90a"]
-    assert "im2win_transform" in made.programs
+    assert Kernels(made).architectures == ["sm_90a"]
+    assert "im2win_transform" in Kernels(made).programs
     assert list(made.archives) == ["h100"]
 
 
 def test_only_the_programs_of_the_chosen_algorithms_are_compiled() -> None:
-    assert make(GPUS, algorithm="im2win,im2col_cublas").programs == ["im2win_transform", "im2win"]
+    assert Kernels(make(GPUS, algorithm="im2win,im2col_cublas")).programs == ["im2win_transform", "im2win"]
 
 
 def test_a_gpu_that_is_too_old() -> None:
     with pytest.raises(GpuError, match=r"need sm_80 \(Ampere\) or later, and Tesla T4 is sm_75"):
         make([Gpu(0, "GPU-t", "Tesla T4", "sm_75")])
-    assert make([Gpu(0, "GPU-n", "NVIDIA B200", "sm_100")]).architectures == ["sm_100"]
+    assert Kernels(make([Gpu(0, "GPU-n", "NVIDIA B200", "sm_100")])).architectures == ["sm_100"]
 
 
 def test_a_machine_without() -> None:
@@ -76,18 +78,18 @@ def test_a_machine_without() -> None:
     assert "\n" not in made.note
     assert "No NVIDIA GPU was found" in made.note
     assert "batch 1" in made.note
-    assert made.architectures == ["sm_80", "sm_90a", "sm_120"]
-    assert {"ceilings", "direct", "im2win"} <= set(made.programs)
+    assert Kernels(made).architectures == ["sm_80", "sm_90a", "sm_120"]
+    assert {"ceilings", "direct", "im2win"} <= set(Kernels(made).programs)
 
 
 def test_a_cluster_is_planned_for_without_its_gpu() -> None:
     made = make([], cluster="example")
     assert (made.experiment, made.backend, made.device, made.gpu_model) == ("paper", "cuda", GPUS[0].slug, "h100")
-    assert made.architectures == ["sm_90a"]
+    assert Kernels(made).architectures == ["sm_90a"]
     # The GPU at hand does not matter.
     assert make(GPUS[2:], cluster="example").device == made.device
     other = make([], cluster="example", gpu_model="a100")
-    assert (other.device, other.architectures) == ("nvidia-a100-sxm4-80gb", ["sm_80"])
+    assert (other.device, Kernels(other).architectures) == ("nvidia-a100-sxm4-80gb", ["sm_80"])
 
 
 def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
@@ -99,7 +101,7 @@ def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
 def test_so_many_gpus_of_one_model() -> None:
     config: dict[str, Any]
     for config, count in (({}, 2), ({"gpus": 1}, 1), ({"gpus": "2"}, 2)):
-        assert plan(config, lambda: GPUS, known=CONF).gpus == tuple(GPUS[:count])
+        assert resolve(config, lambda: GPUS, known=CONF).gpus == tuple(GPUS[:count])
     for config, said in (
         ({"gpus": 3}, "gpus is 3; the GPUs of one model on this machine are: 0 .*, 1 "),
         ({"gpus": 0}, "gpus is 0; it must be a positive whole number"),
@@ -108,7 +110,7 @@ def test_so_many_gpus_of_one_model() -> None:
         ({"gpus": 1, "cluster": "example"}, "with cluster= choose by gpu_model="),
     ):
         with pytest.raises(RequestError, match=said):
-            plan(config, lambda: GPUS, known=CONF)
+            resolve(config, lambda: GPUS, known=CONF)
 
 
 def test_values_come_as_snakemake_reads_them() -> None:
@@ -122,17 +124,17 @@ def test_values_come_as_snakemake_reads_them() -> None:
 def test_archives_alone_measure_nothing(archives: Path) -> None:
     made = make([], archives, archive="h100")
     assert made.sweep is None
-    assert (made.experiment, made.device, made.architectures, made.programs) == ("", "", [], [])
+    assert (made.experiment, made.device, Kernels(made).architectures, Kernels(made).programs) == ("", "", [], [])
     assert list(make([], archives, archive=f"{archives}/h100").archives) == ["h100"]
 
 
 def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path: Path) -> None:
     both = f"{archives}/h100,{shutil.copytree(archives / 'h100', tmp_path / 'another')}"
-    assert Jobs(make([], archives, archive="h100")).compared == []
-    made = Jobs(make([], archives, archive=both, results="drawn"))
-    assert "drawn/archive/comparison/figures/tflops.svg" in made.compared
-    assert set(made.compared) <= set(made.everything)
-    assert Jobs(make(GPUS, archives)).compared == []
+    assert Run(make([], archives, archive="h100")).datasets.compared == []
+    made = Run(make([], archives, archive=both, results="drawn"))
+    assert "drawn/archive/comparison/figures/tflops.svg" in made.datasets.compared
+    assert set(made.datasets.compared) <= set(made.everything)
+    assert Run(make(GPUS, archives)).datasets.compared == []
     same = shutil.copytree(archives / "h100", tmp_path / "elsewhere" / "h100")
     with pytest.raises(BadArchiveError, match="into one folder, h100"):
         make([], archives, archive=f"h100,{same}")
@@ -211,7 +213,10 @@ def test_planning_needs_neither_pytorch_nor_cuda() -> None:
 import sys
 for name in ("torch", "cuda"):
     sys.modules[name] = None
-import workflow.jobs.files
-workflow.jobs.files.Jobs(workflow.experiment.request.plan({"experiment": "tiny"}, list)).sources
+from workflow.experiment.request import resolve
+from workflow.jobs.code import analysis_hash, current_sources
+from workflow.jobs.run import Run
+run = Run(resolve({"experiment": "tiny"}, list))
+current_sources(run.request.catalog), analysis_hash(), run.everything, run.measurements.files
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -12,7 +12,7 @@ from kernels.tiles.tiled import TILES, Schedule
 from workflow.experiment import winners
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import BadValueError
-from workflow.experiment.request import plan
+from workflow.experiment.request import resolve
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.machine.devices import Gpu
 
@@ -57,10 +57,10 @@ def test_the_winner_is_a_parameter_of_the_point(folder: Path, conf: Catalog) -> 
 
 def test_what_a_rule_chooses_is_said(folder: Path, conf: Catalog) -> None:
     config = {"experiment": "paper", "layer": "conv4", "batch": "64", "algorithm": "im2win,im2win_fused"}
-    note = plan(config, lambda: [GPU], known=conf).note
+    note = resolve(config, lambda: [GPU], known=conf).note
     assert "im2win_fused: not every problem has been tuned on imaginary-gpu; a rule chooses tiles" in note
     assert "make tune" in note
-    assert "tuned" not in plan(config | {"algorithm": "im2win"}, lambda: [GPU], known=conf).note
+    assert "tuned" not in resolve(config | {"algorithm": "im2win"}, lambda: [GPU], known=conf).note
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ class RoguePlan(Plan):
         self.workspace = torch.empty((64,), device=device)
         self.behave: Callable[..., None] = getattr(self, how)
 
-    def settle(
+    def autotune(
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
     ) -> None:
-        if self.behave == self.honest_once_settled:
+        if self.behave == self.honest_once_autotuned:
             self.quick = time(lambda: self.run(x, f, y))
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
@@ -46,7 +46,7 @@ class RoguePlan(Plan):
     def honest(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         y.copy_(self.right(x, f))
 
-    def honest_once_settled(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+    def honest_once_autotuned(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         y.zero_() if self.quick == 0.0 else self.honest(x, f, y)
 
     # Cheats.

@@ -79,8 +79,8 @@ def test_caught(how: str, check: str, protocol: str) -> None:
     assert all(row["time_ms"] is None for row in document["rows"])
 
 
-def test_a_plan_settles_before_it_is_checked_and_timed() -> None:
-    document = outcome("honest_once_settled", *PROTOCOLS)
+def test_a_plan_is_autotuned_before_it_is_checked_and_timed() -> None:
+    document = outcome("honest_once_autotuned", *PROTOCOLS)
     assert document["status"] == "ok", document["reason"]
 
 

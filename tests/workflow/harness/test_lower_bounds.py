@@ -10,9 +10,8 @@ import pytest
 
 from kernels.problem import ConvProblem
 from tests.workflow.harness.test_measure import resolved
-from workflow import ceilings
-from workflow.harness import lower_bounds, worker
-from workflow.harness.lower_bounds import Floor, exceeded, floors, least_bytes
+from workflow.harness import ceilings, lower_bounds, worker
+from workflow.harness.lower_bounds import LowerBound, bounds, exceeded, least_bytes
 
 # X has 2 * 3 * 10 * 8 = 480 values, F 4 * 3 * 3 * 3 = 108, Y 2 * 4 * 8 * 6 = 384; 2 * 384 * 27 FLOPs.
 PROBLEM = ConvProblem(2, 3, 10, 8, 4, 3, 3, 1)
@@ -32,7 +31,7 @@ RATES = {"fp32_flops": 1e9, "tf32_flops": 4e9, "fp16_flops": 8e9, "copy_bytes_pe
     ],
 )
 def test_arithmetic(arithmetic: str, tf32: bool, time_ms: float | None) -> None:
-    found = [one for one in floors(PROBLEM, arithmetic, tf32, COLD, True, RATES) if one.ceiling.endswith("flops")]
+    found = [one for one in bounds(PROBLEM, arithmetic, tf32, COLD, True, RATES) if one.ceiling.endswith("flops")]
     assert [one.time_ms for one in found] == ([] if time_ms is None else [pytest.approx(time_ms)])
 
 
@@ -62,12 +61,12 @@ def test_what_no_window_covers_need_not_be_read() -> None:
 )
 def test_only_the_devices_clock_finds_cold_caches(on_gpu: bool, clock: str, values: int) -> None:
     rates = RATES | {"cache_bytes": 10**6}
-    found = floors(PROBLEM, "fp32_transformed", False, COLD | {"clock": clock}, on_gpu, rates)
+    found = bounds(PROBLEM, "fp32_transformed", False, COLD | {"clock": clock}, on_gpu, rates)
     assert [one.amount for one in found] == [4 * values]
 
 
 def test_the_furthest_bound_counts_beyond_the_tolerance() -> None:
-    memory, arithmetic = Floor("copy_bytes_per_s", 1000, 1e6), Floor("fp32_flops", 3000, 1e6)
+    memory, arithmetic = LowerBound("copy_bytes_per_s", 1000, 1e6), LowerBound("fp32_flops", 3000, 1e6)
     assert exceeded([memory, arithmetic], 0.9, 0.0) == arithmetic
     assert exceeded([memory], 0.9, 0.0) == memory
     assert exceeded([memory], 0.9, 0.1) == memory
@@ -76,7 +75,7 @@ def test_the_furthest_bound_counts_beyond_the_tolerance() -> None:
 
 
 def test_ceilings_that_were_not_measured_bound_nothing() -> None:
-    assert floors(PROBLEM, "fp32", False, COLD, True, {}) == []
+    assert bounds(PROBLEM, "fp32", False, COLD, True, {}) == []
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def impossible(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[st
     return resolved(), {"fp32_flops": 1e3, "copy_bytes_per_s": 1e3, "cache_bytes": 0}
 
 
-def test_a_time_below_the_floor_is_not_published(
+def test_a_time_below_the_bound_is_not_published(
     impossible: tuple[dict[str, Any], dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -96,7 +95,7 @@ def test_a_time_below_the_floor_is_not_published(
     assert document["status"] == "failed"
     for text in (
         "over the ceiling: end_to_end",
-        "below the physical floor of",
+        "below the lower bound of",
         "measured FP32 rate",
         "times what this",
     ):

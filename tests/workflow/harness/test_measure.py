@@ -150,15 +150,15 @@ def test_the_log_holds_the_traceback(rogue: Any, tmp_path: Path) -> None:
 JOB = """
 import sys
 from workflow import measure
-from workflow.experiment import points
+from workflow.experiment import sweep
 
-resolve = points.Sweep.resolve
+resolve = sweep.Sweep.resolve
 
 def slow(*arguments):
     point = resolve(*arguments)
     return point | {"protocols": [entry | {"warmup_seconds": 60.0} for entry in point["protocols"]]}
 
-points.Sweep.resolve = slow
+sweep.Sweep.resolve = slow
 sys.exit(measure.main(sys.argv[1:]))
 """
 

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from workflow.harness import verify
+from kernels.problem import ConvProblem
+from workflow.harness import distributions, verify
+
+PROBLEM = ConvProblem(2, 3, 9, 8, 4, 3, 2, 2)
 
 
 @pytest.fixture
@@ -18,12 +21,12 @@ def convolved() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_right(convolved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
-    assert verify.error(*convolved, stride=2).within(1e-6, 1e-6)
+    assert verify.error(PROBLEM, *convolved).within(1e-6, 1e-6)
 
 
 def test_known_error(convolved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     x, f, y = convolved
-    error = verify.error(x, f, y * 1.01, stride=2)
+    error = verify.error(PROBLEM, x, f, y * 1.01)
     assert error.fro == pytest.approx(0.01, rel=1e-3)
     assert error.max == pytest.approx(0.01, rel=1e-3)
 
@@ -35,7 +38,7 @@ def test_one_wrong_element_is_never_within(
 ) -> None:
     x, f, y = convolved
     y[place] = value
-    assert not verify.error(x, f, y, stride=2).within(1e-3, 1e-2)
+    assert not verify.error(PROBLEM, x, f, y).within(1e-3, 1e-2)
 
 
 def test_an_unwritten_element_is_found(convolved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
@@ -43,22 +46,23 @@ def test_an_unwritten_element_is_found(convolved: tuple[torch.Tensor, torch.Tens
     right = y.clone()
     verify.poison(y)
     y[:, :, :-1] = right[:, :, :-1]
-    assert math.isnan(verify.error(x, f, y, stride=2).fro)
+    assert math.isnan(verify.error(PROBLEM, x, f, y).fro)
 
 
 def test_zero_reference() -> None:
     x, f = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 1)
-    assert verify.error(x, f, torch.zeros(1, 1, 2, 2), stride=1) == verify.Error(0.0, 0.0)
-    assert not verify.error(x, f, torch.full((1, 1, 2, 2), 1e-9), stride=1).within(1e-3, 1e-3)
+    point = ConvProblem(1, 1, 2, 2, 1, 1, 1, 1)
+    assert verify.error(point, x, f, torch.zeros(1, 1, 2, 2)) == verify.Error(0.0, 0.0)
+    assert not verify.error(point, x, f, torch.full((1, 1, 2, 2), 1e-9)).within(1e-3, 1e-3)
 
 
-@pytest.mark.parametrize("name", verify.DISTRIBUTIONS)
+@pytest.mark.parametrize("name", distributions.CHECKED)
 def test_inputs_are_fresh(name: str) -> None:
     generator = torch.Generator().manual_seed(1)
     x, f = torch.empty(20, 20), torch.empty(20, 20)
-    verify.DISTRIBUTIONS[name](x, f, generator)
+    distributions.CHECKED[name](x, f, generator)
     first = x.clone()
-    verify.DISTRIBUTIONS[name](x, f, generator)
+    distributions.CHECKED[name](x, f, generator)
     assert not torch.equal(x, first)
     assert x.isfinite().all() and f.isfinite().all()
 
@@ -66,11 +70,11 @@ def test_inputs_are_fresh(name: str) -> None:
 def test_what_is_timed_and_what_is_not() -> None:
     generator = torch.Generator().manual_seed(1)
     x, f = torch.empty(99, 99), torch.empty(99, 99)
-    verify.uniform(x, f, generator)
+    distributions.uniform(x, f, generator)
     assert float(x.min()) >= 0.0 and float(x.max()) < 1.0 and float(f.abs().max()) <= 0.5
-    verify.normal(x, f, generator)
+    distributions.scaled_normal(x, f, generator)
     assert float(x.min()) < 0.0 and float(x.std() / f.std()) not in (0.0, 1.0)
-    verify.wide(x, f, generator)
+    distributions.log_uniform(x, f, generator)
     assert float(x.min()) < -32.0 and float(x.max()) > 32.0 and float(x.abs().min()) < 2.0**-5
 
 
@@ -86,5 +90,5 @@ def test_unwritten_elements_are_counted() -> None:
 def test_only_some_images(convolved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     x, f, y = convolved
     y[1] += 1
-    assert verify.error(x, f, y, 2, [0]).within(1e-6, 1e-6)
-    assert not verify.error(x, f, y, 2, [1]).within(1e-6, 1e-6)
+    assert verify.error(PROBLEM, x, f, y, [0]).within(1e-6, 1e-6)
+    assert not verify.error(PROBLEM, x, f, y, [1]).within(1e-6, 1e-6)

@@ -126,7 +126,7 @@ def test_a_result_that_is_gone(stored: Stored) -> None:
 
 def test_other_sources(stored: Stored, conf: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     stored.measure()
-    monkeypatch.setattr("workflow.experiment.points.source_hash", lambda module, programs: "0" * 16)
+    monkeypatch.setattr("workflow.experiment.sweep.source_hash", lambda module, programs: "0" * 16)
     assert stored.files() == ["cpu_im2win/job-2.json"]
 
 

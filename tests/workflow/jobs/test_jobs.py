@@ -1,4 +1,4 @@
-"""What the rules are told of a plan: the files and what a job asks for."""
+"""What the rules are told of a request: the files and what a job asks for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from analysis.charts.style import FORMATS
 from analysis.compare import FIGURES as SIDE_BY_SIDE
 from analysis.figures import FIGURES as DRAWN
 from workflow.experiment import catalog
+from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import ResultError
-from workflow.experiment.request import ROOT, plan
-from workflow.jobs.files import COMPARED, FIGURE_LABELS, FIGURES, Jobs
+from workflow.experiment.request import resolve
+from workflow.jobs.datasets import COMPARED, FIGURE_LABELS, FIGURES
+from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
 
 CONF = catalog.read()
@@ -20,66 +22,67 @@ H100 = Gpu(0, "GPU-a", "NVIDIA H100 80GB HBM3", "sm_90a")
 POINT = "tiny/strict_fp32/batch2/odd_window/cpu_torch"
 
 
-def jobs(results: Path, **config: object) -> Jobs:
-    return Jobs(plan({"experiment": "tiny", "results": str(results), **config}, list, known=CONF))
+def run(results: Path, **config: object) -> Run:
+    return Run(resolve({"experiment": "tiny", "results": str(results), **config}, list, known=CONF))
 
 
 def test_threads(tmp_path: Path) -> None:
-    made = jobs(tmp_path)
-    assert made.measure_threads(8) == 8
-    assert made.measure_threads(None) == 1
+    threads = run(tmp_path).measurements.threads
+    assert threads(8) == 8
+    assert threads(None) == 1
 
 
 def test_a_job_on_a_cluster_asks_for_one_gpu_by_name(tmp_path: Path) -> None:
     sixteen = ",".join(CONF.get("experiment", "paper")["algorithm"][:16])
-    made = jobs(tmp_path, experiment="paper", cluster="example", algorithm=sixteen, numerics="strict_fp32")
-    assert made.measure_resources == {"mem_mb": 32000, "slurm_partition": "gpu", "gpu_model": "h100"}
-    assert (made.measure_threads(64), made.at_once) == (4, 4)
+    made = run(tmp_path, experiment="paper", cluster="example", algorithm=sixteen, numerics="strict_fp32").measurements
+    assert made.resources == {"mem_mb": 32000, "slurm_partition": "gpu", "gpu_model": "h100"}
+    assert (made.threads(64), made.at_once) == (4, 4)
     # Sixteen algorithms at ten seconds, of which three minutes have eighteen.
     assert made.groups and len(made.groups.members) == 12
     group = next(iter(made.groups.members))
     assert (made.size(group), made.minutes(group)) == (16, 16)
     assert made.cubins(group)[0] == f"{tmp_path}/kernels/sm_90a/direct.cubin"
-    assert jobs(tmp_path).measure_resources["gpu"] == 0
+    assert run(tmp_path).measurements.resources["gpu"] == 0
 
 
 def test_on_one_host_processes_of_several_jobs_take_turns(tmp_path: Path) -> None:
     config = {"experiment": "paper", "results": str(tmp_path)}
-    one = Jobs(plan(config, lambda: [H100], known=CONF))
-    four = Jobs(plan(config, lambda: [H100] * 4, known=CONF))
+    one = Run(resolve(config, lambda: [H100], known=CONF)).measurements
+    four = Run(resolve(config, lambda: [H100] * 4, known=CONF)).measurements
     assert one.groups and {len(group) for group in one.groups.members.values()} == {1}
-    assert [one.measure_threads(cores) for cores in (None, 2, 16, 32, 100)] == [1, 1, 1, 2, 5]
-    assert [four.measure_threads(cores) for cores in (16, 32, 64, 100)] == [1, 1, 1, 2]
+    assert [one.threads(cores) for cores in (None, 2, 16, 32, 100)] == [1, 1, 1, 2, 5]
+    assert [four.threads(cores) for cores in (16, 32, 64, 100)] == [1, 1, 1, 2]
     assert one.at_once == four.at_once == 1
 
 
 def test_results_are_where_their_point_says(tmp_path: Path) -> None:
-    made = jobs(tmp_path, layer="odd_window", algorithm="cpu_torch")
-    assert made.measured == [f"{tmp_path}/cpu/points/tiny/{POINT}/job-1.json"]
-    assert list(made.tables) == ["cpu"]
+    made = run(tmp_path, layer="odd_window", algorithm="cpu_torch")
+    assert made.measurements.files == [f"{tmp_path}/cpu/points/tiny/{POINT}/job-1.json"]
+    assert list(made.datasets.folders) == ["cpu"]
 
 
 def test_only_the_first_point_names_a_job(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="cpu_torch begins no job of this run"):
-        jobs(tmp_path).cubins(POINT)
+        run(tmp_path).measurements.cubins(POINT)
 
 
 def test_figures_are_drawn_anew_when_a_table_beside_changes(tmp_path: Path) -> None:
     """Where there is one: a run's own if it measures what the table is of, an archive's if it has it."""
     config = {"experiment": "paper", "results": str(tmp_path)}
-    made = Jobs(plan(config, lambda: [H100], known=CONF))
-    assert made.beside_files(made.plan.device) == made.accuracy + made.transforms
-    assert [Path(path).name for path in made.beside] == ["accuracy.csv", "transform.csv"]
-    assert [Path(path).name for path in made.transform_cubins] == ["im2win_transform.cubin", "im2win.cubin"]
-    own = jobs(tmp_path)
-    assert own.beside_files("cpu") == []
+    made = Run(resolve(config, lambda: [H100], known=CONF))
+    companions = made.datasets.companion_files(made.request.device)
+    assert companions == made.datasets.companions == made.accuracy.files + made.transforms.files
+    assert [Path(path).name for path in companions] == ["accuracy.csv", "transform.csv"]
+    assert [Path(path).name for path in made.transforms.cubins] == ["im2win_transform.cubin", "im2win.cubin"]
+    own = run(tmp_path)
+    assert own.datasets.companion_files("cpu") == []
     folder = tmp_path / "archives" / "a-gpu"
     folder.mkdir(parents=True)
-    own.plan.archives["a-gpu"] = str(folder)
-    assert own.beside_files("archive/a-gpu") == []
+    own.request.archives["a-gpu"] = str(folder)
+    assert own.datasets.companion_files("archive/a-gpu") == []
     for name in ("accuracy.csv", "transform.csv"):
         (folder / name).touch()
-    assert own.beside_files("archive/a-gpu") == [f"{folder}/accuracy.csv", f"{folder}/transform.csv"]
+    assert own.datasets.companion_files("archive/a-gpu") == [f"{folder}/accuracy.csv", f"{folder}/transform.csv"]
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:

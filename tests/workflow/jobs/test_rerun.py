@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
-from tests.workflow.conftest import Checkout
+from tests.workflow.conftest import Checkout, copy_checkout, pretended
 
 NOTHING = "Nothing to be done"
 POINTS = "results/cpu/points/tiny/tiny/strict_fp32/batch2"
@@ -23,6 +24,19 @@ PAPER = (
     "algorithm=direct,im2win_base,im2win,im2col_cublas",
 )
 CPU = ("cpu_direct", "cpu_fft", "cpu_im2col", "cpu_im2win", "cpu_torch")
+
+
+#: A change of meaning, by the ending of the file.
+CHANGES = {".py": b"\n_NEW = 1\n", ".mplstyle": b"lines.linewidth: 2\n", ".csv": b"\n", ".yaml": b""}
+WHOLE = ("--config", "experiment=tiny", "layer=odd_window")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which a run has come to its end."""
+    made = pretended(copy_checkout(tmp_path_factory.mktemp("drawn") / "checkout"))
+    made.ran(*WHOLE)
+    return made
 
 
 def test_failed_and_unfinished_points(checkout: Checkout) -> None:
@@ -46,7 +60,7 @@ def test_failed_and_unfinished_points(checkout: Checkout) -> None:
     checkout.replace("kernels/families/cpu.py", "import torch\n", "import torch  # a comment\n\n\n")
     checkout.replace("workflow/harness/timing.py", "import torch\n", "import torch\nimport this\n")
     checkout.replace("workflow/rules/figures.smk", "mem_mb=2000", "mem_mb=3000")
-    checkout.replace("workflow/jobs/files.py", '"mem_mb": 8000', '"mem_mb": 9000')
+    checkout.replace("workflow/jobs/measurements.py", "_MEMORY_MB = 10, 8000", "_MEMORY_MB = 10, 9000")
     assert NOTHING in checkout.ran(*TINY)
 
     # Another meaning of the module measures its algorithms again: those that were chosen.
@@ -85,10 +99,35 @@ def test_ceilings_are_measured_again_where_their_program_changes(checkout: Check
     checkout.ran(*TINY)
     assert checkout.taken("ceilings.log") == ["cpu cpu"]
     checkout.taken()
-    checkout.replace("workflow/ceilings.py", "1e13", "1e14")
+    checkout.replace("workflow/harness/ceilings.py", "_REPEATS = 12", "_REPEATS = 13")
     checkout.ran(*TINY)
     assert checkout.taken("ceilings.log") == ["cpu cpu"]
     assert checkout.taken() == []
+
+
+@pytest.mark.parametrize(
+    ("program", "rules"),
+    [
+        ("workflow/aggregate.py", {"aggregate"}),
+        ("analysis/table/schema.py", {"aggregate", "judge_claims", "draw_figures", "write_report", "summary"}),
+        ("analysis/summary.py", {"summary"}),
+        ("analysis/charts/paper.mplstyle", {"draw_figures"}),
+        ("analysis/reference/claims.csv", {"judge_claims"}),
+        ("conf/algorithm/cpu_fft.yaml", {"draw_figures", "write_tables", "write_report", "write_guide"}),
+        ("workflow/harness/timing.py", {"sources"}),
+    ],
+)
+def test_a_changed_program_repeats_its_rule(drawn: Checkout, program: str, rules: set[str]) -> None:
+    file = drawn.folder / program
+    before = file.read_bytes()
+    try:
+        file.write_bytes(before.replace(b"(CPU)", b"(the CPU)") + CHANGES[file.suffix])
+        planned = drawn.ran("-n", *WHOLE)
+        assert rules <= set(re.findall(r"^(\w+) +\d+$", planned, re.MULTILINE)), planned
+        file.write_bytes(before + (b"# a remark\n" if file.suffix == ".py" else b""))  # dates do not count
+        assert NOTHING in drawn.ran("-n", *WHOLE)
+    finally:
+        file.write_bytes(before)
 
 
 def test_changed_kernels(gpu_checkout: Checkout) -> None:

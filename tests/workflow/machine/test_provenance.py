@@ -17,12 +17,6 @@ def _read_anew() -> Iterator[None]:
     provenance.git_state.cache_clear()
 
 
-def test_every_harness_module_exists() -> None:
-    for name in provenance.HARNESS:
-        assert (provenance.ROOT / "workflow/harness" / f"{name}.py").is_file()
-    assert len(provenance.harness_hash()) == 16
-
-
 def test_revision_of_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     def fake(*arguments: str) -> str:
         return "0123abc" if arguments[0] == "rev-parse" else " M file"

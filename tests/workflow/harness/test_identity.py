@@ -1,0 +1,31 @@
+"""The hash of the measuring program covers every module of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from workflow.harness import identity
+
+
+def test_a_file_added_to_the_harness_changes_its_hash(tmp_path: Path) -> None:
+    """So does a change of any module, the stream gate among them; comments and the names of files do not."""
+    folder = tmp_path / "harness"
+    shutil.copytree(Path(identity.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    today = identity.harness_hash()
+    assert len(today) == 16
+    assert identity.folder_hash(folder) == today
+
+    for module in sorted(folder.glob("*.py")):
+        if module.name == "__init__.py":
+            continue
+        text = module.read_text()
+        module.write_text(text + "\n_NEW = 1\n")
+        assert identity.folder_hash(folder) != today, module.name
+        module.write_text(text + "\n# a remark\n")
+        assert identity.folder_hash(folder) == today, module.name
+
+    (folder / "gate.py").rename(folder / "barrier.py")
+    assert identity.folder_hash(folder) == today
+    (folder / "another.py").write_text("LIMIT = 3\n")
+    assert identity.folder_hash(folder) != today

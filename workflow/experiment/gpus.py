@@ -1,0 +1,88 @@
+"""Which GPUs a request measures on: those of one model on this machine, or a model of a cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workflow.experiment.errors import GpuError, unknown
+from workflow.experiment.points import positive
+from workflow.machine.devices import DeviceError, Gpu, select_gpus, why_none
+
+#: cp.async, with which the kernels copy into shared memory, came with it.
+OLDEST_ARCHITECTURE = 80
+NO_GPU = "No NVIDIA GPU was found"
+
+
+def cluster_gpu(cluster: Mapping[str, Any], model: str) -> Gpu:
+    """The GPU of a cluster that Slurm calls `model`, as a run there will find it. Raises GpuError."""
+    if model not in cluster["gpus"]:
+        raise GpuError(unknown("gpu_model", model, cluster["gpus"], f" of cluster {cluster['name']}"))
+    described = cluster["gpus"][model]
+    return Gpu(0, "", described["device"], described["architecture"])
+
+
+def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: str) -> tuple[tuple[Gpu, ...], str]:
+    """The GPUs of this machine to measure on, all of one model, and a note for the user. Raises GpuError."""
+    if wanted is not None:
+        chosen = select_or_raise(wanted, there)
+        models = {gpu.name for gpu in chosen}
+        if len(models) > 1:
+            raise GpuError(
+                f"gpu={','.join(wanted)} names different models: {_described(chosen)}\n"
+                "one run fills the results table of one model; run once for each"
+            )
+        return tuple(chosen), ""
+    if not there:
+        raise GpuError(
+            f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine{why_no_gpu()}\n"
+            "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
+        )
+    chosen = [gpu for gpu in there if gpu.name == there[0].name]
+    others = [gpu for gpu in there if gpu.name != there[0].name]
+    if not others:
+        return tuple(chosen), ""
+    note = f"Measuring on {_described(chosen)} and not on {_described(others)}, for which gpu={others[0].index} asks."
+    return tuple(chosen), note
+
+
+def first_gpus(count: str, there: tuple[Gpu, ...], by_index: bool) -> tuple[Gpu, ...]:
+    """The first `count` GPUs of one model. Raises RequestError if there are fewer, or gpu= names them already."""
+    if by_index:
+        raise GpuError("gpu= names GPUs and gpus= counts them; leave out one of them")
+    number = positive("gpus", count)
+    if number > len(there):
+        raise GpuError(f"gpus is {number}; the GPUs of one model on this machine are: {_described(there)}")
+    return there[:number]
+
+
+def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs with these indices. Raises GpuError, listing those that exist."""
+    for index in wanted:
+        if not index.isdecimal():
+            raise GpuError(f"gpu is {index}; it must be an index of: {_described(there)}")
+    try:
+        return select_gpus([int(index) for index in wanted], there)
+    except DeviceError as error:
+        raise GpuError(str(error)) from None
+
+
+def check_architectures(gpus: Sequence[Gpu]) -> None:
+    """Raises GpuError for a GPU that is older than the kernels' asynchronous copies."""
+    for gpu in gpus:
+        if int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE:
+            raise GpuError(
+                f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
+                "choose another GPU with gpu=INDEX, experiment=paper_cpu, or archive=all"
+            )
+
+
+def why_no_gpu() -> str:
+    """Why no GPU was found, in brackets, where the driver says why."""
+    why = why_none()
+    return f" ({why})" if why else ""
+
+
+def _described(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none; this machine has no NVIDIA GPU"

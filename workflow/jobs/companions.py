@@ -1,0 +1,56 @@
+"""The tables that a run measures beside its results table, and the tuning: what each rests on."""
+
+from __future__ import annotations
+
+from workflow.experiment.request import Request
+from workflow.jobs.kernels import Kernels
+
+#: Errors of the FP32-accurate algorithms over several kinds of data.
+ACCURACY = "accuracy.csv"
+#: Times of the im2win transform alone.
+TRANSFORMS = "transform.csv"
+#: All tables that may lie beside a results table.
+COMPANIONS = (ACCURACY, TRANSFORMS)
+
+
+class Companion:
+    """One table, or the stored winners: a file that rests on the sources of some algorithms of the sweep."""
+
+    def __init__(self, request: Request, kernels: Kernels, name: str, algorithms: list[str]) -> None:
+        self._request = request
+        self._kernels = kernels
+        self._name = name
+        self.algorithms = algorithms
+
+    @property
+    def files(self) -> list[str]:
+        """The file, if the sweep has one of the algorithms."""
+        return [f"{self._request.results}/{self._request.device}/{self._name}"] if self.algorithms else []
+
+    @property
+    def cubins(self) -> list[str]:
+        """The programs that are launched for it."""
+        return self._kernels.cubins_of(self.algorithms)
+
+    @property
+    def source_hashes(self) -> dict[str, str]:
+        """Algorithm -> hash of its sources: the file is made anew when one changes."""
+        sweep = self._request.sweep
+        return {name: sweep.source_hash(name) for name in self.algorithms} if sweep else {}
+
+
+def accuracy(request: Request, kernels: Kernels) -> Companion:
+    """The table of errors, if a run measures FP32-accurate algorithms."""
+    return Companion(request, kernels, ACCURACY, request.sweep.of_class("fp32_accurate") if request.sweep else [])
+
+
+def transforms(request: Request, kernels: Kernels) -> Companion:
+    """The table of the transforms' times, if a run measures the paper's im2win on a GPU."""
+    on_gpu = request.sweep if request.backend == "cuda" else None
+    return Companion(request, kernels, TRANSFORMS, on_gpu.of_role("paper") if on_gpu else [])
+
+
+def tuning(request: Request, kernels: Kernels) -> Companion:
+    """The fastest schedules of the algorithms that are tuned."""
+    tuned = sorted({name for name, _ in request.sweep.tunable()}) if request.sweep else []
+    return Companion(request, kernels, "tuning.yaml", tuned)
