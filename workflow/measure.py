@@ -1,4 +1,4 @@
-"""Measures a group of points, each in a process of its own, and records what came of them, crashes included.
+"""Measures a group of points, each in a process of its own, and records the outcomes, crashes included.
 
     python -m workflow.measure --selection JSON --size N --group POINT --folder results/DEVICE --output job.json
         [--kernels DIR] [--device SLUG] [--gpu UUID] [--at-once N]
@@ -128,7 +128,7 @@ class Job:
     device: str | None
 
     def measure(self, point: Point) -> None:
-        """Measure a point unless its result holds or the run is stopped, and print what came of it."""
+        """Measure a point unless its result holds or the run is stopped, and print the outcome."""
         if stop.reason(self.folder):
             print(f"{point.path}: not measured, because the run was stopped", flush=True)
             return

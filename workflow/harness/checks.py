@@ -1,6 +1,6 @@
-"""The named checks that an output must pass before and after it is timed, and while it is.
+"""The checks that a plan must pass before, while and after it is timed, each with a name.
 
-Each is a way in which a kernel can be fast and wrong; tests/workflow/harness/test_cheats.py has a kernel for each.
+Each catches one way in which a kernel can be fast and wrong; tests/workflow/harness/test_cheats.py has such a kernel.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from workflow.harness.gate import Gate, WaitedError
 from workflow.harness.guards import Guards
 from workflow.harness.timing import Clock
 
-#: Images of a batch that are compared where not all are: which ones is drawn anew each time.
+#: Images that are compared if not all are; which ones is drawn at random each time.
 _SOME_IMAGES = 8
-#: How long work that does not wait for its stream is given to show itself.
+#: How long to wait for work that does not respect the order of its stream to write something.
 _SHOW_SECONDS = 0.005
-#: What was verified may have taken this much longer than the slowest run that was timed. What else the host does may
-#: hold a run up, so there are several tries, so long apart in seconds.
+#: A run that is verified may take this many times as long as the slowest run that was timed. Other load on the host may
+#: delay one, so it is tried several times, so many seconds apart.
 _SLOWER, _TRIES, _APART_SECONDS = 3.0, 20, 0.01
 
 
 class IncorrectError(Exception):
-    """An output that is not the convolution, or that came about in a way that no time can be put to."""
+    """An output that is not the convolution, or that was computed in a way that cannot be timed validly."""
 
     def __init__(self, check: str, wrong: str) -> None:
         """`check` is the name of the check that failed."""
@@ -59,7 +59,7 @@ class Checks:
     def output(self, distribution: str, some: bool = False) -> verify.Error:
         """Run once on fresh inputs with the output poisoned. Raises IncorrectError; `some` compares only some images.
 
-        The output is taken in the stream's order directly after the run, as whatever followed it would take it.
+        The output is copied in stream order directly after the run, as whatever follows a convolution would read it.
         """
         distributions.CHECKED[distribution](self.x, self.f, self.generator)
         inputs = self._inputs()
@@ -80,11 +80,11 @@ class Checks:
             raise IncorrectError("guard bands", f"wrote out of bounds: {', '.join(damaged)}")
 
     def stream(self) -> None:
-        """On a GPU: all of the work is done in the order of the stream on which it is timed. Raises IncorrectError.
+        """On a GPU: all work is done in the order of the stream on which it is timed. Raises IncorrectError.
 
-        That stream is held up, and the run and a copy of its output are queued behind. Until it is let go, the output
-        must stay poisoned; then the copy must find it written, although it starts at once. A run that waits on the host
-        for what it has queued fails too: its time could not be told from the host's.
+        The stream is blocked, and the run and a copy of its output are queued. While it is blocked the output must stay
+        poisoned; once it is released the copy, which follows at once, must find all of it written. A run that
+        synchronizes fails too: its time could not be separated from the host's.
         """
         if self.y.device.type != "cuda":
             return
@@ -106,10 +106,10 @@ class Checks:
         if missing := verify.unwritten(taken):
             raise IncorrectError("stream order", f"{missing} outputs were not there when what was queued behind began")
 
-    def renew(self, prepare: bool) -> None:
-        """Ahead of a timed run: poison the output and change a value of X and of F, so that no kept answer is right.
+    def change_inputs(self, prepare: bool) -> None:
+        """Before a timed run: poison the output and change a value of X and of F, so that no cached answer is right.
 
-        `prepare` brings them into the layout of what is timed, where that is only what follows the transform.
+        `prepare` also transforms them, for protocols that time only what follows the transform.
         """
         verify.poison(self.y)
         for tensor, low, high in ((self.x, 0.0, 1.0), (self.f, -0.5, 0.5)):  # as distributions.uniform draws them
@@ -118,16 +118,15 @@ class Checks:
         if prepare:
             self.plan.prepare(self.x, self.f)
 
-    def timed(self) -> None:
-        """The output of the last timed run, which was poisoned before it. Raises IncorrectError."""
+    def last_run(self) -> None:
+        """Check the output of the last timed run, which was poisoned before it. Raises IncorrectError."""
         self._compare(self.y, True, " in the last timed run")
         self.memory()
 
-    def witnessed(self, clock: Clock, work: Callable[[], None], samples: Sequence[float]) -> None:
-        """Where timed runs found the output as the last one left it: it is poisoned, timed again and compared.
+    def repeated_run(self, clock: Clock, work: Callable[[], None], samples: Sequence[float]) -> None:
+        """For protocols that change nothing between timed runs: poison the output, time one more run and check it.
 
-        The run that is compared must not be far slower than all of `samples`: else those did something else. Raises
-        IncorrectError.
+        It must not take far longer than all of `samples`: else those runs did something else. Raises IncorrectError.
         """
         tries: list[float] = []
         while len(tries) < _TRIES:
@@ -136,7 +135,7 @@ class Checks:
             if tries[-1] <= _SLOWER * max(samples):
                 break
             time.sleep(_APART_SECONDS)
-        self.timed()
+        self.last_run()
         if tries[-1] > _SLOWER * max(samples):
             took = f"took {min(tries):.3g} ms or more, {_TRIES} times; those before it at most {max(samples):.3g} ms"
             raise IncorrectError("timed work", f"a run with its output poisoned {took}")
@@ -159,7 +158,7 @@ class Checks:
         )
 
     def _changes(self, taken: torch.Tensor) -> bool:
-        """Whether the output becomes another than was taken, within half a second."""
+        """Whether the output still changes within half a second after it was copied."""
         for _ in range(10):
             if not torch.equal(verify.bits(taken), verify.bits(self.y)):
                 return True

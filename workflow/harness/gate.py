@@ -1,4 +1,4 @@
-"""Holds up a CUDA stream until the host lets it go, so that the host's pace has no part in what follows on it."""
+"""Blocks a CUDA stream until the host releases it, so that launch overhead is no part of what is timed on it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import cache
 
 import torch
 
-#: Work that waits for its own stream would wait for ever behind a closed gate, and so would the launch after the last
-#: that the device's queue has room for; the gate is opened after this many seconds.
+#: Work that synchronizes would deadlock behind a closed gate, and so would a launch for which the device's queue has no
+#: room; the gate is opened after this many seconds.
 _PATIENCE_SECONDS = 5.0
 _WAIT_UNTIL_AT_LEAST = 0  # CU_STREAM_WAIT_VALUE_GEQ
 
 
 class GateError(Exception):
-    """The driver cannot hold up a stream."""
+    """The driver cannot block a stream."""
 
 
 class WaitedError(Exception):
-    """The host waited for what was held up."""
+    """The host waited for work on the blocked stream."""
 
 
 class Gate:
@@ -37,10 +37,10 @@ class Gate:
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """What is queued on the current stream inside of this begins when it is left, and all of it is queued by then.
+        """A context in which work on the current stream is queued and does not start before the context is left.
 
-        Nothing inside may be run for the first time: what is loaded then may wait for the device. Raises GateError, and
-        WaitedError if the host waited inside for what was held up.
+        Nothing inside may run for the first time: loading a kernel may synchronize. Raises GateError, and WaitedError
+        if the host waited inside for the blocked work.
         """
         self._times += 1
         _wait_until_at_least(torch.cuda.current_stream().cuda_stream, self._number.data_ptr(), self._times)
@@ -76,7 +76,7 @@ def _wait_until_at_least(stream: int, address: int, number: int) -> None:
         ctypes.c_void_p(stream), ctypes.c_uint64(address), ctypes.c_uint32(number), ctypes.c_uint(_WAIT_UNTIL_AT_LEAST)
     )
     if status:
-        raise GateError(f"the driver cannot hold up a stream: cuStreamWaitValue32 returned CUDA error {status}")
+        raise GateError(f"the driver cannot block a stream: cuStreamWaitValue32 returned CUDA error {status}")
 
 
 @cache

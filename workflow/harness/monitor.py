@@ -1,4 +1,4 @@
-"""The device's clock and why it is lowered, read between samples; which readings make a sample worthless."""
+"""The device's clock and the reasons why it is lowered, read between samples; which readings discard a sample."""
 
 from __future__ import annotations
 

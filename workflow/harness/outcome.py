@@ -1,4 +1,4 @@
-"""The result of one point as a document: its rows, whatever came of it."""
+"""The result of one point as a document, whatever its outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from analysis.table.schema import COLUMNS
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
 
-#: Filled only where a time was taken.
+#: Columns that only a row with a time has.
 _TIMED = ("time_ms", "time_ms_low", "time_ms_high", "samples", "stop_reason", "tflops", "sm_clock_mhz")
 
 

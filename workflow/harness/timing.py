@@ -15,13 +15,13 @@ from workflow.harness import statistics
 from workflow.harness.gate import Gate
 from workflow.harness.monitor import Monitor, Reading, slow, throttled
 
-#: Samples between two looks at the interval.
+#: Samples after which the interval is looked at again.
 _CHECK_EVERY = 10
-#: An idle device may take this long to raise its clock; one that is slow for another reason is not waited for longer.
+#: How long to wait at most for an idle device to raise its clock.
 _RISE_SECONDS = 5.0
 #: Pause after a sample that was taken while the device was slowed down.
 _RECOVERY_SECONDS = 0.05
-#: Sampling is given up when this many samples were discarded, and more than were kept.
+#: Sampling ends when at least this many samples were discarded, and more than were kept.
 _LEAST_DISCARDED = 20
 #: How many samples a time takes that is only compared with others.
 _FEW_SAMPLES = 9
@@ -52,10 +52,10 @@ class WallClock(Clock):
 
 
 class DeviceClock(Clock):
-    """CUDA events around the work, which is queued while a gate holds the stream up: launch overhead is no part of it.
+    """CUDA events around the work, queued while a gate blocks the stream: launch overhead is no part of the time.
 
-    Ahead of it a flush writes a buffer larger than the L2 cache, so that the work finds it cold; for a warm L2 the work
-    itself is ahead. What is timed must have been run before: what the first run loads may wait for the device.
+    Before the work a flush writes a buffer larger than the L2 cache, so that the work finds it cold; for a warm L2 the
+    work itself runs first. What is timed must have run before: loading a kernel may synchronize.
     """
 
     def __init__(self, device: torch.device, cold_l2: bool) -> None:

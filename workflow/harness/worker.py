@@ -64,10 +64,10 @@ def main() -> int:
 
 
 def _get_ready(point: dict[str, Any]) -> None:
-    """Do all that needs no device, before this process takes its turn at one: others are measured meanwhile.
+    """Do all that needs no device before waiting for one: other points are measured meanwhile.
 
-    What these functions find they find quickly the next time. None of them may start CUDA, which looks for its devices
-    once and for all; PyTorch's question for cuDNN's version does.
+    These functions cache their results. None of them may initialize CUDA, which reads CUDA_VISIBLE_DEVICES only once;
+    asking PyTorch for cuDNN's version would.
     """
     _load(point["algorithm"])
     empty_rows(point)
@@ -112,7 +112,7 @@ def measure(
 
 
 def _sentence(error: Exception) -> str:
-    """The first two sentences of an error: PyTorch's out-of-memory message gives the bytes asked for there."""
+    """The first two sentences of an error: those of PyTorch's out-of-memory message name the bytes asked for."""
     text = " ".join(str(error).split())
     return ". ".join(text.split(". ")[:2])[:300]
 
@@ -281,15 +281,15 @@ def _time(subject: Subject, checks: Checks, protocol: dict[str, Any], gpu: Monit
     def before_each() -> None:
         # With warm caches nothing may come between two samples. What the ceiling computes under the clock is not Y.
         if protocol["cold_l2"] and is_convolution:
-            checks.renew(prepare=not whole)
+            checks.change_inputs(prepare=not whole)
 
     result = timing.measure(clock, work, protocol, _estimator(protocol, subject.point["algorithm"]), gpu, before_each)
     if not is_convolution:
         return result
     if protocol["cold_l2"]:
-        checks.timed()
+        checks.last_run()
     else:
-        checks.witnessed(clock, work, result.samples)
+        checks.repeated_run(clock, work, result.samples)
     return result
 
 

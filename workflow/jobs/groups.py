@@ -1,9 +1,9 @@
 """Groups of points: what one job measures, and whether there is something to measure.
 
-The file that a job makes, `job-N.json` in the folder of its first point, lists the points and what each result is a
-result of. The results themselves Snakemake knows nothing of: so it deletes none, and a job that is started again
-measures only what is missing. Snakemake learns what to do from the names: a group of which something is missing,
-failed or measured with other sources wants the next number, which is not there yet.
+The output of a job is `job-N.json` in the folder of its first point: it lists the points with their configuration and
+source hash. The results themselves are no outputs of a rule, so Snakemake deletes none, and a job that is started again
+measures only what is missing. A group of which something is missing, failed or measured with other sources asks for
+the next number, which does not exist yet: so Snakemake runs the job.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from workflow.experiment.points import Point
 from workflow.experiment.sweep import Sweep
 from workflow.jobs.results import brief, holds, read_result, stamp
 
-#: On one host. A GPU is busy, and a changed kernel is measured by itself, where each point has a job; on the CPU one
-#: job runs at a time.
+#: On one host. With a job for each point a GPU is kept busy, and a changed kernel is measured by itself; on the CPU
+#: only one job runs at a time.
 POINTS_PER_JOB = {"cuda": 1, "cpu": 8}
 #: More points than this share jobs, some SHARED_JOBS of them: Snakemake needs milliseconds to plan a job, and the job
 #: most of a second to read conf/.

@@ -27,13 +27,13 @@ def read_result(path: Path) -> dict[str, Any] | None:
 
 
 def next_attempt(stored: Mapping[str, Any] | None) -> int:
-    """How many times a point will have been tried after the next time, where `stored` is its result so far."""
+    """The number of the next try of a point whose result so far is `stored`."""
     attempt = int((stored or {}).get("attempt", 1))
     return attempt + 1 if stored and stored.get("status") == "failed" else attempt
 
 
 def stamp(path: Path) -> list[int] | None:
-    """What tells that a file is the one that was there before: its size and time in ns; None where there is none."""
+    """Size and modification time (ns) of a file, by which a change is noticed; None if there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -42,7 +42,7 @@ def stamp(path: Path) -> list[int] | None:
 
 
 def brief(result: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What decides whether a result holds: all that a job's list has of it, a fraction of its size."""
+    """What decides whether a result holds; a job's list has this of each result."""
     if not result:
         return {}
     hashes = {row.get("source_hash") for row in result.get("rows", [])}

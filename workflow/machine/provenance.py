@@ -76,7 +76,7 @@ def _cudnn_version(number: int | None) -> str | None:
 
 
 def host() -> str:
-    """A mark that tells hosts apart without naming them: archives are published."""
+    """A hash that tells hosts apart without naming them: archives are published."""
     return digest([socket.gethostname()])[:8]
 
 

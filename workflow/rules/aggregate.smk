@@ -25,7 +25,10 @@ rule aggregate:
         selection=RUN.measurements.selection,
         folder=subpath(output[0], parent=True),
         code=code_hash("workflow/aggregate.py", "analysis/table"),
-        anchors=[f"--anchors={RUN.measurements.anchor_selection}", *(f"--gpu={gpu}" for gpu in RUN.measurements.anchors)],
+        anchors=[
+            f"--anchors={RUN.measurements.anchor_selection}",
+            *(f"--gpu={gpu}" for gpu in RUN.measurements.anchors),
+        ],
     message:
         "Collecting the results of {wildcards.device}"
     shell:

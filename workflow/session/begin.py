@@ -1,4 +1,4 @@
-"""What a run does before its first job, and what it says when one has failed."""
+"""What a run does before its first job, and what it says when a job has failed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from workflow.session.lock import hold
 from workflow.session.slurm import take_over
 from workflow.session.stop import clear
 
-#: A disk with less room than this is full: a job's log and the message in it may have found none.
+#: A disk with less free space than this counts as full: a job's log may not have fitted either.
 _LEAST_BYTES = 2**20
 
 
 def begin(results: str, logs: Sequence[str]) -> None:
-    """Have the folder of results to itself, without what an earlier run left; `logs` are Snakemake's own.
+    """Lock the folder of results and clear what an earlier run left there; `logs` are Snakemake's own.
 
-    Exits with status 1 and a message where another run has it, or nothing can be written there.
+    Exits with status 1 and a message if another run holds the folder, or nothing can be written there.
     """
     try:
         hold(results)
@@ -29,7 +29,7 @@ def begin(results: str, logs: Sequence[str]) -> None:
 
 
 def explain(results: str) -> None:
-    """Say so where jobs failed because the folder of results cannot be written any more."""
+    """Say so if jobs failed because the folder of results cannot be written any more."""
     probe = Path(results, ".probe")
     try:
         write_atomically(probe, bytes(_LEAST_BYTES))

@@ -1,6 +1,6 @@
 """Stopping a run: a mark beside the results of a device, which every measurement looks for before it starts.
 
-What was measured stays. The next run takes the mark away and measures the point again.
+What was measured stays. The next run removes the mark and measures the point again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MARK = "stopped.txt"
 
 
 def stop(folder: Path, point: str, document: dict[str, Any]) -> None:
-    """Let no new measurement of the device whose results are in `folder` start, because of the result of `point`."""
+    """Start no new measurement of the device whose results are in `folder`, because of the result of `point`."""
     write_atomically(folder / _MARK, f"{point}: {document['reason']}\nlog: {document['run']['log']}\n")
 
 
@@ -27,6 +27,6 @@ def reason(folder: Path) -> str:
 
 
 def clear(results: str) -> None:
-    """Take away the marks of an earlier run."""
+    """Remove the marks of an earlier run."""
     for mark in Path(results).glob(f"*/{_MARK}"):
         mark.unlink(missing_ok=True)

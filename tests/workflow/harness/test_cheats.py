@@ -151,7 +151,7 @@ def test_a_busy_host_makes_no_honest_run_a_cheat(slow: int, monkeypatch: pytest.
         with pytest.raises(
             IncorrectError, match="timed work: .* took 1.7 ms or more, 20 times; those before it at most"
         ):
-            checked.witnessed(clock, lambda: plan.run(*tensors), [0.39, 0.38])
+            checked.repeated_run(clock, lambda: plan.run(*tensors), [0.39, 0.38])
     else:
-        checked.witnessed(clock, lambda: plan.run(*tensors), [0.39, 0.38])
+        checked.repeated_run(clock, lambda: plan.run(*tensors), [0.39, 0.38])
         assert clock.taken == slow + 1
