@@ -1,7 +1,7 @@
-"""What an algorithm is: it accepts or declines a problem, plans it, and runs the plan.
+"""What an algorithm is: it accepts or declines a problem and makes a plan for it.
 
-To add one, write a class with the `register` decorator in a module of this package, and name that module in a
-new file in `conf/algorithm/`. Nothing else changes.
+To add one, write a class with the `register` decorator in a module of `kernels/families/`, and describe it in a new
+file in `conf/algorithm/`. Nothing else changes.
 """
 
 from __future__ import annotations
@@ -11,51 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 
 if TYPE_CHECKING:
     import torch
 
     from kernels.launch import KernelLibrary
-
-
-class UnsupportedError(Exception):
-    """The algorithm, or the library behind it, declines this problem; the message is its reason."""
-
-
-class Plan(ABC):
-    """One algorithm made ready for one problem on one device, its workspace allocated.
-
-    `prepare` followed by `compute` is the whole convolution, NCHW in and NCHW out. Everything that the
-    `kernel_only` protocol leaves out of the timed region belongs in `prepare`.
-    """
-
-    #: Device memory that the plan holds besides X, F and Y, in bytes; None if the library behind it allocates its own,
-    #: which is then read off the allocator's peak.
-    workspace_bytes: int | None = 0
-
-    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:  # noqa: B027 (most have nothing to prepare)
-        """Bring X and F into the layout that `compute` reads: the im2win transform and filter reorder."""
-
-    @abstractmethod
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        """Write the convolution of X and F, as last prepared, into every element of Y."""
-
-    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        """Y = X * F, end to end, on the current stream."""
-        self.prepare(x, f)
-        self.compute(x, f, y)
-
-    def close(self) -> None:  # noqa: B027
-        """Temporary."""
-
-    def autotune(  # noqa: B027 (most have nothing to choose)
-        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
-    ) -> None:
-        """Choose by trying, if there is a choice; the plan has run before.
-
-        `time` runs work, which must have been run before, a few times and returns how long it takes, in milliseconds.
-        """
 
 
 class Algorithm(ABC):

@@ -13,13 +13,13 @@ import torch
 from cuda.bindings import driver
 from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
-from kernels.algorithm import UnsupportedError
 from kernels.build.architectures import architecture_name
 from kernels.build.compile import compile_program
+from kernels.plan import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
 
-#: Threads of a block, for kernels that leave the choice open.
+#: Threads of a block, for kernels that take any number.
 THREADS = 256
 
 
@@ -28,7 +28,7 @@ class CubinError(Exception):
 
 
 def _unusable(folder: Path | None, program: str, error: Exception | str) -> CubinError:
-    """The error of a program that cannot be loaded; its files are removed, so that the next run compiles it again."""
+    """The error for a program that cannot be loaded; its files are removed, so that the next run compiles it again."""
     if folder is None:
         return CubinError(f"the driver does not load {program} as it was just compiled: {error}")
     for suffix in (".cubin", ".json"):
@@ -84,22 +84,23 @@ class KernelLibrary:
             raise _unusable(self._folder, program, error) from error
         return code, symbols
 
-    def slots(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
-        """How many blocks of `threads` threads and that much dynamic shared memory the device holds at one time."""
+    def resident_blocks(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
+        """How many blocks of so many threads and bytes of dynamic shared memory are resident on the device at once."""
         per_multiprocessor = kernel.occupancy.max_active_blocks_per_multiprocessor(threads, shared_bytes)
         return int(per_multiprocessor * self.multiprocessors)
 
     @property
     def multiprocessors(self) -> int:
-        """How many the device has."""
+        """How many multiprocessors the device has."""
         return int(self._device.properties.multiprocessor_count)
 
-    def fills(self, kernel: Any, blocks: int, threads: int, shared_bytes: int = 0) -> bool:
-        """Whether `blocks` blocks, spread evenly, are as many on some multiprocessor as it holds at one time.
+    def fills_device(self, kernel: Any, blocks: int, threads: int, shared_bytes: int = 0) -> bool:
+        """Whether `blocks` blocks, spread evenly, occupy some multiprocessor fully.
 
-        Fewer may gather on some multiprocessors where they start while the kernel before has blocks on the others.
+        A smaller grid that starts while the kernel before it still runs may crowd onto the multiprocessors that are
+        free, instead of being spread over all of them.
         """
-        return blocks + self.multiprocessors > self.slots(kernel, threads, shared_bytes)
+        return blocks + self.multiprocessors > self.resident_blocks(kernel, threads, shared_bytes)
 
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
         """Let `kernel` be launched with that much dynamic shared memory.
@@ -130,10 +131,10 @@ class KernelLibrary:
         `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
         `cluster` blocks of a grid of one dimension run side by side, if more than one.
 
-        With `overlap` the kernel may start before the one before it on the stream, which must be ours, has ended: it
-        waits for that one itself (cuda/overlap.cuh). It pays where the kernel's blocks fill the device (`fills`).
-        Below compute capability 9.0 it has no effect. See the CUDA programming guide, section "Programmatic Dependent
-        Launch and Synchronization".
+        `overlap` launches it as a programmatic dependent of the kernel before it on the stream, which must be one of
+        ours: it may start before that one has ended, and waits for it itself (cuda/include/overlap.cuh). That pays if
+        the kernel's blocks fill the device (`fills_device`). Below compute capability 9.0 it has no effect. See the
+        CUDA programming guide, section "Programmatic Dependent Launch and Synchronization".
         """
         packed = [
             np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments
@@ -167,7 +168,7 @@ def _stream(device: int, handle: int) -> Any:
 
 
 def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
-    """The sizes in the order of PROBLEM_PARAMETERS in cuda/convolution.cuh, and numbers that divide by four counts.
+    """The arguments of PROBLEM_PARAMETERS (cuda/include/convolution.cuh): sizes, and multipliers that divide by counts.
 
     Raises UnsupportedError if a count that the kernels keep in 32 bits does not fit: pixels, columns of the window
     tensor, its bytes in one image, those of one image of X, or values of the filter.

@@ -1,4 +1,70 @@
-"""temporary"""
+"""A plan: an algorithm made ready for one problem on one device."""
 
-from kernels.algorithm import Plan as Plan
-from kernels.algorithm import UnsupportedError as UnsupportedError
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class UnsupportedError(Exception):
+    """The algorithm, or the library behind it, declines this problem; the message is its reason."""
+
+
+class Plan(ABC):
+    """One algorithm made ready for one problem on one device, its workspace allocated.
+
+    `prepare` followed by `compute` is the whole convolution, NCHW in and NCHW out. Everything that the
+    `kernel_only` protocol leaves out of the timed region belongs in `prepare`.
+    """
+
+    #: Device memory that the plan holds besides X, F and Y, in bytes; None if the library behind it allocates its own,
+    #: which is then read off the allocator's peak.
+    workspace_bytes: int | None = 0
+
+    def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:  # noqa: B027 (most have nothing to prepare)
+        """Bring X and F into the layout that `compute` reads: the im2win transform and the filter's reordering."""
+
+    @abstractmethod
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        """Write the convolution of X and F, as last prepared, into every element of Y."""
+
+    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        """Y = X * F, end to end, on the current stream."""
+        self.prepare(x, f)
+        self.compute(x, f, y)
+
+    def autotune(  # noqa: B027 (most have nothing to choose)
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
+        """Choose among implementations by timing them, if there are several; the plan has run before.
+
+        `time` runs work, which must have run before, a few times and returns its time in milliseconds.
+        """
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing but tensors)
+        """Give back what the plan holds beside tensors, such as a library's handles. May be called again."""
+
+
+class OverlappingPlan(Plan):
+    """A plan whose main kernel may start before those of `prepare` have ended, by programmatic dependent launch.
+
+    The kernel waits for them itself (cuda/include/overlap.cuh).
+    """
+
+    #: Whether that pays for this plan (KernelLibrary.fills_device), and there is something to overlap with.
+    _overlaps: bool
+
+    @abstractmethod
+    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
+        """What `compute` does, `overlap` as in KernelLibrary.launch."""
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._multiply(x, f, y, overlap=False)
+
+    def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self.prepare(x, f)
+        self._multiply(x, f, y, overlap=self._overlaps)

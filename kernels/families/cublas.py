@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from kernels.algorithm import Algorithm, Plan, register
+from kernels.algorithm import Algorithm, register
+from kernels.plan import Plan
 from kernels.problem import FLOAT_BYTES, ConvProblem
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.algorithm import Algorithm, register
 from kernels.families.cudnn_library import FORWARD_ALGORITHMS, Convolution, CudnnError
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ class CudnnPlan(Plan):
             self._convolution = Convolution(
                 problem.input_shape, problem.filter_shape, problem.output_shape, problem.stride, tf32
             )
-            self.workspace_bytes = self._convolution.workspace_bytes(algorithm)
         except OSError as error:
             raise UnsupportedError(str(error)) from error
         except CudnnError as error:
+            raise _as_unsupported(error) from error
+        try:
+            self.workspace_bytes = self._convolution.workspace_bytes(algorithm)
+        except CudnnError as error:
+            self.close()
             raise _as_unsupported(error) from error
         self._workspace = torch.empty(self.workspace_bytes, dtype=torch.uint8, device=device)
 
@@ -35,6 +40,9 @@ class CudnnPlan(Plan):
             self._convolution.forward(self._algorithm, x, f, y, self._workspace)
         except CudnnError as error:  # some problems are declined only when they are run
             raise _as_unsupported(error) from error
+
+    def close(self) -> None:
+        self._convolution.close()
 
 
 def _as_unsupported(error: CudnnError) -> Exception:

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.algorithm import Algorithm, register
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
 
-#: PyTorch is asked so often at least, then until its choice is about as good as its best one, and so often at most.
-_LEAST_ASKED, _MOST_ASKED, _AS_GOOD = 5, 15, 1.02
-#: How many choices PyTorch keeps (PyTorch's documentation, "CUDA Environment Variables").
-_KEPT = "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"
+#: How often PyTorch searches at least and at most, and by what factor its last choice may be slower than its best one.
+_MIN_TRIES, _MAX_TRIES, _GOOD_ENOUGH = 5, 15, 1.02
+#: How many choices PyTorch caches (PyTorch's documentation, "CUDA Environment Variables").
+_CACHE_LIMIT = "TORCH_CUDNN_V8_API_LRU_CACHE_LIMIT"
 
 
 class AutotunedPlan(Plan):
     """PyTorch tries cuDNN's engines, keeps the fastest and allocates its workspace.
 
-    It times each engine once, and may choose a slow one: in a process's first run the time takes in what is loaded then
-    and whatever the host does meanwhile, and the caches are warm. So when the plan is settled it is asked again until
-    its choice is good. For that it has to forget the one before: a process that makes this plan ahead of its first
-    convolution keeps one choice, and a convolution of another shape takes its place.
+    It times each engine once and may choose a slow one: in a process's first run the time includes loading kernels and
+    whatever else the host does, and the caches are warm. So `autotune` repeats the search until the choice is good. For
+    that the choice before must leave PyTorch's cache: made before the process's first convolution, this plan limits
+    that cache to one entry, which a convolution of another shape replaces.
     """
 
     workspace_bytes = None
@@ -36,7 +37,7 @@ class AutotunedPlan(Plan):
         self._stride = problem.stride
         self._tf32 = tf32
         torch.backends.cudnn.benchmark_limit = 0  # try every engine, not only the first ten
-        os.environ[_KEPT] = "1"
+        os.environ[_CACHE_LIMIT] = "1"
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         _convolve(x, f, y, self._stride, self._tf32)
@@ -44,26 +45,26 @@ class AutotunedPlan(Plan):
     def autotune(
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
     ) -> None:
-        def ask() -> float:
+        def search() -> float:
             forget(x.device)
             self.run(x, f, y)
             return time(lambda: self.run(x, f, y))
 
-        ask_until_good(ask)
+        search_until_good(search)
 
 
-def ask_until_good(ask: Callable[[], float]) -> None:
-    """Call `ask`, which makes a choice and returns its time, until a choice is about as good as the best of several."""
+def search_until_good(search: Callable[[], float]) -> None:
+    """Call `search`, which makes a choice and returns its time, until one is about as good as the best of several."""
     best = math.inf
-    for asked in range(1, _MOST_ASKED + 1):
-        time = ask()
+    for tries in range(1, _MAX_TRIES + 1):
+        time = search()
         best = min(best, time)
-        if asked >= _LEAST_ASKED and time <= _AS_GOOD * best:
+        if tries >= _MIN_TRIES and time <= _GOOD_ENOUGH * best:
             return
 
 
 def forget(device: torch.device) -> None:
-    """Let a tiny convolution take the one place that there is for a choice."""
+    """Replace the one cached choice by that of a tiny convolution."""
     x, f, y = (torch.zeros(1, 1, size, size, device=device) for size in (8, 3, 6))
     _convolve(x, f, y, stride=1, tf32=False)
 

@@ -65,8 +65,17 @@ def _reason(status: int) -> str:
     return reason
 
 
+#: What creates an object -> what destroys it.
+_DESTROYED_BY = {
+    "cudnnCreate": "cudnnDestroy",
+    "cudnnCreateTensorDescriptor": "cudnnDestroyTensorDescriptor",
+    "cudnnCreateFilterDescriptor": "cudnnDestroyFilterDescriptor",
+    "cudnnCreateConvolutionDescriptor": "cudnnDestroyConvolutionDescriptor",
+}
+
+
 class Convolution:
-    """One forward convolution's descriptors, FP32 NCHW without padding, and its handle on the current stream."""
+    """One forward convolution: a handle and descriptors, FP32 NCHW without padding. To be closed after use."""
 
     def __init__(
         self,
@@ -77,6 +86,21 @@ class Convolution:
         tf32: bool,
     ) -> None:
         """Raises CudnnError if cuDNN rejects the sizes, OSError if there is no cuDNN."""
+        self._created: list[tuple[str, c_void_p]] = []
+        try:
+            self._describe(input_shape, filter_shape, output_shape, stride, tf32)
+        except CudnnError:
+            self.close()
+            raise
+
+    def _describe(
+        self,
+        input_shape: tuple[int, int, int, int],
+        filter_shape: tuple[int, int, int, int],
+        output_shape: tuple[int, int, int, int],
+        stride: int,
+        tf32: bool,
+    ) -> None:
         self._handle = self._create("cudnnCreate")
         self._input = self._create("cudnnCreateTensorDescriptor")
         self._filter = self._create("cudnnCreateFilterDescriptor")
@@ -89,11 +113,17 @@ class Convolution:
         _call("cudnnSetConvolution2dDescriptor", self._convolution, *sizes, _CROSS_CORRELATION, _FLOAT)
         _call("cudnnSetConvolutionMathType", self._convolution, _DEFAULT_MATH if tf32 else _FMA_MATH)
 
-    @staticmethod
-    def _create(call: str) -> c_void_p:
+    def _create(self, call: str) -> c_void_p:
         made = c_void_p()
         _call(call, byref(made))
+        self._created.append((call, made))
         return made
+
+    def close(self) -> None:
+        """Destroy the descriptors and the handle, the last one first. Raises CudnnError."""
+        while self._created:
+            call, made = self._created.pop()
+            _call(_DESTROYED_BY[call], made)
 
     def workspace_bytes(self, algorithm: int) -> int:
         """Bytes of workspace that `algorithm` asks for. Raises CudnnError if it declines the problem."""

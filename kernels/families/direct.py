@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, register, require_kernels
+from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.plan import Plan
 from kernels.problem import ConvProblem
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.build.programs import fused_cluster, fused_resident, without_micro_kernel
 from kernels.families.im2win_transform import VECTOR, FilterReorder, Transform
-from kernels.families.overlap import OverlappingPlan
 from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
+from kernels.plan import OverlappingPlan, Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.tiled import (
     RESIDENT_FILTER,
@@ -46,7 +46,7 @@ class TiledPlan(OverlappingPlan):
     """Transforms X, if the kernel reads the window tensor, and reorders F in `prepare`; `compute` is one kernel.
 
     Workspace: the window tensor, 1/Wf of what im2col would need at stride 1 (section 3.1), unless the kernel reads X
-    itself; the reordered filter; four bytes for each value of the reduction and for each turn at a tile.
+    itself; the reordered filter; four bytes for each value of the reduction and for each fix-up semaphore.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class TiledPlan(OverlappingPlan):
         self._kernels = kernels
         self._kernel = kernels.kernel(program, expression)
         self._threads = tile.threads
-        steps_per_block = schedule.steps_per_block(problem, kernels.slots(self._kernel, tile.threads))
+        steps_per_block = schedule.steps_per_block(problem, kernels.resident_blocks(self._kernel, tile.threads))
         if tiles * steps + steps_per_block >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         self._grid = (-(-tiles * steps // steps_per_block),)
-        self._overlaps = kernels.fills(self._kernel, self._grid[0], tile.threads)
+        self._overlaps = kernels.fills_device(self._kernel, self._grid[0], tile.threads)
         self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
         self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
-        self._turns = torch.zeros(tiles * _turns(tile), dtype=torch.int32, device=device)
+        self._semaphores = torch.zeros(tiles * _semaphores(tile), dtype=torch.int32, device=device)
         self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
-        tensors = [self._reorder.filter, self._k_bytes, self._turns]
+        tensors = [self._reorder.filter, self._k_bytes, self._semaphores]
         if self._transform is not None:
             tensors.append(self._transform.window)
         self.workspace_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -95,14 +95,14 @@ class TiledPlan(OverlappingPlan):
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         source = x if self._transform is None else self._transform.window
-        tensors = (source, self._reorder.filter, y, self._k_bytes, self._turns)
+        tensors = (source, self._reorder.filter, y, self._k_bytes, self._semaphores)
         self._kernels.launch(self._kernel, self._grid, self._threads, *tensors, *self._sizes, overlap=overlap)
 
 
 class ClusterPlan(Plan):
     """The fused kernel for few tiles, each shared by the blocks of a cluster.
 
-    It reads F as it is. Workspace: four bytes for each value of the reduction.
+    It reads F in its own layout. Workspace: four bytes for each value of the reduction.
     """
 
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule) -> None:
@@ -155,8 +155,8 @@ class ResidentPlan(Plan):
         self._shared_bytes = FLOAT_BYTES * tile.k * (tile.m + 2 * (tile.n + VECTOR))
         kernels.allow_shared(self._kernel, self._shared_bytes)
         tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
-        # All blocks are resident at one time: one on each multiprocessor.
-        blocks = kernels.slots(self._kernel, tile.threads, self._shared_bytes)
+        # All blocks are resident at once, one on each multiprocessor.
+        blocks = kernels.resident_blocks(self._kernel, tile.threads, self._shared_bytes)
         self._grid = (max(1, min(tiles_n, blocks // tiles_m)), tiles_m)
         self._k_bytes = _k_bytes(problem, tile, fused=True).to(device)
         self._sizes = problem_arguments(problem)
@@ -168,8 +168,8 @@ class ResidentPlan(Plan):
         launch(self._kernel, self._grid, threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes)
 
 
-def _turns(tile: Tile) -> int:
-    """How many numbers keep a tile's turns (Turns in cuda/schedule.cuh): a warp has one for four of a thread's rows."""
+def _semaphores(tile: Tile) -> int:
+    """Fix-up semaphores of a tile: each warp has one for every four rows of its threads' outputs."""
     return tile.threads // 32 * max(1, tile.micro_m // VECTOR)
 
 

@@ -10,9 +10,9 @@ import math
 import numpy as np
 import torch
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
-from kernels.families.overlap import OverlappingPlan
+from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
+from kernels.plan import OverlappingPlan, Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
 from kernels.tiles.tensor_core import (
@@ -77,7 +77,7 @@ class TensorCorePlan(OverlappingPlan):
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits, self._filter_stages = tile, splits, (stages * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
-        self._overlaps = kernels.fills(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
+        self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
         self._sizes = problem_arguments(problem)
         # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.

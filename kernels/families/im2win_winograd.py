@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register, require_kernels
+from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.build.programs import winograd
 from kernels.families.im2win_transform import VECTOR
-from kernels.families.overlap import OverlappingPlan
 from kernels.launch import KernelLibrary, problem_arguments
+from kernels.plan import OverlappingPlan, Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.winograd import PRODUCTS, WINOGRAD_TILE, choose_steps, prepares, strips_of
 
@@ -21,7 +21,7 @@ _FILTER_THREADS, _SIDE = 256, 32
 class WinogradPlan(OverlappingPlan):
     """`compute` transforms X as it reads it, multiplies, and transforms the outputs back.
 
-    F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each turn at a tile,
+    F is transformed as it is read too or, if `prepared`, by `prepare`. Workspace: four bytes for each fix-up semaphore,
     and the prepared filter, 8/3 of F.
     """
 
@@ -33,7 +33,7 @@ class WinogradPlan(OverlappingPlan):
         steps_per_block: int | None = None,
         prepared: bool | None = None,
     ) -> None:
-        """What is not given a rule chooses. Raises UnsupportedError for what the kernels cannot take."""
+        """A rule chooses what is not given. Raises UnsupportedError for a problem that the kernels do not take."""
         if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, 1):
             raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
         of_problem = problem_arguments(problem)  # refuses what is too large
@@ -44,19 +44,19 @@ class WinogradPlan(OverlappingPlan):
         self._kernel = kernels.kernel("im2win_winograd", winograd(self._prepared))
         self._shared_bytes = FLOAT_BYTES * tile.stages * tile.k * (PRODUCTS * (tile.m + tile.n) + _FILTER_PAD)
         kernels.allow_shared(self._kernel, self._shared_bytes)
-        slots = kernels.slots(self._kernel, self._threads, self._shared_bytes)
+        slots = kernels.resident_blocks(self._kernel, self._threads, self._shared_bytes)
         tiles, steps = tile.blocks(strips), tile.steps(strips)
         steps_per_block = steps_per_block or choose_steps(strips, slots)
         channels, reduction = -(-problem.out_channels // tile.m) * tile.m, steps * tile.k
         if max(tiles * steps + steps_per_block, channels * reduction) >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         warps, parts = self._threads // 32, tile.micro_m // VECTOR
-        self._turns = torch.zeros(tiles * warps * parts, dtype=torch.int32, device=device)
+        self._semaphores = torch.zeros(tiles * warps * parts, dtype=torch.int32, device=device)
         self._grid = (-(-tiles * steps // steps_per_block),)
         self._sizes = (steps_per_block, problem.height, *problem_arguments(strips))
-        fills = kernels.fills(self._kernel, self._grid[0], self._threads, self._shared_bytes)
+        fills = kernels.fills_device(self._kernel, self._grid[0], self._threads, self._shared_bytes)
         self._overlaps = self._prepared and fills
-        self.workspace_bytes = self._turns.nbytes
+        self.workspace_bytes = self._semaphores.nbytes
         if self._prepared:
             self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
             self._filter = torch.empty(PRODUCTS * channels * reduction, device=device)
@@ -71,7 +71,7 @@ class WinogradPlan(OverlappingPlan):
             self._kernels.launch(self._filter_kernel, self._squares, _FILTER_THREADS, *tensors, *self._filter_sizes)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
-        tensors = (x, self._filter if self._prepared else f, y, self._turns)
+        tensors = (x, self._filter if self._prepared else f, y, self._semaphores)
         shared = self._shared_bytes
         self._kernels.launch(
             self._kernel, self._grid, self._threads, *tensors, *self._sizes, shared_bytes=shared, overlap=overlap

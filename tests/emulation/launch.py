@@ -40,7 +40,7 @@ class EmulatedLibrary(KernelLibrary):
             self._compiled[program] = self._compile(program)
         return self._compiled[program], self._kernels[program].index(expression)
 
-    def slots(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
+    def resident_blocks(self, kernel: Any, threads: int, shared_bytes: int = 0) -> int:
         """Few, so that blocks share tiles."""
         return 5
 

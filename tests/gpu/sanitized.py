@@ -13,6 +13,7 @@ import torch
 
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary, has_clusters
+from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tiled import CLUSTER_TILES, RESIDENT, TILES, Schedule
 from workflow.experiment import catalog
@@ -53,7 +54,7 @@ def main() -> None:
             algorithm = algorithms.load(name, chosen["module"], chosen["parameters"])
             try:
                 algorithm.plan(problem, device, library, tf32=False).run(x, f, y)
-            except algorithms.UnsupportedError:
+            except UnsupportedError:
                 continue
             reference = torch.nn.functional.conv2d(x.cpu().double(), f.cpu().double(), stride=problem.stride)
             assert verify.Error(float((y.cpu().double() - reference).abs().max()), 0.0).within(1e-3, 0.0), name

@@ -10,6 +10,7 @@ import torch
 from kernels import algorithm as algorithms
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
@@ -29,17 +30,17 @@ def library() -> KernelLibrary:
     return KernelLibrary(DEVICE)
 
 
-def run(plan: algorithms.Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
     y = torch.empty(problem.output_shape, device=DEVICE)
     verify.poison(y)
     plan.run(x, f, y)
     return y
 
 
-def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> algorithms.Plan:
+def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> Plan:
     try:
         return algorithms.load(NAME, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
-    except algorithms.UnsupportedError as error:
+    except UnsupportedError as error:
         pytest.skip(str(error))
 
 

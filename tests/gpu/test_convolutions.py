@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
-from kernels.algorithm import Plan, UnsupportedError
 from kernels.families.cpu import im2win_transform
 from kernels.families.im2win import TiledPlan
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary, has_clusters
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tiled import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, SHORT_REDUCTIONS, random_problems

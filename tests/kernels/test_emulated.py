@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kernels.algorithm import Plan, UnsupportedError
 from kernels.build.programs import PROGRAMS, without_micro_kernel
 from kernels.families import im2win_tensor_core
 from kernels.families.cpu import im2win_transform
@@ -19,6 +18,7 @@ from kernels.families.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPl
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.families.im2win_winograd import WinogradPlan
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tiles.tiled import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
@@ -241,7 +241,7 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
         overlaps.clear()
     # Two blocks, of which a multiprocessor of five would hold both; and one that holds one alone.
     for slots, filled in ((5, False), (1, True)):
-        monkeypatch.setattr(library, "slots", lambda *_, slots=slots: slots)
+        monkeypatch.setattr(library, "resident_blocks", lambda *_, slots=slots: slots)
         tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch).run(x, f, y)
         assert overlaps == [False, filled]
         overlaps.clear()

@@ -114,5 +114,5 @@ def test_when_blocks_fill_the_device(
 ) -> None:
     """Of 132 multiprocessors that hold three blocks each, one has three from the 265th block on."""
     library._device = SimpleNamespace(properties=SimpleNamespace(multiprocessor_count=132))
-    monkeypatch.setattr(library, "slots", lambda *arguments: 396)
-    assert library.fills("kernel", blocks, 128) == filled
+    monkeypatch.setattr(library, "resident_blocks", lambda *arguments: 396)
+    assert library.fills_device("kernel", blocks, 128) == filled

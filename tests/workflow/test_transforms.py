@@ -12,6 +12,7 @@ import torch
 from analysis.table import companions
 from analysis.table.files import csv_text
 from kernels import algorithm as algorithms
+from kernels import plan
 from kernels.problem import ConvProblem
 from workflow import transforms
 from workflow.experiment import catalog
@@ -21,7 +22,7 @@ from workflow.harness.monitor import NoMonitor
 CPU = torch.device("cpu")
 
 
-class Plan(algorithms.Plan):
+class Plan(plan.Plan):
     """Copies X in `prepare`; `compute` convolves the copy, or what was there before if `lost`."""
 
     lost = False
@@ -39,7 +40,7 @@ class Plan(algorithms.Plan):
 class Algorithm(algorithms.Algorithm):
     def plan(self, problem: ConvProblem, device: torch.device, kernels: Any, tf32: bool) -> Plan:
         if problem.kernel_h == 11:
-            raise algorithms.UnsupportedError("too large a filter, by far")
+            raise plan.UnsupportedError("too large a filter, by far")
         return Plan(problem)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from kernels.algorithm import Plan
+from kernels.plan import Plan
 from kernels.problem import ConvProblem
 from workflow.harness import distributions, verify
 from workflow.harness.gate import Gate, WaitedError

@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ import torch
 
 from analysis.table.files import write_json
 from kernels import algorithm as algorithms
-from kernels.algorithm import Algorithm, Plan, UnsupportedError
+from kernels.algorithm import Algorithm
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from workflow.harness import distributions, lower_bounds, memory, statistics, timing, verify
 from workflow.harness.checks import Checks, IncorrectError
@@ -158,8 +159,8 @@ def _measure_into(
     point: dict[str, Any], kernels: Path | None, uuid: str | None, ceilings: dict[str, Any], record: Record
 ) -> None:
     """Measure the point, step by step. Memory is read before anything but the algorithm has allocated any."""
-    subject = _set_up(point, kernels, uuid, record)
-    with closing(subject.plan):
+    with ExitStack() as stack:
+        subject = _set_up(point, kernels, uuid, record, stack)
         record.lap("plan and memory")
         subject.plan.autotune(*subject.tensors, partial(timing.quick_median, timing.cold_clock(subject.device)))
         record.lap("autotune")
@@ -179,8 +180,8 @@ def _measure_into(
         row |= _common(subject, error)
 
 
-def _set_up(point: dict[str, Any], kernels: Path | None, uuid: str | None, record: Record) -> Subject:
-    """Allocate the tensors, plan, run once, and read the memory that this took."""
+def _set_up(point: dict[str, Any], kernels: Path | None, uuid: str | None, record: Record, stack: ExitStack) -> Subject:
+    """Allocate the tensors, plan, run once, and read the memory that this took; `stack` closes the plan."""
     used_before = memory.used_bytes(uuid) if uuid else None
     if uuid:
         require_in_use(uuid)
@@ -195,6 +196,7 @@ def _set_up(point: dict[str, Any], kernels: Path | None, uuid: str | None, recor
     distributions.uniform(x, f, generator)
     with guards.around("the workspace"):
         plan = algorithm.plan(problem, device, _library(device, kernels, point), point["numerics"]["tf32"])
+    stack.callback(plan.close)
     plan.run(x, f, y)
     used = memory.read(device, uuid, used_before, guards.bytes)
     record.run["memory_method"] = used.method

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
-from kernels.algorithm import UnsupportedError
 from kernels.families.cpu import im2win_transform
+from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
 from tests.problems import EDGES, random_problems
 from tests.relative import BOUND, backward_error

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from kernels.families import cudnn_autotuned
-from kernels.families.cudnn_autotuned import ask_until_good
+from kernels.families.cudnn_autotuned import search_until_good
 
 
 def asked(times: Iterator[float]) -> list[float]:
@@ -17,12 +17,12 @@ def asked(times: Iterator[float]) -> list[float]:
         answers.append(next(times))
         return answers[-1]
 
-    ask_until_good(ask)
+    search_until_good(ask)
     return answers
 
 
 def test_a_steady_choice_is_taken_after_a_few() -> None:
-    assert asked(itertools.repeat(2.0)) == [2.0] * cudnn_autotuned._LEAST_ASKED
+    assert asked(itertools.repeat(2.0)) == [2.0] * cudnn_autotuned._MIN_TRIES
 
 
 def test_a_bad_choice_is_not_the_last_one() -> None:
@@ -31,4 +31,4 @@ def test_a_bad_choice_is_not_the_last_one() -> None:
 
 def test_it_ends() -> None:
     worse_and_worse = (1.1**i for i in itertools.count())
-    assert len(asked(worse_and_worse)) == cudnn_autotuned._MOST_ASKED
+    assert len(asked(worse_and_worse)) == cudnn_autotuned._MAX_TRIES

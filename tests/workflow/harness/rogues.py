@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from kernels.algorithm import Algorithm, Plan, UnsupportedError, register
+from kernels.algorithm import Algorithm, register
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
+from kernels.plan import Plan
 from kernels.problem import ConvProblem
 from tests.workflow.harness.test_measure import rogue_point
 from workflow.harness import checks, worker
@@ -82,6 +83,14 @@ def test_caught(how: str, check: str, protocol: str) -> None:
 def test_a_plan_is_autotuned_before_it_is_checked_and_timed() -> None:
     document = outcome("honest_once_autotuned", *PROTOCOLS)
     assert document["status"] == "ok", document["reason"]
+
+
+@pytest.mark.parametrize("how", ["honest", "unwritten", "raises"])
+def test_the_plan_is_closed_once_whatever_the_outcome(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Plan] = []
+    monkeypatch.setattr(Plan, "close", closed.append)
+    outcome(how, *PROTOCOLS)
+    assert len(closed) == 1
 
 
 def test_an_honest_kernel_passes() -> None:
