@@ -88,7 +88,7 @@ def test_a_plan_is_autotuned_before_it_is_checked_and_timed() -> None:
 @pytest.mark.parametrize("how", ["honest", "unwritten", "raises"])
 def test_the_plan_is_closed_once_whatever_the_outcome(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[Plan] = []
-    monkeypatch.setattr(Plan, "close", closed.append)
+    monkeypatch.setattr(Plan, "close", lambda plan: closed.append(plan))
     outcome(how, *PROTOCOLS)
     assert len(closed) == 1
 
