@@ -61,6 +61,11 @@ class Algorithm:
         """Whether it is one of ours that is FP32-accurate on tensor cores and has no strict FP32."""
         return self.role == OURS and ACCURATE in self.numerics and STRICT not in self.numerics
 
+    @property
+    def multiplies_less(self) -> bool:
+        """Whether it is known to multiply less than the direct convolution (FFT, Winograd)."""
+        return self.arithmetic == "fp32_transformed" and not self.autotuned
+
 
 #: The fastest cuDNN algorithm of each layer.
 THE_BEST_CUDNN = Algorithm(
@@ -118,7 +123,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (about(name).order, name))
 
 
-def paper(kind: str) -> str:
+def paper(kind: str = "cuda") -> str:
     """Name the paper's own convolution on a kind of device (cuda or cpu). Raises ArchiveError where there is none."""
     for name, one in described().items():
         if (one.role, one.backend) == (PAPER, kind):
@@ -152,13 +157,24 @@ def shown(kind: str, present: Iterable[str]) -> tuple[str, ...]:
     return (*figures[:after], *beyond, *figures[after:])
 
 
-def ablations(in_the_paper: bool | None = None) -> tuple[str, ...]:
-    """List the paper's kernel without one optimization each: the paper's variants, further ones, or both in this order."""
-    found = [name for name, one in described().items() if one.role == ABLATION and one.in_paper]
-    further = [name for name, one in described().items() if one.role == ABLATION and not one.in_paper]
-    if in_the_paper is None:
-        return (*found, *further)
-    return tuple(found if in_the_paper else further)
+def ablations() -> tuple[str, ...]:
+    """List the ablated variants of the paper, each the paper's kernel without one optimization."""
+    return tuple(name for name, one in described().items() if one.role == ABLATION and one.in_paper)
+
+
+def further_ablations() -> tuple[str, ...]:
+    """List the ablated variants that the paper does not have; no claim rests on them."""
+    return tuple(name for name, one in described().items() if one.role == ABLATION and not one.in_paper)
+
+
+def every_ablation() -> tuple[str, ...]:
+    """List all ablated variants, those of the paper first."""
+    return (*ablations(), *further_ablations())
+
+
+def with_transform() -> tuple[str, ...]:
+    """List the convolutions whose transform `kernel_only` leaves out, and which have a figure of its share."""
+    return tuple(name for name, one in described().items() if one.transform_outside_kernel)
 
 
 def ceilings() -> tuple[str, ...]:
@@ -172,7 +188,10 @@ def is_cudnn(name: str) -> bool:
 
 
 def error_references(numerics: str) -> tuple[str, ...]:
-    """List the algorithms whose errors stand for a class of arithmetic: ours where it is ours alone, else references."""
+    """List the algorithms whose errors stand for a class of arithmetic.
+
+    Of fp32_accurate they are all of ours; of any other class those that its errors are compared with.
+    """
     return tuple(
         name
         for name, one in described().items()
