@@ -101,7 +101,8 @@ def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
     for (numerics, algorithm), rows in finite.groupby(["numerics", "algorithm"], sort=False):
         worst = rows.groupby("layer").agg(k=("reduction", "first"), error=("error_componentwise", "max"))
         worst = worst.reindex(layer_order(worst.index))
-        name, what = _name(numerics, algorithm), f"{label(algorithm)} in {numerics}" if several[numerics] else numerics
+        name = _name(numerics, algorithm)
+        what = f"{numerics} by {label(algorithm)}" if several[numerics] else numerics
         found += [(name, numerics, algorithm, MEASURED, layer, k, error) for layer, k, error in worst.itertuples()]
         if numerics not in BOUNDS:
             said.append(f"{worst['error'].max():.1e} in {what}")
@@ -111,7 +112,7 @@ def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
         if line not in [one[0] for one in found]:
             found += [(line, numerics, "", BOUND, "", k, bound(k)) for k in lengths]
         part = 100 * (worst["error"] / bound(worst["k"])).max()
-        said.append(f"{worst['error'].max():.1e} in {what} (at most {number(part)} % of its bound)")
+        said.append(f"{worst['error'].max():.1e} in {what} (at most {number(part)} % of the bound)")
     kinds = plural(finite["distribution"].nunique(), "kind of data", "kinds of data")
     title = f"worst output: |y - ref| / (|F| * |X|)\n(the largest over {kinds}, batch {finite['batch'].iloc[0]})"
     text = (

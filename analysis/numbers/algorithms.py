@@ -29,6 +29,7 @@ ROLES = (PAPER, OURS, BASELINE, ABLATION, BASE, CEILING)
 STATISTICS = ("minimum", "mean")
 #: After every algorithm that has a file.
 LAST = 10**9
+CORRECT = "correct it (git checkout restores it)"
 
 
 @dataclass(frozen=True)
@@ -85,26 +86,32 @@ def _described(folder: Path) -> dict[str, Algorithm]:
 
 
 def _read(path: Path) -> Algorithm:
-    way_out = "correct it (git checkout restores it)"
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        about = document.get("about") or {}
+        given = {key: document[key] for key in ("name", "backend", "numerics", "arithmetic") if key in document}
+        one = Algorithm(**{"name": path.stem} | {key: _value(key, value) for key, value in (given | about).items()})
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ArchiveError(path, f"not YAML ({error})", way_out) from None
-    if not isinstance(document, dict) or not isinstance(document.get("about") or {}, dict):
-        raise ArchiveError(path, "must be a mapping, and so must `about`", way_out)
-    given: dict[str, Any] = {
-        key: document[key] for key in ("name", "backend", "numerics", "arithmetic") if key in document
-    } | (document.get("about") or {})
-    known = {field.name: field.type for field in fields(Algorithm)}
-    for key, value in given.items():
-        if key not in known:
-            raise ArchiveError(path, f"about.{key}: is not one of {', '.join(known)}", way_out)
-        given[key] = tuple(value) if key == "numerics" else value if known[key] is not str else str(value)
-    one = Algorithm(**{"name": path.stem} | given)
-    for key, value, choices in (("role", one.role, ROLES), ("authors_statistic", one.authors_statistic, STATISTICS)):
-        if value not in choices:
-            raise ArchiveError(path, f"about.{key}: {value!r} is not one of {', '.join(choices)}", way_out)
+        raise ArchiveError(path, f"not YAML ({' '.join(str(error).split())})", CORRECT) from None
+    except (AttributeError, TypeError):
+        raise ArchiveError(path, "must be a mapping, and so must `about`", CORRECT) from None
+    except ValueError as error:
+        raise ArchiveError(path, f"about.{error}", CORRECT) from None
     return one if one.label else replace(one, label=one.name)
+
+
+def _value(key: str, value: Any) -> Any:
+    """Check one value of a file. Raises ValueError that says what was found."""
+    kinds = {field.name: field.type for field in fields(Algorithm)}
+    choices = {"role": ROLES, "authors_statistic": STATISTICS}.get(key)
+    if key not in kinds:
+        raise ValueError(f"{key}: is not one of {', '.join(kinds)}")
+    if choices and value not in choices:
+        raise ValueError(f"{key}: {value!r} is not one of {', '.join(choices)}")
+    if kinds[key] in (bool, int) and not isinstance(value, int):
+        wanted = "true or false" if kinds[key] is bool else "a whole number"
+        raise ValueError(f"{key}: {value!r} is not {wanted}")
+    return tuple(value) if key == "numerics" else str(value) if kinds[key] is str else value
 
 
 def about(name: str) -> Algorithm:

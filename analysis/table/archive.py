@@ -132,7 +132,7 @@ def write_provenance(provenance: Mapping[str, Any], path: Path | str) -> None:
     wrong = _provenance_problem(provenance)
     if wrong:
         raise ArchiveError(path, wrong, "correct it before it is written")
-    write_atomically(path, json.dumps(provenance, indent=1, natural_keys=True) + "\n")
+    write_atomically(path, json.dumps(provenance, indent=1, sort_keys=True) + "\n")
 
 
 def _csv_text(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], path: Path) -> str:

@@ -18,11 +18,13 @@ from matplotlib.patches import Rectangle
 from analysis import figures
 from analysis.charts import heatmap, points, style
 from analysis.frames import cost, growth, speed
+from analysis.frames.captions import captions_json
 from analysis.frames.common import Panel, Picture
-from analysis.numbers.series import BEST_CUDNN
+from analysis.numbers.algorithms import BEST_CUDNN, about, described
 from analysis.table import archive as table
-from analysis.table import errors
-from analysis.table.archive import Archive, ArchiveError
+from analysis.table import companions
+from analysis.table.archive import Archive
+from analysis.table.errors import ArchiveError
 
 Rows = list[dict[str, Any]]
 Make = Callable[..., dict[str, Any]]
@@ -190,7 +192,7 @@ def test_roofline_with_measured_ceilings(archive: Archive) -> None:
     assert cost.roofline(archive).panels[1].frame["y"].tolist() == pytest.approx([intensity / 1.25, intensity * 1.25])
     del archive.provenance["ceilings"]
     archive.measurements.drop(
-        archive.measurements.index[archive.measurements["algorithm"] == cost.CEILING], inplace=True
+        archive.measurements.index[archive.measurements["algorithm"] == "cublas_gemm_ceiling"], inplace=True
     )
     picture = cost.roofline(archive)
     assert "No ceiling of this machine was measured." in picture.caption
@@ -273,14 +275,14 @@ def write_errors(folder: Path) -> None:
         "split_fp16_channels": ("fp32_accurate", (1e-3, 1e-3), (1e-3, 1e-3)),
     }
     rows = [
-        dict.fromkeys(errors.COLUMNS, "")
+        dict.fromkeys(companions.ACCURACY_COLUMNS, "")
         | {"suite": "paper_table", "batch": 4, "layer": layer, "reduction": k, "distribution": kind, "status": "ok"}
         | {"algorithm": algorithm, "numerics": numerics, "error_componentwise": error}
         for algorithm, (numerics, *found) in table_of.items()
         for layer, k, pair in zip(("conv7", "conv12"), (27, 4608), found, strict=True)
         for kind, error in zip(("uniform", "huge"), pair, strict=True)
     ]
-    pd.DataFrame(rows).to_csv(folder / errors.ERRORS, index=False)
+    pd.DataFrame(rows).to_csv(folder / companions.ACCURACY, index=False)
 
 
 def test_the_error_grows_with_the_reduction(build: Build, make_row: Make) -> None:
@@ -318,15 +320,15 @@ def test_the_error_grows_with_the_reduction(build: Build, make_row: Make) -> Non
 
 
 def test_a_damaged_table_of_errors_is_a_clear_error(archive: Archive) -> None:
-    assert errors.read_errors(archive.folder).empty
-    (archive.folder / errors.ERRORS).write_text("suite,batch\n")
+    assert companions.read_accuracy(archive.folder).empty
+    (archive.folder / companions.ACCURACY).write_text("suite,batch\n")
     with pytest.raises(ArchiveError, match="columns must be suite, batch"):
         growth.error_growth(archive)
 
 
 def test_captions_tell_what_is_drawn(archive: Archive) -> None:
     pictures = {name: drawing.prepare(archive) for name, drawing in figures.FIGURES.items()}
-    found = json.loads(figures.captions(pictures))
+    found = json.loads(captions_json(pictures))
     assert list(found) == list(figures.FIGURES)
     assert [name for name, text in found.items() if text.startswith("Not drawn: ")] == ["transform", "batch"]
     assert all(text.endswith(".") for text in found.values())
@@ -346,13 +348,14 @@ def test_every_figure_fits_its_page(archive: Archive, build: Build, make_rows: C
 
 
 def test_every_algorithm_has_a_look(archive: Archive) -> None:
-    assert {*archive.measurements["algorithm"], BEST_CUDNN} <= set(style.LOOKS)
+    assert {*archive.measurements["algorithm"], BEST_CUDNN} <= set(described())
     assert style.look("new")[1] == "+"
 
 
 def test_marks_in_one_scatter_differ_without_colours(archive: Archive) -> None:
     """Those of cuDNN and ours, with the one on tensor cores."""
-    drawn = set(archive.measurements["algorithm"]) - set(cost.LEFT_OUT) | {"im2win_fused", "im2win_tensor_core"}
+    drawn = {name for name in archive.measurements["algorithm"] if about(name).is_candidate}
+    drawn |= {"im2win_fused", "im2win_tensor_core"}
     marks = [style.look(name)[1] for name in sorted(drawn)]
     assert len(set(marks)) == len(marks), sorted(zip(marks, sorted(drawn), strict=True))
 
