@@ -12,7 +12,6 @@ cannot be read or a file not written.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,25 +20,19 @@ import pandas as pd
 
 from analysis.charts import bars
 from analysis.charts.style import FORMATS, draw_note, save
-from analysis.figures import CAPTIONS, captions
 from analysis.frames import devices, machines, pairs
+from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
 from analysis.frames.inventory import machine
+from analysis.prose.claims import MARKS
 from analysis.table.archive import Archive, read
-from analysis.table.cli import run
+from analysis.table.cli import find, run
 from analysis.table.files import write_atomically
 from analysis.writing import html
 from analysis.writing.markup import Section
 from analysis.writing.phrases import names
 
-ARCHIVES = Path(__file__).parent / "archive"
 FIGURES: dict[str, Callable[[Sequence[Archive]], Picture]] = {"tflops": devices.tflops, "speedup": devices.speedup}
-
-
-def find(name: str) -> Path:
-    """The folder of a results table: the path of one, or the name of an archive."""
-    named = ARCHIVES / name
-    return Path(os.path.relpath(named)) if named.is_dir() and not Path(name).is_dir() else Path(name)
 
 
 def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output: Path, formats: Sequence[str]) -> None:
@@ -48,7 +41,7 @@ def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output:
     for name, picture in pictures.items():
         figure = draw_note(picture) if picture.note else bars.by_device(picture)
         save(figure, output / "figures", name, formats)
-    write_atomically(output / "figures" / CAPTIONS, captions(pictures))
+    write_atomically(output / "figures" / CAPTIONS, captions_json(pictures))
     side_by_side, points = devices.comparison(archives), pairs.table(archives, compared)
     claims = machines.claims(archives)
     where = names(devices.device_names(archives))
@@ -74,7 +67,7 @@ def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output:
     title = f"{where} compared"
     text = "\n".join([f"# {title}\n", *(f"## {one.title}\n\n{one.markdown}" for one in sections)])
     write_atomically(output / "report.md", text)
-    write_atomically(output / "report.html", html.render(title, sections, output))
+    write_atomically(output / "report.html", html.render(title, sections, output, MARKS))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ what goes out are the artists.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +20,18 @@ from analysis.charts import bars, growth, heatmap, points
 from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
 from analysis.frames import cost, paper, speed
 from analysis.frames import growth as errors
+from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
 
-CAPTIONS = "captions.json"
 NARROW = "one_column"
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a figure comes about."""
+    """What prepares a figure, and what draws it; `one_column` is whether it is drawn one column wide too."""
 
     prepare: Callable[[Archive], Picture]
     chart: Callable[[Picture, Layout], Figure]
@@ -60,11 +59,6 @@ def draw(name: str, picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
     return draw_note(picture, layout) if picture.note else FIGURES[name].chart(picture, layout)
 
 
-def captions(pictures: dict[str, Picture]) -> str:
-    """Write the captions as JSON, in the figures' order; that of a figure that is not drawn begins with Not drawn."""
-    return json.dumps({name: picture.text for name, picture in pictures.items()}, indent=1) + "\n"
-
-
 def main() -> None:
     """Draw the figures of one table."""
     parser = argparse.ArgumentParser(prog="python -m analysis.figures", description="Draw the figures of one table.")
@@ -80,7 +74,7 @@ def main() -> None:
         for folder, layout in layouts.items():
             figure = draw(name, pictures[name], layout)
             save(figure, arguments.output / folder, name, arguments.format or FORMATS)
-    write_atomically(arguments.output / CAPTIONS, captions(pictures))
+    write_atomically(arguments.output / CAPTIONS, captions_json(pictures))
 
 
 if __name__ == "__main__":

@@ -8,32 +8,23 @@ paths relative to the report.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import claims, guide, tables
-from analysis.frames import gpus
-from analysis.numbers.series import ABLATED, label
+from analysis.frames import gpus, grids, inventory
+from analysis.frames.captions import read_captions
+from analysis.numbers.algorithms import ablations
+from analysis.numbers.judged import read_claims
 from analysis.numbers.staleness import Staleness, compare, read_sources
-from analysis.prose import method
-from analysis.prose.findings import about_the_paper, findings
-from analysis.table.archive import Archive, ArchiveError, read
+from analysis.prose import claims, guide, method
+from analysis.prose.findings import about_the_paper, findings, stale_sentences
+from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
 from analysis.writing import html
 from analysis.writing.markup import Section
-from analysis.writing.phrases import names, plural
-
-CAPTIONS = "captions.json"
-NOT_DRAWN = "Not drawn"
-FIGURES = {
-    "tflops": "Speed per layer, counting the FLOPs of the direct convolution for every algorithm.",
-    "memory": "Memory per layer.",
-    "ablation": "What each optimization of im2win is worth: the speed without it.",
-}
 
 
 def compose(
@@ -44,52 +35,34 @@ def compose(
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
 
-    built = tables.build(archive, staleness.marked)
-    outcome = built.pop("outcome").markdown
+    built = grids.build(archive, staleness.marked) | {"layers": inventory.layers(archive)}
     parts = [
         f"### {table.title}\n\n([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}"
         for name, table in built.items()
     ]
     drawn = [
         f"![{name}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({link(figures / f'{name}.pdf')}))\n"
-        for name, caption in captions(figures).items()
+        for name, caption in read_captions(figures).items()
         # An ablation without ablated variants would only say that there is nothing to draw.
-        if name != "ablation" or archive.measurements["algorithm"].isin(ABLATED).any()
+        if name != "ablation" or archive.measurements["algorithm"].isin(ablations()).any()
     ]
     which = guide.body(archive)
     of_gpus = [table for table in (gpus.compare_gpus(archive), gpus.use_of_gpus(archive)) if table]
     about_gpus = "\n".join(f"### {table.title}\n\n{table.markdown}" for table in of_gpus)
     return [
-        Section("findings", "Findings", _list(findings(archive, judged) + _stale_sentences(staleness))),
+        Section("findings", "Findings", _list(findings(archive, judged) + stale_sentences(staleness))),
         Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
         Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
         Section("figures", "Figures", "\n".join(drawn)),
         Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),
         Section("tables", "Tables", "\n".join(parts), folded=True),
-        Section("not-ok", "What was not ok", outcome),
+        Section("not-ok", "What was not ok", inventory.outcome(archive).markdown),
         Section("method", "Method", method.method(archive)),
         Section("paper", "About the paper's own data", _list(about_the_paper())),
         Section("machine", "Machine and software", method.machine(archive)),
         *([Section("gpus", "GPUs", about_gpus)] if of_gpus else []),
         Section("provenance", "Provenance", method.provenance(archive, staleness)),
     ]
-
-
-def captions(figures: Path) -> dict[str, str]:
-    """Give the caption of every figure that was drawn, in the order of its captions.json (`analysis.figures`).
-
-    In a folder without that file, the paper's figures that are there. Raises ArchiveError for a damaged file.
-    """
-    path = figures / CAPTIONS
-    found: dict[str, str] = FIGURES
-    if path.is_file():
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8")).items()
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            wrong = f"does not hold the figures' captions ({error})"
-            raise ArchiveError(path, wrong, "delete it and run snakemake, which draws again") from None
-        found = {name: str(caption) for name, caption in entries if not str(caption).startswith(NOT_DRAWN)}
-    return {name: caption for name, caption in found.items() if (figures / f"{name}.svg").is_file()}
 
 
 def write_report(title: str, sections: list[Section]) -> str:
@@ -99,27 +72,6 @@ def write_report(title: str, sections: list[Section]) -> str:
 
 def _list(sentences: list[str]) -> str:
     return "".join(f"* {sentence}\n" for sentence in sentences)
-
-
-def _stale_sentences(staleness: Staleness) -> list[str]:
-    said = []
-    if staleness.older_kernels:
-        whose = names(label(name) for name in staleness.older_kernels)
-        said.append(
-            f"**Stale:** the sources of {whose} have changed since they were measured; their numbers are marked "
-            f"{tables.DAGGER} under Tables, and figures, claims and the choice of an algorithm rest on them."
-        )
-    if staleness.older_harness:
-        changed = "**Stale:** the measuring program has changed since"
-        if staleness.all_older:
-            said.append(f"{changed} all {plural(staleness.points, 'point')} were measured.")
-        else:
-            some = f"{staleness.older_harness} of {plural(staleness.points, 'point')}"
-            said.append(f"{changed} {some} were measured; their numbers are marked {tables.DAGGER} too.")
-    if staleness.unknown:
-        whose = names(label(name) for name in staleness.unknown)
-        said.append(f"Today's sources do not have {whose}: whether those numbers are current cannot be told.")
-    return said
 
 
 def main() -> None:
@@ -135,12 +87,12 @@ def main() -> None:
     arguments = parser.parse_args()
     archive = read(arguments.table)
     staleness = compare(archive, read_sources(arguments.sources))
-    judged = claims.read_claims(arguments.claims)
+    judged = read_claims(arguments.claims)
     sections = compose(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output)
     title = f"im2win on {archive.device_name}"
     write_atomically(arguments.output, write_report(title, sections))
     if arguments.html:
-        content = html.render(title, sections, arguments.output.parent)
+        content = html.render(title, sections, arguments.output.parent, claims.MARKS)
         write_atomically(arguments.html, content)
 
 

@@ -22,7 +22,7 @@ from analysis.charts.style import (
     style,
 )
 from analysis.frames.common import Panel, Picture
-from analysis.numbers.series import label
+from analysis.numbers.algorithms import label
 
 GROUP_WIDTH = 0.84
 MARK_HEIGHT = 0.05
@@ -95,7 +95,7 @@ def _stack(axes: Axes, panel: Panel, place: dict[str, int], layout: Layout) -> N
     x = kernel["layer"].map(place).to_numpy(float)
     there = kernel["value"].notna().to_numpy()
     bottom = kernel["value"][there].to_numpy()
-    axes.bar(x[there], bottom, GROUP_WIDTH, color=look("im2win")[0], edgecolor="black", label="kernel")
+    axes.bar(x[there], bottom, GROUP_WIDTH, color=series_color(0), edgecolor="black", label="kernel")
     axes.bar(x[there], moved["value"][there].to_numpy(), GROUP_WIDTH, bottom, label="transform", **_transform_look())
     for at, difference in zip(x[there], kernel["difference"][there.tolist()], strict=True):
         axes.text(at, 101, f"{difference:.0f} %", ha="center", va="bottom")
@@ -108,7 +108,7 @@ def _transform_alone(axes: Axes, panel: Panel, place: dict[str, int], layout: La
 
 
 def _transform_look() -> dict[str, Any]:
-    return {"color": look("cudnn_best")[0], "hatch": "....", "edgecolor": "black"}
+    return {"color": series_color(1), "hatch": "....", "edgecolor": "black"}
 
 
 def _handles(figure: Figure, picture: Picture) -> dict[str, Artist]:

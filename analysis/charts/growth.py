@@ -1,12 +1,13 @@
-"""Errors against the length of the reduction: a mark per layer in the colour of its class, bounds as lines."""
+"""Errors against the length of the reduction: a mark per layer, bounds as lines."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.charts.points import plain
-from analysis.charts.style import TWO_COLUMNS, Layout, class_look, handles_of, legend, new_figure, style
+from analysis.charts.style import TWO_COLUMNS, Layout, class_look, handles_of, legend, look, new_figure, style
 from analysis.frames.common import Panel, Picture
 from analysis.frames.growth import BOUND
+from analysis.numbers.algorithms import OURS, about
 
 
 def draw(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
@@ -24,8 +25,10 @@ def draw(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 
 
 def _draw(axes: Axes, panel: Panel, layout: Layout) -> None:
-    for (name, numerics, kind), rows in panel.frame.groupby(["name", "numerics", "kind"], sort=False):
-        color, marker = class_look(str(numerics))
+    series = ["name", "numerics", "algorithm", "kind"]
+    for (name, numerics, algorithm, kind), rows in panel.frame.groupby(series, sort=False):
+        # A reference stands for its class; of ours there may be several in one.
+        color, marker = look(algorithm) if about(algorithm).role == OURS else class_look(numerics)
         if kind == BOUND:
             axes.plot(rows["x"], rows["y"], color=color, linestyle="--", linewidth=1, label=name, zorder=1)
         else:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.charts.style import NO_NUMBER, TWO_COLUMNS, Layout, new_figure, style
 from analysis.frames.common import Panel, Picture
-from analysis.numbers.series import label
+from analysis.numbers.algorithms import label
 from analysis.writing.phrases import SHORT
 
 #: The colours end at 16 times faster or slower; what is beyond has the last colour, and its number.

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from analysis.charts.style import TWO_COLUMNS, Layout, handles_of, legend, look, new_figure, style
 from analysis.frames.common import Panel, Picture
-from analysis.numbers.series import label
+from analysis.numbers.algorithms import label
 
 SPREAD = 0.6
 PER_ROW = 4

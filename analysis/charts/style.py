@@ -1,4 +1,4 @@
-"""How everything looks: the two layouts, a colour, hatch and marker for each algorithm, and files without dates."""
+"""How everything looks: the two layouts, colours and markers, the mark of a missing number, files without dates."""
 
 import io
 import textwrap
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.frames.common import Picture
+from analysis.numbers.algorithms import about
 from analysis.table.files import write_atomically
 
 FORMATS = ("pdf", "svg", "png")
@@ -51,66 +52,23 @@ TWO_COLUMNS = Layout(width=7.16, font=7, small=4.5, rotation=0, title_width=125)
 ONE_COLUMN = Layout(width=3.5, font=6, small=3.5, rotation=45, title_width=66)
 
 
-@dataclass(frozen=True)
-class Look:
-    """How an algorithm is drawn. `color` is a place in seaborn's colour-blind palette, or a grey."""
-
-    color: int | str
-    marker: str = "o"
-
-
-UNKNOWN = Look("0.5", "+")
-# Bars that stand side by side differ in luminance too, so that they can be told in grey. im2win is blue everywhere.
-LOOKS = {
-    "im2col_cublas": Look(9, "^"),
-    "cudnn_best": Look(8, "s"),
-    "im2win": Look(0, "o"),
-    "im2win_fused": Look(4, "v"),
-    "im2win_winograd": Look(3, "X"),
-    "im2win_tensor_core": Look(6, "*"),
-    "split_fp16_channels": Look(7, "P"),
-    "direct": Look("0.2", "d"),
-    "im2win_base": Look(0, "1"),
-    "im2win_without_prefetch": Look(5, "<"),
-    "im2win_without_vectorized_load": Look(6, ">"),
-    "im2win_without_micro_kernel": Look("0.2", "v"),
-    "im2win_without_double_buffering": Look(8, "8"),
-    "im2win_without_shared_memory": Look("0.95", "H"),
-    "cudnn_implicit_gemm": Look(1, ">"),
-    "cudnn_implicit_precomp_gemm": Look(1, "D"),
-    "cudnn_gemm": Look(1, "P"),
-    "cudnn_fft": Look(2, "X"),
-    "cudnn_fft_tiling": Look(2, "<"),
-    "cudnn_winograd": Look(3, "h"),
-    "cudnn_winograd_nonfused": Look(3, "p"),
-    "cudnn_autotuned": Look(8, "s"),
-    "cublas_gemm_ceiling": Look("0.5", "_"),
-    "cpu_im2col": Look(9, "^"),
-    "cpu_torch": Look(8, "s"),
-    "cpu_im2win": Look(0, "o"),
-    "cpu_direct": Look("0.2", "d"),
-    "cpu_fft": Look("0.96", "X"),
-}
-
-
-#: Of classes of arithmetic.
-CLASSES = {"strict_fp32": Look(0, "o"), "fp32_accurate": Look(6, "*"), "tf32": Look(8, "s")}
+#: The colours and markers of the classes of arithmetic.
+CLASSES = {"strict_fp32": ("0", "o"), "fp32_accurate": ("6", "*"), "tf32": ("8", "s")}
+UNKNOWN = ("0.5", "+")
 # Of series that are not algorithms, such as devices, in their order.
-SERIES: tuple[int | str, ...] = (0, 8, 9, "0.2", 4)
+SERIES = ("0", "8", "9", "0.2", "4")
 
 
 def look(algorithm: str) -> tuple[Color, str]:
-    """Give an algorithm's colour and marker; one that is not known is drawn as a grey plus."""
-    return _seen(LOOKS.get(algorithm, UNKNOWN))
+    """Give an algorithm's colour and marker; one that has no file in conf/algorithm/ is a grey plus."""
+    one = about(algorithm)
+    return _color(one.color), one.marker
 
 
 def class_look(numerics: str) -> tuple[Color, str]:
     """Give the colour and marker of a class of arithmetic."""
-    return _seen(CLASSES.get(numerics, UNKNOWN))
-
-
-def _seen(found: Look) -> tuple[Color, str]:
-    return _color(found.color), found.marker
+    color, marker = CLASSES.get(numerics, UNKNOWN)
+    return _color(color), marker
 
 
 def series_color(index: int) -> Color:
@@ -118,8 +76,9 @@ def series_color(index: int) -> Color:
     return _color(SERIES[index % len(SERIES)])
 
 
-def _color(color: int | str) -> Color:
-    return sns.color_palette("colorblind")[color] if isinstance(color, int) else mpl.colors.to_rgb(color)
+def _color(color: str) -> Color:
+    """Turn a place in seaborn's colour-blind palette, a grey level or the name of a colour into a colour."""
+    return sns.color_palette("colorblind")[int(color)] if color.isdigit() else mpl.colors.to_rgb(color)
 
 
 @contextmanager

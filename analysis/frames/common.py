@@ -3,30 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.numbers.series import (
-    ACCURATE,
-    BEST_CUDNN,
-    COMPENSATED,
-    Selection,
-    compensated,
-    label,
-    layer_order,
-    pick,
-    ratio,
-    rows_of,
-    state_of,
-    with_best_cudnn,
-)
+from analysis.numbers.algorithms import ACCURATE, about, in_order, label
+from analysis.numbers.series import Selection, layer_order, ratio, rows_of, state_of
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
 
-COMPARED = ("im2col_cublas", BEST_CUDNN, "im2win", "direct")
-CPU_COMPARED = ("cpu_im2col", "cpu_torch", "cpu_im2win", "cpu_direct", "cpu_fft")
-#: Our own convolutions that are faster than the paper's; shown beside it where a table has them.
-FASTER = ("im2win_fused", "im2win_winograd", COMPENSATED)
+#: How the caption of a figure begins that a table has no data for.
+NOT_DRAWN = "Not drawn"
 FRAME_COLUMNS = ("layer", "algorithm", "value", "status", "reason")
 
 
@@ -53,19 +38,7 @@ class Picture:
     @property
     def text(self) -> str:
         """The caption, or why there is nothing to see."""
-        return f"Not drawn: {self.note}." if self.note else self.caption
-
-
-def headline(archive: Archive) -> tuple[Selection, pd.DataFrame]:
-    """Take the rows of the selection that the figures show first, with the best cuDNN."""
-    selection = pick(archive.measurements)
-    assert selection is not None, "a table that was read has rows"
-    return selection, with_best_cudnn(rows_of(archive.measurements, selection))
-
-
-def with_compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add im2win on tensor cores, which is of another class and says so by its name, to a selection's rows."""
-    return pd.concat([rows, compensated(archive.measurements, selection)], ignore_index=True)
+        return f"{NOT_DRAWN}: {self.note}." if self.note else self.caption
 
 
 def classes(archive: Archive, selection: Selection) -> list[Selection]:
@@ -76,23 +49,12 @@ def classes(archive: Archive, selection: Selection) -> list[Selection]:
 
 
 def other_class(frame: pd.DataFrame) -> str:
-    """Say of which class im2win on tensor cores is, where a frame has it."""
-    if COMPENSATED not in set(frame["algorithm"]):
+    """Say which algorithms of a frame are of the class fp32_accurate, where it has any."""
+    found = [label(name) for name in in_order(frame["algorithm"]) if about(name).is_accurate_only]
+    if not found:
         return ""
-    return f" {label(COMPENSATED)}, of the class {ACCURATE}, is on tensor cores with error compensation."
-
-
-def shown(archive: Archive, rows: pd.DataFrame) -> tuple[str, ...]:
-    """List the paper's convolutions, and the faster ones that the table has, in drawing order."""
-    if archive.device_kind == "cpu":
-        return CPU_COMPARED
-    present = set(rows["algorithm"])
-    return (*COMPARED[:3], *(name for name in FASTER if name in present), *COMPARED[3:])
-
-
-def ours(archive: Archive) -> str:
-    """Name the paper's convolution on this kind of device."""
-    return "cpu_im2win" if archive.device_kind == "cpu" else "im2win"
+    verb = "is" if len(found) == 1 else "are"
+    return f" {names(found)}, of the class {ACCURATE}, {verb} on tensor cores with error compensation."
 
 
 def cells(rows: pd.DataFrame, algorithms: Iterable[str], column: str, factor: float = 1.0) -> pd.DataFrame:
@@ -103,11 +65,6 @@ def cells(rows: pd.DataFrame, algorithms: Iterable[str], column: str, factor: fl
             value, status, reason = state_of(rows, layer, algorithm, column)
             found.append((layer, algorithm, value * factor, status, reason))
     return pd.DataFrame(found, columns=list(FRAME_COLUMNS))
-
-
-def geometric_mean(values: pd.Series) -> float:
-    """Average ratios; NaN of none."""
-    return float(np.exp(np.log(values).mean())) if len(values) else float("nan")
 
 
 def compared(rows: pd.DataFrame, algorithm: str, baselines: Iterable[str]) -> str:

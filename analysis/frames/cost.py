@@ -4,36 +4,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.frames.common import (
-    FASTER,
-    Panel,
-    Picture,
-    classes,
+from analysis.frames.common import Panel, Picture, classes, other_class
+from analysis.numbers.algorithms import YARDSTICKS, about, ceilings, in_order, label, ours, paper, shown
+from analysis.numbers.series import (
+    COUNTED,
     geometric_mean,
     headline,
-    other_class,
-    ours,
-    shown,
-    with_compensated,
-)
-from analysis.numbers.series import (
-    ALL_ABLATED,
-    BEST_CUDNN,
-    COMPENSATED,
-    COUNTED,
-    algorithm_order,
-    label,
     layer_order,
     rows_of,
     speed_unit,
     values,
+    with_accurate,
 )
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
 
-CEILING = "cublas_gemm_ceiling"
-#: What would only hide others: a mark twice, no convolution, and variants that take and err as im2win does.
-LEFT_OUT = (BEST_CUDNN, CEILING, "im2win_base", *ALL_ABLATED)
 #: How far the lines of a roofline go beyond the layers, as a factor.
 MARGIN = 1.25
 #: Why one ceiling is a third of another.
@@ -44,13 +29,13 @@ POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
 def memory_speed(archive: Archive) -> Picture:
     """Memory beyond the tensors against speed over the best cuDNN; each algorithm's mean has no layer."""
     selection, rows = headline(archive)
-    baseline = "cpu_torch" if archive.device_kind == "cpu" else BEST_CUDNN
+    baseline = YARDSTICKS[archive.device_kind]
     title = f"Memory against speed on {archive.device_name}"
     best = values(rows, baseline, "tflops")
-    rows = with_compensated(archive, selection, rows)
+    rows = with_accurate(archive, selection, rows)
     found: list[tuple[str, str, float, float, str]] = []
-    for algorithm in algorithm_order(rows["algorithm"]):
-        if algorithm in LEFT_OUT:
+    for algorithm in in_order(rows["algorithm"]):
+        if not about(algorithm).is_candidate:
             continue
         memory = values(rows, algorithm, COUNTED.column) / values(rows, algorithm, "tensor_bytes")
         pair = pd.DataFrame({"x": memory, "y": values(rows, algorithm, "tflops") / best}).dropna()
@@ -66,7 +51,7 @@ def memory_speed(archive: Archive) -> Picture:
     means = frame[frame["layer"] == ""].set_index("algorithm")
     caption = f"Tensors and workspace as a multiple of the tensors alone, against the speed over {label(baseline)} "
     caption += f"({selection}). Large marks are geometric means over the layers, small ones the layers."
-    for name in (ours(archive), *FASTER):
+    for name in (paper(archive.device_kind), *ours(archive.device_kind)):
         if name in means.index:
             mine = means.loc[name]
             caption += f" {label(name)} takes {number(mine['x'])}x the tensors at {number(mine['y'])}x the speed."
@@ -83,11 +68,12 @@ def accuracy(archive: Archive) -> Picture:
     panels, said = [], []
     for one in classes(archive, selection):
         rows, numerics = rows_of(archive.measurements, one), one.numerics
-        good = rows[(rows["status"] == "ok") & (rows["error_fro"] > 0) & ~rows["algorithm"].isin(LEFT_OUT)]
+        good = rows[(rows["status"] == "ok") & (rows["error_fro"] > 0)]
+        good = good[good["algorithm"].map(lambda name: about(name).is_candidate).astype(bool)]
         if good.empty:
             continue
         parts = []
-        for algorithm in algorithm_order(good["algorithm"]):
+        for algorithm in in_order(good["algorithm"]):
             points = good[good["algorithm"] == algorithm].set_index("layer")
             points = points.reindex(layer_order(points.index)).reset_index()
             part = {"algorithm": algorithm, "layer": points["layer"], "x": points["error_fro"]}
@@ -115,8 +101,8 @@ def roofline(archive: Archive) -> Picture:
     unit, factor = speed_unit(archive.device_kind)
     title = f"Roofline on {archive.device_name}"
     found = []
-    rows = with_compensated(archive, selection, rows)
-    for algorithm in shown(archive, rows):
+    rows = with_accurate(archive, selection, rows)
+    for algorithm in shown(archive.device_kind, rows["algorithm"]):
         speed, time = values(rows, algorithm, "tflops"), values(rows, algorithm, "time_ms")
         intensity = speed * time * 1e9 / values(rows, algorithm, "tensor_bytes")
         pair = pd.DataFrame({"x": intensity, "y": speed * factor}).dropna()
@@ -130,11 +116,11 @@ def roofline(archive: Archive) -> Picture:
     caption = f"Speed against arithmetic intensity ({selection}): the FLOPs of the direct convolution over the bytes "
     caption += f"of input, filter and output, {number(span.min())} ({span.idxmin()}) to {number(span.max())} FLOP/byte "
     caption += f"({span.idxmax()}). {said} An algorithm that computes less (FFT, Winograd) may lie above a ceiling."
-    mine = frame[frame["algorithm"] == ours(archive)].set_index("layer")["y"]
+    mine = frame[frame["algorithm"] == paper(archive.device_kind)].set_index("layer")["y"]
     if not mine.empty and flats:
         reached = 100 * mine / flats[0][1]
         span_of_it = f"{number(reached.min())} to {number(reached.max())} %"
-        caption += f" {label(ours(archive))} reaches {span_of_it} of the {flats[0][0].partition(',')[0]}."
+        caption += f" {label(paper(archive.device_kind))} reaches {span_of_it} of the {flats[0][0].partition(',')[0]}."
     caption += other_class(frame)
     ceilings = _roof(flats, slope, float(span.min()) / MARGIN, float(span.max()) * MARGIN)
     points = Panel(str(selection), unit, frame, x_axis="arithmetic intensity, FLOP/byte")
@@ -151,7 +137,8 @@ def _ceilings(
     measured = archive.provenance.get("ceilings") or {}
     flats, slope = [], None
     kinds = {"fp32_flops": ("measured FP32 peak", 1)}
-    if not values(rows, COMPENSATED, "tflops").empty:
+    on_tensor_cores = [name for name in in_order(rows["algorithm"]) if about(name).arithmetic == "fp16x3"]
+    if any(not values(rows, name, "tflops").empty for name in on_tensor_cores):
         kinds["fp16_flops"] = ("a third of the measured FP16 peak", 3)
     for kind, (name, products) in kinds.items():
         if kind in measured:
@@ -163,10 +150,12 @@ def _ceilings(
     if flats or slope:
         said = f"The ceilings of this machine: {names(one[0] for one in (*flats, slope) if one)}."
         return flats, slope, said + (THIRD if "fp16_flops" in kinds and "fp16_flops" in measured else "")
-    gemm = values(rows, CEILING, "tflops") * factor
-    if gemm.empty:
+    found = [(name, values(rows, name, "tflops") * factor) for name in ceilings()]
+    name, gemm = next(((name, speed) for name, speed in found if not speed.empty), ("", None))
+    if gemm is None:
         return [], None, "No ceiling of this machine was measured."
-    best = f"best cuBLAS GEMM of these shapes, {number(gemm.max())} {unit} ({gemm.idxmax()})"
+    what = label(name).partition(",")[0]
+    best = f"best {what} of these shapes, {number(gemm.max())} {unit} ({gemm.idxmax()})"
     said = (
         f"The line is the {best}, of {plural(len(gemm), 'layer')}: no ceiling of the machine itself was measured, so "
     )

@@ -6,30 +6,19 @@ from dataclasses import astuple
 
 import pandas as pd
 
-from analysis.frames.common import (
-    FASTER,
-    FRAME_COLUMNS,
-    Panel,
-    Picture,
-    geometric_mean,
-    missing,
-    other_class,
-    ours,
-    shown,
-    with_compensated,
-)
+from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, missing, other_class
+from analysis.numbers.algorithms import OURS, YARDSTICKS, about, in_order, label, paper, shown
 from analysis.numbers.series import (
-    BEST_CUDNN,
     Selection,
-    algorithm_order,
     divide,
-    label,
+    geometric_mean,
     layer_order,
     rows_of,
     selections,
     speed_unit,
     state_of,
     values,
+    with_accurate,
     with_best_cudnn,
 )
 from analysis.table.archive import Archive
@@ -59,7 +48,7 @@ def in_common(archives: Sequence[Archive]) -> tuple[str, Rows]:
         key = astuple(selection)[1:]
         if all(key in one for one in listed):
             rows = [
-                with_compensated(archive, one[key], with_best_cudnn(rows_of(archive.measurements, one[key])))
+                with_accurate(archive, one[key], with_best_cudnn(rows_of(archive.measurements, one[key])))
                 for archive, one in zip(archives, listed, strict=True)
             ]
             return str(Selection("", *key)), dict(zip(device_names(archives), rows, strict=True))
@@ -73,6 +62,7 @@ def tflops(archives: Sequence[Archive]) -> Picture:
     if not rows:
         return _nothing(title)
     unit, factor = speed_unit(archives[0].device_kind)
+    mine = paper(archives[0].device_kind)
     every = pd.concat(rows.values())
     panels = []
     for algorithm in _measured(archives[0], every):
@@ -86,12 +76,12 @@ def tflops(archives: Sequence[Archive]) -> Picture:
     first, *others = rows
     said = []
     for device in others:
-        over = divide(*(values(rows[one], ours(archives[0]), "tflops") for one in (device, first)))
+        over = divide(*(values(rows[one], mine, "tflops") for one in (device, first)))
         if not over.empty:
             mean = number(geometric_mean(over))
             said.append(f"{mean}x as fast on {device} as on {first} (geometric mean of {plural(len(over), 'layer')})")
     caption = f"Speed on each layer ({where}), a panel per algorithm. "
-    caption += f"{label(ours(archives[0]))} is {names(said)}." if said else "No layer is ok on two of the devices."
+    caption += f"{label(mine)} is {names(said)}." if said else "No layer is ok on two of the devices."
     caption += other_class(every)
     return Picture(title, tuple(panels), caption + missing(pd.concat([one.frame for one in panels])))
 
@@ -102,10 +92,10 @@ def speedup(archives: Sequence[Archive]) -> Picture:
     where, rows = in_common(archives)
     if not rows:
         return _nothing(title)
-    mine = ours(archives[0])
+    mine = paper(archives[0].device_kind)
     every = pd.concat(rows.values())
     panels, said = [], []
-    for baseline in (one for one in _measured(archives[0], every) if one not in (mine, *FASTER)):
+    for baseline in (one for one in _measured(archives[0], every) if one != mine and about(one).role != OURS):
         found = []
         for device, of_device in rows.items():
             over = divide(values(of_device, mine, "tflops"), values(of_device, baseline, "tflops"))
@@ -113,7 +103,7 @@ def speedup(archives: Sequence[Archive]) -> Picture:
                 states = [state_of(of_device, layer, one, "tflops")[1:] for one in (mine, baseline)]
                 status, reason = next((one for one in states if one[0] != "ok"), states[0])
                 found.append((layer, device, float(over.get(layer, float("nan"))), status, reason))
-            if baseline == BEST_CUDNN and not over.empty:
+            if baseline == YARDSTICKS[archives[0].device_kind] and not over.empty:
                 ahead = f"{int((over > 1).sum())} of {plural(len(over), 'layer')}"
                 said.append(f"on {device} it is ahead of {label(baseline)} on {ahead}")
         frame = pd.DataFrame(found, columns=list(FRAME_COLUMNS))
@@ -133,7 +123,7 @@ def comparison(archives: Sequence[Archive]) -> Table:
     every = pd.concat(rows.values())
     layers, first = layer_order(every["layer"]), next(iter(rows))
     lines, cells = [], []
-    for algorithm in algorithm_order(every["algorithm"]):
+    for algorithm in in_order(every["algorithm"]):
         base = values(rows[first], algorithm, "tflops")
         for device, of_device in rows.items():
             states = [state_of(of_device, layer, algorithm, "tflops") for layer in layers]
@@ -153,7 +143,7 @@ def comparison(archives: Sequence[Archive]) -> Table:
 
 def _measured(archive: Archive, every: pd.DataFrame) -> list[str]:
     """List what a figure shows, without the algorithms that no table has."""
-    return [name for name in shown(archive, every) if name in set(every["algorithm"])]
+    return [name for name in shown(archive.device_kind, every["algorithm"]) if name in set(every["algorithm"])]
 
 
 def _nothing(title: str) -> Picture:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from analysis.numbers.series import label
+from analysis.numbers.algorithms import label
 from analysis.table.archive import Archive
 from analysis.writing.phrases import number, plural
 from analysis.writing.tables import Block, Table

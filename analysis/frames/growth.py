@@ -5,19 +5,14 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.frames.common import Panel, Picture, classes, headline
-from analysis.numbers.series import ACCURATE, COMPENSATED, STRICT, Selection, label, layer_order, rows_of, values
-from analysis.prose.reasons import layer_sizes
+from analysis.frames.common import Panel, Picture, classes
+from analysis.numbers.algorithms import ACCURATE, STRICT, error_references, label
+from analysis.numbers.layers import layer_sizes, reduction
+from analysis.numbers.series import Selection, headline, layer_order, rows_of, values
 from analysis.table.archive import Archive
-from analysis.table.errors import read_errors
+from analysis.table.companions import read_accuracy
 from analysis.writing.phrases import names, number, plural
 
-#: What stands for a class: the first of these that a table has. All of them add up the products of a direct method.
-SHOWN = {
-    STRICT: ("cudnn_implicit_precomp_gemm", "cpu_im2win"),
-    ACCURATE: (COMPENSATED,),
-    "tf32": ("cudnn_implicit_precomp_gemm",),
-}
 #: FP32's unit roundoff u.
 ROUNDOFF = 2.0**-24
 Length = TypeVar("Length", float, pd.Series)
@@ -39,7 +34,7 @@ BOUNDS = {
     ACCURATE: (compensated_bound, f"{ACCURATE}, (16 + K / 32) u"),
 }
 AXIS = "K = input channels x filter height x filter width"
-FRAME = ("name", "numerics", "kind", "layer", "x", "y")
+FRAME = ("name", "numerics", "algorithm", "kind", "layer", "x", "y")
 MEASURED, BOUND = "measured", "bound"
 #: Points of a bound's line.
 POINTS = 60
@@ -71,12 +66,12 @@ def _norm(archive: Archive, selection: Selection) -> pd.DataFrame:
     sizes, found = layer_sizes(archive), []
     for one in classes(archive, selection):
         rows = rows_of(archive.measurements, one)
-        for algorithm in [name for name in SHOWN.get(one.numerics, ()) if name in set(rows["algorithm"])][:1]:
+        for algorithm in error_references(one.numerics):
             for layer, error in values(rows, algorithm, "error_fro").items():
                 size = sizes.get((one.suite, str(layer)))
                 if size and error > 0:
-                    k = size["in_channels"] * size["kernel_h"] * size["kernel_w"]
-                    found.append((_name(one.numerics, algorithm), one.numerics, MEASURED, layer, k, error))
+                    name = _name(one.numerics, algorithm)
+                    found.append((name, one.numerics, algorithm, MEASURED, layer, reduction(size), error))
     return pd.DataFrame(found, columns=list(FRAME))
 
 
@@ -91,10 +86,10 @@ def _spans(norm: pd.DataFrame) -> list[str]:
 
 def _errors(archive: Archive, selection: Selection) -> pd.DataFrame:
     """Take what is shown of accuracy.csv: what is ok, of the selection's suite."""
-    errors = read_errors(archive.folder).astype({"error_componentwise": float})
+    errors = read_accuracy(archive.folder).astype({"error_componentwise": float})
     errors = errors[(errors["suite"] == selection.suite) & (errors["status"] == "ok")]
-    chosen = [(numerics, name) for numerics, some in SHOWN.items() for name in some]
-    return errors[pd.MultiIndex.from_frame(errors[["numerics", "algorithm"]]).isin(chosen)]
+    chosen = [name in error_references(one) for one, name in errors[["numerics", "algorithm"]].to_numpy()]
+    return errors[pd.Series(chosen, index=errors.index, dtype=bool)]
 
 
 def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
@@ -102,15 +97,22 @@ def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
     finite = errors[np.isfinite(errors["error_componentwise"])]
     lengths = np.unique(np.geomspace(finite["reduction"].min(), finite["reduction"].max(), POINTS).round())
     found, said = [], []
-    for numerics, rows in finite.groupby("numerics", sort=False):
+    several = finite.groupby("numerics")["algorithm"].nunique() > 1
+    for (numerics, algorithm), rows in finite.groupby(["numerics", "algorithm"], sort=False):
         worst = rows.groupby("layer").agg(k=("reduction", "first"), error=("error_componentwise", "max"))
         worst = worst.reindex(layer_order(worst.index))
-        name = _name(str(numerics), str(rows["algorithm"].iloc[0]))
-        found += [(name, numerics, MEASURED, layer, k, error) for layer, k, error in worst.itertuples()]
-        bound, formula = BOUNDS[str(numerics)]
-        found += [(f"bound of {formula}", numerics, BOUND, "", k, bound(k)) for k in lengths]
+        name = _name(numerics, algorithm)
+        what = f"{numerics} by {label(algorithm)}" if several[numerics] else numerics
+        found += [(name, numerics, algorithm, MEASURED, layer, k, error) for layer, k, error in worst.itertuples()]
+        if numerics not in BOUNDS:
+            said.append(f"{worst['error'].max():.1e} in {what}")
+            continue
+        bound, formula = BOUNDS[numerics]
+        line = f"bound of {formula}"
+        if line not in [one[0] for one in found]:
+            found += [(line, numerics, "", BOUND, "", k, bound(k)) for k in lengths]
         part = 100 * (worst["error"] / bound(worst["k"])).max()
-        said.append(f"{worst['error'].max():.1e} in {numerics} (at most {number(part)} % of its bound)")
+        said.append(f"{worst['error'].max():.1e} in {what} (at most {number(part)} % of the bound)")
     kinds = plural(finite["distribution"].nunique(), "kind of data", "kinds of data")
     title = f"worst output: |y - ref| / (|F| * |X|)\n(the largest over {kinds}, batch {finite['batch'].iloc[0]})"
     text = (

@@ -1,17 +1,16 @@
 """The tables that are not grids of numbers: the layers, what was not ok, the machine, the judged claims."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from analysis.claims import read_claims
-from analysis.numbers import published
+from analysis.numbers.judged import read_claims
+from analysis.numbers.layers import SIZES, flops, layer_sizes, output, published_sizes
 from analysis.numbers.series import Selection, layer_order
 from analysis.numbers.verdicts import NOT_TESTABLE, SELECTED
-from analysis.prose.reasons import layer_sizes
-from analysis.table.archive import KEY, POINT_KEY, Archive
+from analysis.table.archive import Archive
+from analysis.table.provenance import flatten
+from analysis.table.schema import KEY, POINT_KEY
 from analysis.writing.phrases import quantity
 from analysis.writing.tables import Block, Table
 
@@ -20,25 +19,18 @@ VALUES = ("published", "measured")
 
 def layers(archive: Archive) -> Table:
     """Tell the layers as they were measured; from the paper's table where the provenance does not hold them."""
-    paper = published.layers()
     found = layer_sizes(archive)
     lines = []
     suites = archive.measurements[["suite", "layer"]].drop_duplicates().to_numpy().tolist()
     for suite in sorted({suite for suite, _ in suites}):
         for name in layer_order(layer for where, layer in suites if where == suite):
-            sizes = found.get((suite, name))
-            if sizes is None and suite == "paper_table" and name in paper.index:
-                sizes = {c: int(paper.at[name, c]) for c in paper.columns if c != "padding"}
+            sizes = found.get((suite, name)) or (published_sizes(name) if suite == "paper_table" else None)
             line = {"suite": suite, "layer": name} | (sizes or {})
             if sizes:
-                high = (sizes["height"] - sizes["kernel_h"]) // sizes["stride"] + 1
-                wide = (sizes["width"] - sizes["kernel_w"]) // sizes["stride"] + 1
-                work = 2 * sizes["out_channels"] * high * wide * sizes["in_channels"]
-                line |= {"out_height": high, "out_width": wide}
-                line["flop_per_image"] = work * sizes["kernel_h"] * sizes["kernel_w"]
+                high, wide = output(sizes)
+                line |= {"out_height": high, "out_width": wide, "flop_per_image": flops(sizes)}
             lines.append(line)
-    kept = [c for c in paper.columns if c != "padding"]
-    frame = pd.DataFrame(lines, columns=["suite", "layer", *kept, "out_height", "out_width", "flop_per_image"])
+    frame = pd.DataFrame(lines, columns=["suite", "layer", *SIZES, "out_height", "out_width", "flop_per_image"])
     frame = frame.astype({column: "Int64" for column in frame.columns[2:]})
     shown = [["-" if pd.isna(cell) else cell for cell in line] for line in frame.astype(object).to_numpy().tolist()]
     header = [column.replace("_", " ") for column in frame.columns]
@@ -89,26 +81,14 @@ def machine(archive: Archive) -> Table:
     """Tell every environment of the provenance, and the machine's ceilings where they were measured."""
     lines: list[tuple[object, str, str]] = []
     for index, environment in enumerate(archive.provenance["environments"], start=1):
-        lines += [(index, what, value) for what, value in _flatten(environment)]
+        lines += [(index, what, value) for what, value in flatten(environment).items()]
     ceilings = archive.provenance.get("ceilings") or {}
-    lines += [("", f"ceilings.{what}", value) for what, value in _flatten(ceilings)]
+    lines += [("", f"ceilings.{what}", value) for what, value in flatten(ceilings).items()]
     frame = pd.DataFrame(lines, columns=["environment", "what", "value"])
     if frame.empty:
         return Table("Machine and software", frame, closing="The provenance holds no environment.")
     header = list(frame.columns)
     return Table("Machine and software", frame, (Block(header, frame.to_numpy().tolist(), texts=(0, 1, 2)),))
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    flat: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat += _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            flat.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
-        else:
-            flat.append((f"{prefix}{key}", "not recorded" if value is None else str(value)))
-    return flat
 
 
 def claims(path: Path) -> Table:

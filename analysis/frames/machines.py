@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims import told, under_every_protocol
 from analysis.frames.devices import device_names
+from analysis.numbers.judged import told, under_every_protocol
 from analysis.numbers.series import PROTOCOLS, Selection
 from analysis.numbers.verdicts import SELECTED, judge
 from analysis.table.archive import Archive

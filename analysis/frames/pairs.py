@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames.devices import device_names
+from analysis.numbers.algorithms import label
 from analysis.numbers.bootstrap import Numbers, interval, resample, statistic_of
-from analysis.numbers.series import PROTOCOLS, label
-from analysis.table.archive import KEY, Archive, sort_key
+from analysis.numbers.series import PROTOCOLS
+from analysis.table.archive import Archive
+from analysis.table.order import natural_key
+from analysis.table.schema import KEY
 from analysis.writing.phrases import names, number, plural
 from analysis.writing.tables import Block, Table
 
@@ -56,7 +59,7 @@ def compare_points(first: Archive, second: Archive) -> pd.DataFrame:
     frame["ratio_low"], frame["ratio_high"], frame["verdict"] = lows, highs, verdicts
     frame["agrees"] = ((frame["ratio"] - 1).abs() <= AGREEING).where(compared, "")
     frame["same_sources"] = frame.pop("source_hash_first") == frame.pop("source_hash_second")
-    order = sorted(frame.index, key=lambda index: [sort_key(str(frame.at[index, column])) for column in SHARED])
+    order = sorted(frame.index, key=lambda index: [natural_key(str(frame.at[index, column])) for column in SHARED])
     return frame.loc[order].reset_index(drop=True)
 
 

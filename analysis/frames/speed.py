@@ -5,41 +5,33 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.frames.common import (
-    FRAME_COLUMNS,
-    Panel,
-    Picture,
-    cells,
-    classes,
-    headline,
-    missing,
-    other_class,
-    ours,
+from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, cells, classes, missing, other_class
+from analysis.numbers.algorithms import (
+    BEST_CUDNN,
+    YARDSTICKS,
+    about,
+    in_order,
+    is_cudnn,
+    label,
+    paper,
     shown,
-    with_compensated,
+    with_transform,
 )
 from analysis.numbers.series import (
-    ALL_ABLATED,
-    BEST_CUDNN,
     Selection,
-    algorithm_order,
-    label,
+    headline,
     layer_order,
     pick,
     rows_of,
     speed_unit,
     state_of,
     values,
+    with_accurate,
     with_best_cudnn,
 )
 from analysis.table.archive import Archive
 from analysis.table.companions import read_transforms
 from analysis.writing.phrases import names, number, plural
-
-#: Of no interest to who asks which convolution is ahead: no convolution, and im2win made worse on purpose.
-NOT_COMPARED = ("cublas_gemm_ceiling", "im2win_base", *ALL_ABLATED)
-#: The convolutions whose transform is outside the region that `kernel_only` times.
-TRANSFORMED = ("im2win", "im2win_tensor_core", "cpu_im2win")
 
 
 def speedup(archive: Archive) -> Picture:
@@ -49,7 +41,7 @@ def speedup(archive: Archive) -> Picture:
     `log2` of the value is what a colour shows: 0 is as fast, 1 twice as fast.
     """
     selection, rows = headline(archive)
-    baseline = "cpu_torch" if archive.device_kind == "cpu" else BEST_CUDNN
+    baseline = YARDSTICKS[archive.device_kind]
     title = f"Speed over {label(baseline)} on {archive.device_name}"
     best = values(rows, baseline, "tflops")
     if best.empty:
@@ -57,7 +49,7 @@ def speedup(archive: Archive) -> Picture:
     panels: list[Panel] = []
     for one in classes(archive, selection):
         of_class = rows_of(archive.measurements, one)
-        frame = cells(of_class, algorithm_order(of_class["algorithm"]), "tflops")
+        frame = cells(of_class, in_order(of_class["algorithm"]), "tflops")
         frame["value"] = frame["value"] / frame["layer"].map(best)
         without = frame["value"].isna() & (frame["status"] == "ok")
         frame.loc[without, ["status", "reason"]] = ["no number", f"{label(baseline)} has none"]
@@ -70,8 +62,8 @@ def speedup(archive: Archive) -> Picture:
     if len(panels) > 1:
         others = names(panel.title.partition(",")[0] for panel in panels[1:])
         caption += f"Below, the same for {others}. "
-    rivals = every[~every["algorithm"].str.startswith("cudnn_") & ~every["algorithm"].isin([baseline, *NOT_COMPARED])]
-    ahead = rivals[rivals["value"] > 1]
+    rivals = [name for name in in_order(every["algorithm"]) if about(name).is_candidate and not is_cudnn(name)]
+    ahead = every[every["algorithm"].isin(rivals) & (every["algorithm"] != baseline) & (every["value"] > 1)]
     who = []
     for name, group in ahead.groupby("algorithm", sort=False):
         where = "every layer" if len(group) == len(best) else " ".join(layer_order(group["layer"]))
@@ -83,8 +75,8 @@ def speedup(archive: Archive) -> Picture:
 def times(archive: Archive) -> Picture:
     """Time per layer with its 95 % interval, and the interval in % of the time, where it can be seen."""
     selection, rows = headline(archive)
-    rows = with_compensated(archive, selection, rows)
-    frame = cells(rows, shown(archive, rows), "time_ms")
+    rows = with_accurate(archive, selection, rows)
+    frame = cells(rows, shown(archive.device_kind, rows["algorithm"]), "time_ms")
     for column in ("time_ms_low", "time_ms_high"):
         found = rows.set_index(["layer", "algorithm"])[column]
         keys = pd.MultiIndex.from_frame(frame[["layer", "algorithm"]])
@@ -120,7 +112,7 @@ def transform(archive: Archive) -> Picture:
     if whole.protocol != "end_to_end" or both[1].empty:
         return Picture(title, note="it needs rows of both end_to_end and kernel_only")
     panels, said = [], []
-    for algorithm in TRANSFORMED:
+    for algorithm in with_transform():
         if algorithm not in set(both[0]["algorithm"]):
             continue
         found = []
@@ -172,29 +164,30 @@ def batches(archive: Archive) -> Picture:
     keep = pd.Series(True, index=archive.measurements.index)
     for column in ("experiment", "suite", "protocol", "numerics"):
         keep &= archive.measurements[column] == getattr(selection, column)
+    mine = paper(archive.device_kind)
     there = sorted(int(one) for one in archive.measurements.loc[keep, "batch"].unique())
     if len(there) < 2:
         only = f"{selection.suite}, {selection.protocol}, {selection.numerics}"
         return Picture(title, note=f"the table has one batch, {there[0]}, of {only}; two are needed for a line")
-    rows, fewer = with_compensated(archive, selection, rows), _fewer_of_cudnn(archive.measurements[keep])
-    parts = []
+    rows, fewer = with_accurate(archive, selection, rows), _fewer_of_cudnn(archive.measurements[keep])
+    drawn, parts = shown(archive.device_kind, rows["algorithm"]), []
     for batch in there:
         one = replace(selection, batch=batch)
-        of_batch = with_compensated(archive, one, with_best_cudnn(rows_of(archive.measurements, one)))
-        parts.append(cells(of_batch, shown(archive, rows), "tflops", factor).assign(batch=batch))
+        of_batch = with_accurate(archive, one, with_best_cudnn(rows_of(archive.measurements, one)))
+        parts.append(cells(of_batch, drawn, "tflops", factor).assign(batch=batch))
     frame = pd.concat(parts, ignore_index=True)
     frame["fewer"] = (frame["algorithm"] == BEST_CUDNN) & frame["batch"].isin(fewer)
     panels = [
         Panel(layer, unit, frame[frame["layer"] == layer].reset_index(drop=True), x_axis="batch")
         for layer in layer_order(frame["layer"])
     ]
-    speed = frame[frame["algorithm"] == ours(archive)].pivot(index="layer", columns="batch", values="value").dropna()
+    speed = frame[frame["algorithm"] == mine].pivot(index="layer", columns="batch", values="value").dropna()
     caption = f"Speed against batch ({selection.suite}, {selection.protocol}, {selection.numerics}). "
     if speed.empty:
-        caption += f"{label(ours(archive))} has no layer that is ok at every batch."
+        caption += f"{label(mine)} has no layer that is ok at every batch."
     else:
         grown = (speed[there[-1]] / speed[there[0]]).mean()
-        caption += f"From batch {there[0]} to {there[-1]}, {label(ours(archive))} becomes {number(grown)}x as fast "
+        caption += f"From batch {there[0]} to {there[-1]}, {label(mine)} becomes {number(grown)}x as fast "
         caption += f"(mean of {plural(len(speed), 'layer')})."
     if fewer:
         which = "; ".join(f"at batch {batch} {names(some)}" for batch, some in fewer.items())
@@ -207,7 +200,7 @@ def batches(archive: Archive) -> Picture:
 
 def _fewer_of_cudnn(rows: pd.DataFrame) -> dict[int, list[str]]:
     """Give the batches at which fewer of cuDNN's algorithms were measured than in all, with those that were."""
-    cudnn = rows[rows["algorithm"].str.startswith("cudnn_")]
+    cudnn = rows[rows["algorithm"].map(is_cudnn).astype(bool)]
     measured = cudnn.groupby("batch")["algorithm"].agg(set)
     every = set(cudnn["algorithm"])
-    return {batch: [label(one) for one in algorithm_order(some)] for batch, some in measured.items() if some < every}
+    return {batch: [label(one) for one in in_order(some)] for batch, some in measured.items() if some < every}

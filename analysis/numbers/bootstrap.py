@@ -12,22 +12,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.numbers.algorithms import about
 from analysis.numbers.series import Selection, layer_order
-from analysis.table.archive import KEY
+from analysis.table.schema import KEY
 
 TIMES = 2000
 LEVEL = 0.95
-# The artifact takes the minimum of its runs for its own kernels and the direct convolution, the mean for libraries.
-MINIMUM_FOR_AUTHORS = ("im2win", "direct", "cpu_im2win", "cpu_direct")
 
 Numbers = NDArray[np.float64]
 
 
 def statistic_of(protocol: str, algorithm: str) -> str:
     """Name the statistic of a row's time: the median, but under `authors` the artifact's minimum or mean."""
-    if protocol != "authors":
-        return "median"
-    return "minimum" if algorithm.startswith(MINIMUM_FOR_AUTHORS) else "mean"
+    return about(algorithm).authors_statistic if protocol == "authors" else "median"
 
 
 def reduce(samples: Numbers, statistic: str) -> Numbers:

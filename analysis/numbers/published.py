@@ -23,6 +23,12 @@ def claims() -> pd.DataFrame:
     return _read("claims.csv").copy()
 
 
+def memory_baselines() -> tuple[str, ...]:
+    """List what im2win's memory is compared with in the claims."""
+    found = claims()
+    return tuple(found.loc[found["metric"] == "memory_reduction", "baseline"])
+
+
 def authors_tflops() -> pd.DataFrame:
     """TFLOPS as the authors logged them, layer by algorithm; `cudnn_best` is their column for the best cuDNN."""
     return _read("authors_tflops.csv").set_index("layer")

@@ -1,4 +1,4 @@
-"""The derived quantities that figures, tables and claims share: which cuDNN is the best, ratios, memory, orders, names.
+"""The derived quantities that figures, tables and claims share: the best cuDNN, ratios, memory, selections.
 
 A frame of `rows` here is always the rows of one Selection, so that protocols, suites, batches and numeric classes are
 never mixed in one comparison.
@@ -11,51 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.table.archive import Archive, sort_key
+from analysis.numbers import published
+from analysis.numbers.algorithms import ACCURATE, BEST_CUDNN, STRICT, about, in_paper, is_cudnn, paper
+from analysis.table.archive import Archive
+from analysis.table.order import natural_key
 
-STRICT, ACCURATE = "strict_fp32", "fp32_accurate"
-#: im2win on tensor cores with error compensation, of the class ACCURATE.
-COMPENSATED = "im2win_tensor_core"
 PROTOCOLS = ("end_to_end", "kernel_only", "authors")
-BEST_CUDNN = "cudnn_best"
-ABLATED = ("im2win_without_prefetch", "im2win_without_vectorized_load", "im2win_without_micro_kernel")
-# Beyond the paper: no claim rests on them.
-FURTHER_ABLATED = ("im2win_without_double_buffering", "im2win_without_shared_memory")
-ALL_ABLATED = (*ABLATED, *FURTHER_ABLATED)
 NOT_MEASURED = "not measured"
 MIB = 2**20
-
-# Algorithm -> its name for people. The order is that of the tables; an algorithm that is not here follows by name.
-LABELS = {
-    "im2col_cublas": "im2col + cuBLAS",
-    "cudnn_best": "best cuDNN",
-    "im2win": "im2win",
-    "direct": "direct",
-    "im2win_base": "im2win, base",
-    "im2win_without_prefetch": "without prefetch",
-    "im2win_without_vectorized_load": "without vectorized load",
-    "im2win_without_micro_kernel": "without micro-kernel",
-    "im2win_without_double_buffering": "without double buffering",
-    "im2win_without_shared_memory": "without shared memory",
-    "im2win_fused": "im2win, fused",
-    "im2win_winograd": "im2win, Winograd",
-    "im2win_tensor_core": "im2win, tensor cores (compensated)",
-    "split_fp16_channels": "cuDNN FP16, split channels",
-    "cudnn_implicit_gemm": "cuDNN implicit GEMM",
-    "cudnn_implicit_precomp_gemm": "cuDNN implicit precomputed GEMM",
-    "cudnn_gemm": "cuDNN GEMM",
-    "cudnn_fft": "cuDNN FFT",
-    "cudnn_fft_tiling": "cuDNN FFT tiling",
-    "cudnn_winograd": "cuDNN Winograd",
-    "cudnn_winograd_nonfused": "cuDNN Winograd, non-fused",
-    "cudnn_autotuned": "cuDNN autotuned",
-    "cublas_gemm_ceiling": "cuBLAS GEMM, same shape (ceiling)",
-    "cpu_im2col": "im2col (CPU)",
-    "cpu_torch": "PyTorch (CPU)",
-    "cpu_im2win": "im2win (CPU)",
-    "cpu_direct": "direct (CPU)",
-    "cpu_fft": "FFT (CPU)",
-}
 
 
 @dataclass(frozen=True)
@@ -85,20 +48,9 @@ PROCESS_PEAK = MemoryMetric("process_peak_bytes", "peak memory of the process")
 COUNTED = MemoryMetric("counted_bytes", "tensors + workspace, counted (no process peak was recorded)")
 
 
-def label(algorithm: str) -> str:
-    """Name an algorithm for people."""
-    return LABELS.get(algorithm, algorithm)
-
-
-def algorithm_order(names: Iterable[str]) -> list[str]:
-    """Order algorithms as LABELS does, unknown ones last by name."""
-    known = list(LABELS)
-    return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
 def layer_order(names: Iterable[str]) -> list[str]:
     """Order layers naturally: conv2 before conv10."""
-    return sorted(set(names), key=sort_key)
+    return sorted(set(names), key=natural_key)
 
 
 def selections(measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOLS) -> list[Selection]:
@@ -141,26 +93,41 @@ def rows_of(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     return rows
 
 
-def compensated(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
-    """Take the rows of im2win on tensor cores that were measured as a selection was, in their own class."""
+def accurate_rows(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
+    """Take the rows of our FP32-accurate convolutions on tensor cores that were measured as a selection was.
+
+    They are of the class fp32_accurate, whatever the selection's class is.
+    """
     rows = rows_of(measurements, replace(selection, numerics=ACCURATE))
-    return rows[rows["algorithm"] == COMPENSATED]
+    return rows[rows["algorithm"].map(lambda name: about(name).is_accurate_only).astype(bool)]
+
+
+def with_accurate(archive: Archive, selection: Selection, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the rows of `accurate_rows` to a selection's rows: another class, but under the algorithms' own names."""
+    return pd.concat([rows, accurate_rows(archive.measurements, selection)], ignore_index=True)
+
+
+def headline(archive: Archive) -> tuple[Selection, pd.DataFrame]:
+    """Take the selection that comes first in figures and sentences, and its rows with the best cuDNN."""
+    selection = pick(archive.measurements)
+    assert selection is not None, "a table that was read has rows"
+    return selection, with_best_cudnn(rows_of(archive.measurements, selection))
 
 
 def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:
     """Add one row per layer for `cudnn_best`: a copy of the fastest ok cuDNN row, named in the column `chosen`.
 
-    The autotuned cuDNN takes part; of equal times the named algorithm is taken. Where no cuDNN row of a layer is ok,
-    the added row has the status that they share (`failed` where they differ) and all their reasons. ValueError
-    where the rows are of more than one numeric class: those are never mixed in one best.
+    Of equal times the first in order is taken, so a named algorithm rather than the autotuner. Where no cuDNN row of a
+    layer is ok, the added row has the status that they share (`failed` where they differ) and all their reasons.
+    Raises ValueError where the rows are of more than one numeric class: one best is never taken over several.
     """
     if rows["numerics"].nunique() > 1:
         raise ValueError(f"one best over several numeric classes: {', '.join(sorted(rows['numerics'].unique()))}")
-    cudnn = rows[rows["algorithm"].str.startswith("cudnn_") & (rows["algorithm"] != BEST_CUDNN)]
+    cudnn = rows[rows["algorithm"].map(is_cudnn).astype(bool)]
     if cudnn.empty:
         return rows
-    ranked = cudnn.assign(autotuned=cudnn["algorithm"] == "cudnn_autotuned")[cudnn["status"] == "ok"]
-    ranked = ranked.sort_values(["time_ms", "autotuned", "algorithm"]).drop(columns="autotuned")
+    ranked = cudnn.assign(order=cudnn["algorithm"].map(lambda name: about(name).order))[cudnn["status"] == "ok"]
+    ranked = ranked.sort_values(["time_ms", "order", "algorithm"]).drop(columns="order")
     best = ranked.drop_duplicates("layer")
     layers = list(dict.fromkeys(cudnn["layer"]))
     without = [_no_best(cudnn[cudnn["layer"] == layer]) for layer in layers if layer not in set(best["layer"])]
@@ -185,6 +152,16 @@ def memory_metric(rows: pd.DataFrame) -> MemoryMetric:
     """Choose the paper's metric if any ok row has it: a process peak is never compared with counted bytes."""
     peaks = rows.loc[rows["status"] == "ok", PROCESS_PEAK.column]
     return PROCESS_PEAK if peaks.notna().any() else COUNTED
+
+
+def memory_baselines(kind: str) -> tuple[str, ...]:
+    """List what the memory of the paper's convolution is compared with.
+
+    On a GPU the baselines of the claims on memory; on a CPU, which has none of them, the baselines of the figures.
+    """
+    if kind == "cuda":
+        return published.memory_baselines()
+    return tuple(name for name in in_paper(kind) if name != paper(kind))
 
 
 def constant_memory(archive: Archive, rows: pd.DataFrame) -> str:
@@ -218,8 +195,8 @@ def divide(ours: pd.Series, theirs: pd.Series) -> pd.Series:
 
 
 def geometric_mean(ratios: pd.Series) -> float:
-    """Average ratios so that a ratio and its inverse cancel."""
-    return float(np.exp(np.log(ratios).mean()))
+    """Average ratios so that a ratio and its inverse cancel; NaN of none."""
+    return float(np.exp(np.log(ratios).mean())) if len(ratios) else float("nan")
 
 
 def speed_unit(kind: str) -> tuple[str, float]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.numbers.series import algorithm_order
-from analysis.table.archive import KEY, POINT_KEY, Archive, ArchiveError
+from analysis.numbers.algorithms import in_order
+from analysis.table.archive import Archive
+from analysis.table.errors import ArchiveError
+from analysis.table.schema import KEY, POINT_KEY
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
     return Staleness(
         frozenset(kernels | by_older),
         frozenset(kernels),
-        tuple(algorithm_order(older)),
-        tuple(algorithm_order(unknown)),
+        tuple(in_order(older)),
+        tuple(in_order(unknown)),
         len(harness),
         count,
     )

@@ -12,33 +12,26 @@ from dataclasses import asdict, dataclass, fields
 import pandas as pd
 
 from analysis.numbers import published
+from analysis.numbers.algorithms import BEST_CUDNN, STRICT, ablations, is_cudnn, label, paper
 from analysis.numbers.bootstrap import Resampler, interval
 from analysis.numbers.series import (
-    ABLATED,
-    BEST_CUDNN,
-    STRICT,
     Selection,
     divide,
-    label,
     layer_order,
     memory_metric,
-    pick,
     ratio,
     rows_of,
     selections,
     values,
     with_best_cudnn,
 )
-from analysis.prose.reasons import decompositions, explanation, layer_sizes
 from analysis.table.archive import Archive
 from analysis.writing.phrases import number
 
-OURS = "im2win"
 SUITES = ("paper_table", "authors_log")
 REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE = "reproduced", "partly", "not reproduced", "not testable here"
 VERDICTS = (REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE)
 ENOUGH = 0.9
-NUMBERS = ("batch", "published", "authors_logs", "measured", "measured_low", "measured_high", "layers", "layers_of")
 COLUMNS = (
     "claim",
     "statement",
@@ -62,8 +55,6 @@ COLUMNS = (
     "contradicted_by",
     "verdict",
     "reason",
-    "explanation",
-    "decomposition",
 )
 
 SELECTED = tuple(field.name for field in fields(Selection))
@@ -84,8 +75,7 @@ class Noise:
         """Give resampled speeds, a column per layer where the algorithm is ok and has samples."""
         names = [algorithm]
         if algorithm == BEST_CUDNN:
-            every = self.rows["algorithm"].unique()
-            names = [name for name in every if name.startswith("cudnn_") and name != BEST_CUDNN]
+            names = [name for name in self.rows["algorithm"].unique() if is_cudnn(name)]
         return 1 / self.resampler.frame(self.rows, self.selection, names)
 
     def ratio(self, algorithm: str, baseline: str) -> pd.DataFrame:
@@ -97,7 +87,7 @@ class Noise:
 
 def judge(archive: Archive) -> pd.DataFrame:
     """Judge all claims under each selection of the table; one row per claim and selection, COLUMNS."""
-    resampler, sizes = Resampler(archive.samples()), layer_sizes(archive)
+    resampler = Resampler(archive.samples())
     claims = [(claim, from_logs(claim)) for _, claim in published.claims().iterrows()]
     judged = []
     for selection in selections(archive.measurements):
@@ -107,13 +97,8 @@ def judge(archive: Archive) -> pd.DataFrame:
         for claim, logged in claims:
             common = {"claim": claim["id"], "statement": claim["statement"], "published": claim["value"]}
             common |= {"unit": claim["unit"], "authors_logs": logged, "layers_of": len(published.layers())}
-            found = judge_rows(claim, rows, noise, hindrance)
-            if found["verdict"] != NOT_TESTABLE:
-                found["explanation"] = explanation(claim, rows, sizes)
-            judged.append(common | asdict(selection) | found)
-    frame = pd.DataFrame(judged, columns=list(COLUMNS))
-    frame["decomposition"] = decompositions(frame)
-    return frame
+            judged.append(common | asdict(selection) | judge_rows(claim, rows, noise, hindrance))
+    return pd.DataFrame(judged, columns=list(COLUMNS))
 
 
 def judge_rows(claim: pd.Series, rows: pd.DataFrame, noise: Noise | None = None, hindrance: str = "") -> Judgement:
@@ -126,10 +111,10 @@ def judge_rows(claim: pd.Series, rows: pd.DataFrame, noise: Noise | None = None,
         return _judge_rank(claim, lambda algorithm: values(rows, algorithm, "tflops"), noise)
     if claim["metric"] == "memory_reduction":
         metric = memory_metric(rows)
-        per_layer = 100 * (1 - ratio(rows, OURS, baseline, metric.column))
+        per_layer = 100 * (1 - ratio(rows, paper(), baseline, metric.column))
         return _judge_value(claim, per_layer, None, 0.0) | {"metric": metric.label, "interval": ONE_READING}
-    resampled = noise.ratio(OURS, baseline) if noise else None
-    return _judge_value(claim, ratio(rows, OURS, baseline, "tflops"), resampled, 1.0) | {"metric": "ratio of TFLOPS"}
+    resampled = noise.ratio(paper(), baseline) if noise else None
+    return _judge_value(claim, ratio(rows, paper(), baseline, "tflops"), resampled, 1.0) | {"metric": "ratio of TFLOPS"}
 
 
 def from_logs(claim: pd.Series) -> float:
@@ -138,10 +123,10 @@ def from_logs(claim: pd.Series) -> float:
         return float(_judge_rank(claim, lambda algorithm: published.authors_tflops()[algorithm])["measured"])  # type: ignore[arg-type]
     if claim["metric"] == "memory_reduction":
         memory = published.authors_memory_mib()
-        per_layer = 100 * (1 - divide(memory[OURS], memory[claim["baseline"]]))
+        per_layer = 100 * (1 - divide(memory[paper()], memory[claim["baseline"]]))
     else:
         speed = published.authors_tflops()
-        per_layer = divide(speed[OURS], speed[claim["baseline"]])
+        per_layer = divide(speed[paper()], speed[claim["baseline"]])
     return float(per_layer.max() if _takes_maximum(claim) else per_layer.mean())
 
 
@@ -154,8 +139,8 @@ def _hindrance(archive: Archive, selection: Selection, rows: pd.DataFrame) -> st
         return "measured on the CPU backend; the paper's claims are about GPU kernels"
     if selection.suite not in SUITES:
         return f"suite {selection.suite} is not the paper's twelve layers"
-    if selection.numerics != STRICT and OURS not in set(rows["algorithm"]):
-        return f"{OURS}, the paper's kernel, was not measured in {selection.numerics}"
+    if selection.numerics != STRICT and paper() not in set(rows["algorithm"]):
+        return f"{paper()}, the paper's kernel, was not measured in {selection.numerics}"
     return ""
 
 
@@ -166,7 +151,7 @@ def _untestable(reason: str, layers: int = 0) -> Judgement:
 def _judge_value(claim: pd.Series, per_layer: pd.Series, resampled: pd.DataFrame | None, neutral: float) -> Judgement:
     stated, twelve = float(claim["value"]), len(published.layers())
     if per_layer.empty:
-        return _untestable(f"no layer where both {OURS} and {claim['baseline']} are ok")
+        return _untestable(f"no layer where both {paper()} and {claim['baseline']} are ok")
     maximum = _takes_maximum(claim)
     judgement: Judgement = {
         "measured": float(per_layer.max() if maximum else per_layer.mean()),
@@ -198,9 +183,9 @@ def _judge_value(claim: pd.Series, per_layer: pd.Series, resampled: pd.DataFrame
 def _judge_rank(claim: pd.Series, speed: Callable[[str], pd.Series], noise: Noise | None = None) -> Judgement:
     """Rank what leaving out each optimization costs; one that costs as much as another ranks behind it."""
     twelve = len(published.layers())
-    losses = pd.DataFrame({name: divide(speed(OURS), speed(name)) for name in ABLATED}).dropna()
+    losses = pd.DataFrame({name: divide(speed(paper()), speed(name)) for name in ablations()}).dropna()
     if losses.empty:
-        return _untestable(f"no layer where {OURS} and its three ablated variants are all ok")
+        return _untestable(f"no layer where {paper()} and its three ablated variants are all ok")
     losses = losses.reindex(layer_order(losses.index))
     means, name = losses.mean(), claim["baseline"]
     others = losses.drop(columns=name)
@@ -208,7 +193,7 @@ def _judge_rank(claim: pd.Series, speed: Callable[[str], pd.Series], noise: Nois
         "measured": float(1 + (means.drop(name) >= means[name]).sum()),
         "metric": "mean TFLOPS of im2win over the variant's",
         "layers": len(losses),
-        "decided_by": "; ".join(f"{label(one)} {number(means[one])}x" for one in ABLATED),
+        "decided_by": "; ".join(f"{label(one)} {number(means[one])}x" for one in ablations()),
         "carried_by": " ".join(losses.index[(losses[name] > others.max(axis=1)) & (losses[name] > 1)]),
         "contradicted_by": " ".join(losses.index[(losses[name] <= others.max(axis=1)) | (losses[name] <= 1)]),
         "reason": "" if len(losses) == twelve else f"{len(losses)} of {twelve} layers have all four",
@@ -224,7 +209,7 @@ def _judge_rank(claim: pd.Series, speed: Callable[[str], pd.Series], noise: Nois
 
 
 def _rank_interval(name: str, layers: list[str], noise: Noise) -> Judgement:
-    resampled = {one: noise.ratio(OURS, one) for one in ABLATED}
+    resampled = {one: noise.ratio(paper(), one) for one in ablations()}
     if not all(set(layers) <= set(frame) for frame in resampled.values()):
         return {"interval": NO_SAMPLES}
     means = pd.DataFrame({one: frame[layers].mean(axis=1) for one, frame in resampled.items()})
@@ -241,14 +226,3 @@ def _decide(judgement: Judgement, verdict: Callable[[float], str], worse: str, b
         ambiguous = f"ambiguous: {other} at the other end of the interval"
         judgement["reason"] = "; ".join(text for text in (str(judgement["reason"]), ambiguous) if text)
     return judgement | {"verdict": decided}
-
-
-def headline(judged: pd.DataFrame, archive: Archive) -> pd.DataFrame:
-    """Take the claims of the first selection: the paper's layers end to end, where the table has them."""
-    first = pick(archive.measurements)
-    if first is None:
-        return judged.head(0)
-    keep = pd.Series(True, index=judged.index)
-    for name in SELECTED:
-        keep &= judged[name] == getattr(first, name)
-    return judged[keep]

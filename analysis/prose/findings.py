@@ -1,20 +1,31 @@
 """The report's first sentences: what a table shows, in words, every number computed from the data."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from analysis.numbers.series import (
-    ABLATED,
+from analysis.numbers.algorithms import (
     ACCURATE,
-    ALL_ABLATED,
     BEST_CUDNN,
-    COMPENSATED,
+    STRICT,
+    YARDSTICKS,
+    ablations,
+    every_ablation,
+    in_order,
+    in_paper,
+    label,
+    ours,
+    paper,
+)
+from analysis.numbers.judged import headline_claims
+from analysis.numbers.series import (
     Selection,
-    compensated,
+    accurate_rows,
     constant_memory,
     geometric_mean,
-    label,
+    headline,
+    memory_baselines,
     memory_metric,
     pick,
     ratio,
@@ -23,33 +34,33 @@ from analysis.numbers.series import (
     values,
     with_best_cudnn,
 )
-from analysis.numbers.verdicts import VERDICTS, headline
-from analysis.table.archive import POINT_KEY, Archive
+from analysis.numbers.staleness import Staleness
+from analysis.numbers.verdicts import VERDICTS
+from analysis.table.archive import Archive
+from analysis.table.schema import POINT_KEY
 from analysis.writing.phrases import names, number, plural
+from analysis.writing.tables import DAGGER
 
 
 def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
     """Say what the headline selection of a table shows; one sentence or two per item."""
-    selection = pick(archive.measurements)
-    assert selection is not None, "a table that was read has rows"
-    rows = with_best_cudnn(rows_of(archive.measurements, selection))
+    (selection, rows), kind = headline(archive), archive.device_kind
+    yardstick = YARDSTICKS[kind]
     said = [_verdicts(archive, judged)]
-    if archive.device_kind == "cpu":
-        said += _speed(rows, "cpu_im2win", ("cpu_im2col", "cpu_torch", "cpu_direct", "cpu_fft"), "cpu")
-    else:
-        said += _speed(rows, "im2win", ("im2col_cublas", BEST_CUDNN, "direct"), "cuda")
-        for faster in ("im2win_fused", "im2win_winograd"):
-            if not values(rows, faster, "tflops").empty:
-                said += _speed(rows, faster, (BEST_CUDNN,), "cuda")
-                said += _other_batches(archive, selection, faster)
-        said += _compensated(archive, selection, rows)
+    said += _speed(rows, paper(kind), [name for name in in_paper(kind) if name != paper(kind)], kind)
+    for name in ours(kind, STRICT):
+        if not values(rows, name, "tflops").empty:
+            said += _speed(rows, name, [yardstick], kind)
+            said += _other_batches(archive, selection, name, yardstick)
+    said += _accurate(archive, selection, rows, yardstick)
+    if kind == "cuda":
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(_outcomes(archive))
     return [f"Measured on {archive.device_name} ({selection}).", *(sentence for sentence in said if sentence)]
 
 
 def _verdicts(archive: Archive, judged: pd.DataFrame) -> str:
-    group = headline(judged, archive)
+    group = headline_claims(judged, archive)
     counts = group["verdict"].value_counts()
     parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
     if not parts:
@@ -59,17 +70,17 @@ def _verdicts(archive: Archive, judged: pd.DataFrame) -> str:
     return f"Of the paper's {plural(len(group), 'claim')}: {names(parts)}{shared}."
 
 
-def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str) -> list[str]:
+def _speed(rows: pd.DataFrame, algorithm: str, baselines: Sequence[str], kind: str) -> list[str]:
     unit, factor = speed_unit(kind)
-    speed = values(rows, ours, "tflops") * factor
+    speed = values(rows, algorithm, "tflops") * factor
     if speed.empty:
-        return [f"{label(ours)} was ok on no layer."]
+        return [f"{label(algorithm)} was ok on no layer."]
     said = [
-        f"{label(ours)} reaches {number(speed.min())} ({speed.idxmin()}) to {number(speed.max())} {unit} "
+        f"{label(algorithm)} reaches {number(speed.min())} ({speed.idxmin()}) to {number(speed.max())} {unit} "
         f"({speed.idxmax()}) over {plural(len(speed), 'layer')}."
     ]
     for baseline in baselines:
-        over = ratio(rows, ours, baseline, "tflops")
+        over = ratio(rows, algorithm, baseline, "tflops")
         if over.empty:
             said.append(f"It cannot be compared with {label(baseline)}: on no layer are both ok.")
             continue
@@ -83,15 +94,15 @@ def _speed(rows: pd.DataFrame, ours: str, baselines: tuple[str, ...], kind: str)
     return said
 
 
-def _other_batches(archive: Archive, selection: Selection, ours: str) -> list[str]:
-    """Against the best cuDNN at the batches other than that of `selection`."""
+def _other_batches(archive: Archive, selection: Selection, algorithm: str, yardstick: str) -> list[str]:
+    """Compare with the yardstick at the batches other than that of `selection`."""
     parts = []
     for batch in sorted(set(archive.measurements["batch"]) - {selection.batch}):
         rows = with_best_cudnn(rows_of(archive.measurements, replace(selection, batch=batch)))
-        over = ratio(rows, ours, BEST_CUDNN, "tflops")
+        over = ratio(rows, algorithm, yardstick, "tflops")
         if not over.empty:
             parts.append(f"on {_ahead(over)} at batch {batch} ({number(geometric_mean(over))}x in the geometric mean)")
-    return [f"It is faster than {label(BEST_CUDNN)} {names(parts)}."] if parts else []
+    return [f"It is faster than {label(yardstick)} {names(parts)}."] if parts else []
 
 
 def _ahead(over: pd.Series) -> str:
@@ -99,19 +110,21 @@ def _ahead(over: pd.Series) -> str:
     return f"{(over > 1).sum()} of {plural(len(over), 'layer')}"
 
 
-def _compensated(archive: Archive, selection: Selection, rows: pd.DataFrame) -> list[str]:
-    """The kernel of the class fp32_accurate, against the best cuDNN of `rows`, which are of `selection`."""
-    both = pd.concat([rows, compensated(archive.measurements, selection)])
-    speed, over = values(both, COMPENSATED, "tflops"), ratio(both, COMPENSATED, BEST_CUDNN, "tflops")
-    if over.empty:
-        return []
-    return [
-        f"im2win on tensor cores with error compensation (class {ACCURATE}) reaches {number(speed.min())} "
-        f"({speed.idxmin()}) to {number(speed.max())} TFLOPS ({speed.idxmax()}) and is faster than {label(BEST_CUDNN)} "
-        f"in {selection.numerics} on {_ahead(over)}: "
-        f"{number(geometric_mean(over))}x in the geometric mean, {number(over.min())}x ({over.idxmin()}) to "
-        f"{number(over.max())}x ({over.idxmax()})."
-    ]
+def _accurate(archive: Archive, selection: Selection, rows: pd.DataFrame, yardstick: str) -> list[str]:
+    """Compare ours on tensor cores (class fp32_accurate) with the yardstick of `rows`, which are of `selection`."""
+    accurate = accurate_rows(archive.measurements, selection)
+    both, said = pd.concat([rows, accurate]), []
+    unit, factor = speed_unit(archive.device_kind)
+    for name in in_order(accurate["algorithm"]):
+        speed, over = values(both, name, "tflops") * factor, ratio(both, name, yardstick, "tflops")
+        if not over.empty:
+            said.append(
+                f"{label(name)}, of the class {ACCURATE}, reaches {number(speed.min())} ({speed.idxmin()}) to "
+                f"{number(speed.max())} {unit} ({speed.idxmax()}) and is faster than {label(yardstick)} in "
+                f"{selection.numerics} on {_ahead(over)}: {number(geometric_mean(over))}x in the geometric mean, "
+                f"{number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
+            )
+    return said
 
 
 def _best_cudnn(rows: pd.DataFrame) -> list[str]:
@@ -126,8 +139,8 @@ def _best_cudnn(rows: pd.DataFrame) -> list[str]:
 def _memory(archive: Archive, rows: pd.DataFrame) -> list[str]:
     metric, constant = memory_metric(rows), constant_memory(archive, rows)
     parts = []
-    for baseline in ("im2col_cublas", BEST_CUDNN):
-        saved = 100 * (1 - ratio(rows, "im2win", baseline, metric.column))
+    for baseline in memory_baselines(archive.device_kind):
+        saved = 100 * (1 - ratio(rows, paper(), baseline, metric.column))
         if not saved.empty:
             kind = "less" if saved.mean() >= 0 else "more"
             parts.append(
@@ -138,11 +151,11 @@ def _memory(archive: Archive, rows: pd.DataFrame) -> list[str]:
 
 
 def _ablation(archive: Archive) -> list[str]:
-    selection = pick(archive.measurements, ("kernel_only", "end_to_end", "authors"), having=ABLATED)
+    selection = pick(archive.measurements, ("kernel_only", "end_to_end", "authors"), having=ablations())
     if selection is None:
         return ["The ablation was not measured."]
     rows = rows_of(archive.measurements, selection)
-    losses = {name: ratio(rows, "im2win", name, "tflops") for name in ALL_ABLATED}
+    losses = {name: ratio(rows, paper(), name, "tflops") for name in every_ablation()}
     found = {name: loss for name, loss in losses.items() if not loss.empty}
     if not found:
         return ["No ablated variant was ok on a layer where im2win is."]
@@ -175,3 +188,25 @@ def about_the_paper() -> list[str]:
         "the mean for the libraries. Our `end_to_end` counts the transform, `kernel_only` does not, and `authors` does "
         "as they did.",
     ]
+
+
+def stale_sentences(staleness: Staleness) -> list[str]:
+    """Say which numbers are older than today's sources."""
+    said = []
+    if staleness.older_kernels:
+        whose = names(label(name) for name in staleness.older_kernels)
+        said.append(
+            f"**Stale:** the sources of {whose} have changed since they were measured; their numbers are marked "
+            f"{DAGGER} under Tables, and figures, claims and the choice of an algorithm rest on them."
+        )
+    if staleness.older_harness:
+        changed = "**Stale:** the measuring program has changed since"
+        if staleness.all_older:
+            said.append(f"{changed} all {plural(staleness.points, 'point')} were measured.")
+        else:
+            some = f"{staleness.older_harness} of {plural(staleness.points, 'point')}"
+            said.append(f"{changed} {some} were measured; their numbers are marked {DAGGER} too.")
+    if staleness.unknown:
+        whose = names(label(name) for name in staleness.unknown)
+        said.append(f"Today's sources do not have {whose}: whether those numbers are current cannot be told.")
+    return said

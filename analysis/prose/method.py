@@ -1,15 +1,16 @@
 """The report's sections on how it was measured, on what, and where every number comes from."""
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analysis.numbers.series import algorithm_order, label
+from analysis.numbers.algorithms import in_order, label
 from analysis.numbers.staleness import Staleness
-from analysis.table.archive import MEASUREMENTS, PROVENANCE, SAMPLES, Archive
-from analysis.table.errors import ERRORS
+from analysis.table.archive import Archive
+from analysis.table.companions import COMPANIONS
+from analysis.table.provenance import flatten
+from analysis.table.schema import TABLE_FILES
 from analysis.writing.phrases import markdown_table, names, number, plural
 
 
@@ -102,7 +103,7 @@ def machine(archive: Archive) -> str:
     parts: list[str] = []
     first: dict[str, str] = {}
     for index, environment in enumerate(archive.provenance["environments"]):
-        flat = _flatten(environment)
+        flat = flatten(environment)
         count = sum(point["environment"] == index for point in archive.provenance["points"])
         differing = {key: value for key, value in flat.items() if first.get(key) != value}
         difference = "; what differs from the first" if index else ""
@@ -112,28 +113,17 @@ def machine(archive: Archive) -> str:
     return "\n".join(parts) or "The provenance holds no environment.\n"
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            listed = isinstance(value, list)
-            flat[f"{prefix}{key}"] = ", ".join(str(item) for item in value) if listed else str(value)
-    return flat
-
-
 def provenance(archive: Archive, staleness: Staleness) -> str:
     """Tell the files that the report was made from, and the kernels' sources that were measured."""
     files = []
-    for name in (MEASUREMENTS, SAMPLES, PROVENANCE, ERRORS):
+    for name in (*TABLE_FILES, *COMPANIONS):
         if not (archive.folder / name).is_file():
             continue
         content = (archive.folder / name).read_bytes()
         files.append([name, len(content), hashlib.sha256(content).hexdigest()])
     lines = []
     measured = archive.measurements
-    for algorithm in algorithm_order(measured["algorithm"]):
+    for algorithm in in_order(measured["algorithm"]):
         hashes = sorted(set(measured.loc[measured["algorithm"] == algorithm, "source_hash"]) - {""})
         state = "older than today's sources" if algorithm in staleness.older_kernels else "as today"
         state = "not among today's sources" if algorithm in staleness.unknown else state

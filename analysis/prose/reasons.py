@@ -11,49 +11,25 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.numbers import published
-from analysis.numbers.series import (
-    ABLATED,
-    BEST_CUDNN,
-    MIB,
-    PROCESS_PEAK,
-    geometric_mean,
-    label,
-    memory_metric,
-    ratio,
-    values,
-)
-from analysis.table.archive import Archive
+from analysis.numbers.algorithms import BEST_CUDNN, ablations, about, label, paper
+from analysis.numbers.layers import Size, im2col_bytes
+from analysis.numbers.series import MIB, PROCESS_PEAK, geometric_mean, memory_metric, ratio, values
 from analysis.writing.phrases import names, number, plural
 
-OURS = "im2win"
+#: cuBLAS on ready-made matrices, which says what of the im2col + cuBLAS baseline is the product itself.
 CEILING = "cublas_gemm_ceiling"
-FEWER_PRODUCTS = ("cudnn_fft", "cudnn_fft_tiling", "cudnn_winograd", "cudnn_winograd_nonfused")
-FLOAT_BYTES = 4
-MEMORY_BASELINES = ("im2col_cublas", BEST_CUDNN)
 
-Sizes = Mapping[tuple[str, str], Mapping[str, int]]
-
-
-def layer_sizes(archive: Archive) -> dict[tuple[str, str], dict[str, int]]:
-    """Give the sizes of every (suite, layer) as they were measured, where the provenance has them."""
-    wanted = [column for column in published.layers().columns if column != "padding"]
-    found = {}
-    for point in archive.provenance["points"]:
-        config = point.get("config") or {}
-        layer = config.get("layer", config)
-        if isinstance(layer, dict) and all(column in layer for column in wanted):
-            found[point["suite"], point["layer"]] = {column: int(layer[column]) for column in wanted}
-    return found
+Sizes = Mapping[tuple[str, str], Size]
 
 
 def abstract_and_logs() -> str:
     """Say how the abstract's means differ from those of the authors' logs, and that no usual average explains it."""
     speed, memory = published.authors_tflops(), published.authors_memory_mib()
     claimed = published.claims().set_index("id")["value"]
-    faster = _averages(speed[OURS] / speed["im2col_cublas"], speed[[OURS, "im2col_cublas"]])
+    faster = _averages(speed[paper()] / speed["im2col_cublas"], speed[[paper(), "im2col_cublas"]])
     cublas, cudnn = (
-        [100 * (1 - one) for one in _averages(memory[OURS] / memory[name], memory[[OURS, name]])]
-        for name in MEMORY_BASELINES
+        [100 * (1 - one) for one in _averages(memory[paper()] / memory[name], memory[[paper(), name]])]
+        for name in published.memory_baselines()
     )
     return (
         "*Published* is the abstract's number, *authors' logs* what the artifact's logs give for the same claim, and "
@@ -124,13 +100,13 @@ def _against_log(rows: pd.DataFrame, baseline: str) -> str:
     """Tell which side of the ratio moved since the authors' log."""
     log = published.authors_tflops()
     moved = {}
-    for name in (OURS, baseline):
+    for name in (paper(), baseline):
         here = values(rows, name, "tflops")
         here = here[here.index.isin(log.index)]
         moved[name] = float((here / log[name].reindex(here.index)).median())
     return (
-        f"Against the authors' log, in median over the layers, {label(OURS)} is {number(moved[OURS])}x as fast here "
-        f"and {label(baseline)} {number(moved[baseline])}x."
+        f"Against the authors' log, in median over the layers, {label(paper())} is {number(moved[paper()])}x as fast "
+        f"here and {label(baseline)} {number(moved[baseline])}x."
     )
 
 
@@ -147,7 +123,7 @@ def _outside_cublas(rows: pd.DataFrame) -> str:
 
 def _stronger_direct(rows: pd.DataFrame) -> str:
     log = published.authors_tflops()
-    here, there = 100 * ratio(rows, "direct", OURS, "tflops"), 100 * log["direct"] / log[OURS]
+    here, there = 100 * ratio(rows, "direct", paper(), "tflops"), 100 * log["direct"] / log[paper()]
     if here.empty:
         return ""
     least = f"{number(there.min())} % on {there.idxmin()}, the layer of the claim, and at most {number(there.max())} %"
@@ -160,8 +136,8 @@ def _stronger_direct(rows: pd.DataFrame) -> str:
 
 def _other_mathematics(rows: pd.DataFrame) -> str:
     best = rows[(rows["algorithm"] == BEST_CUDNN) & (rows["status"] == "ok")].set_index("layer")["chosen"]
-    over = ratio(rows, OURS, BEST_CUDNN, "tflops")
-    fewer = [layer for layer in over.index if best[layer] in FEWER_PRODUCTS]
+    over = ratio(rows, paper(), BEST_CUDNN, "tflops")
+    fewer = [layer for layer in over.index if about(best[layer]).multiplies_less]
     others = [layer for layer in over.index if layer not in fewer]
     said = []
     if fewer:
@@ -189,7 +165,7 @@ def _other_mathematics(rows: pd.DataFrame) -> str:
 
 def _counted(rows: pd.DataFrame, baseline: str) -> str:
     """Tell how the counted bytes compare, and how little of a process's peak they are."""
-    counted = 100 * (1 - ratio(rows, OURS, baseline, "counted_bytes"))
+    counted = 100 * (1 - ratio(rows, paper(), baseline, "counted_bytes"))
     if counted.empty:
         return ""
     said = (
@@ -197,7 +173,7 @@ def _counted(rows: pd.DataFrame, baseline: str) -> str:
         f"{'less' if counted.mean() >= 0 else 'more'} than {label(baseline)} on average"
     )
     if memory_metric(rows) == PROCESS_PEAK:
-        share = 100 * (values(rows, OURS, "counted_bytes") / values(rows, OURS, PROCESS_PEAK.column)).dropna()
+        share = 100 * (values(rows, paper(), "counted_bytes") / values(rows, paper(), PROCESS_PEAK.column)).dropna()
         said += (
             f"; they are {number(share.min())} to {number(share.max())} % of im2win's process peak, whose other part "
             "(context, loaded libraries, what the allocator keeps) no algorithm can save"
@@ -206,7 +182,7 @@ def _counted(rows: pd.DataFrame, baseline: str) -> str:
 
 
 def _one_image(rows: pd.DataFrame, sizes: Sizes) -> str:
-    theirs, ours = (values(rows, name, "workspace_bytes") / MIB for name in ("im2col_cublas", OURS))
+    theirs, ours = (values(rows, name, "workspace_bytes") / MIB for name in ("im2col_cublas", paper()))
     if theirs.empty or ours.empty:
         return ""
     compared = (
@@ -214,7 +190,9 @@ def _one_image(rows: pd.DataFrame, sizes: Sizes) -> str:
         f"tensor of the whole batch, and the reordered filter) {number(ours.min())} to {number(ours.max())} MiB."
     )
     suite = str(rows["suite"].iloc[0])
-    images = pd.Series({layer: _im2col_mib(sizes[suite, layer]) for layer in theirs.index if (suite, layer) in sizes})
+    images = pd.Series(
+        {layer: im2col_bytes(sizes[suite, layer]) / MIB for layer in theirs.index if (suite, layer) in sizes}
+    )
     if len(images) < len(theirs):
         return compared
     rest = theirs - images
@@ -227,14 +205,8 @@ def _one_image(rows: pd.DataFrame, sizes: Sizes) -> str:
     )
 
 
-def _im2col_mib(size: Mapping[str, int]) -> float:
-    high = (size["height"] - size["kernel_h"]) // size["stride"] + 1
-    wide = (size["width"] - size["kernel_w"]) // size["stride"] + 1
-    return size["in_channels"] * size["kernel_h"] * size["kernel_w"] * high * wide * FLOAT_BYTES / MIB
-
-
 def _chosen_workspace(rows: pd.DataFrame) -> str:
-    theirs, ours = (values(rows, name, "workspace_bytes") / MIB for name in (BEST_CUDNN, OURS))
+    theirs, ours = (values(rows, name, "workspace_bytes") / MIB for name in (BEST_CUDNN, paper()))
     common = [layer for layer in theirs.index if layer in ours.index]
     if not common:
         return ""
@@ -254,8 +226,8 @@ def _chosen_workspace(rows: pd.DataFrame) -> str:
 
 def _ablation(rows: pd.DataFrame, first: str) -> str:
     parts = []
-    for name in sorted(ABLATED, key=lambda one: one != first):
-        loss = ratio(rows, OURS, name, "tflops")
+    for name in sorted(ablations(), key=lambda one: one != first):
+        loss = ratio(rows, paper(), name, "tflops")
         if not loss.empty:
             spread = f"{number(loss.min())}x ({loss.idxmin()}) to {number(loss.max())}x ({loss.idxmax()})"
             parts.append(f"{label(name)} {spread}")

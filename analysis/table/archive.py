@@ -9,26 +9,28 @@ import csv
 import gzip
 import io
 import json
-import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.table.errors import RESTORE, ArchiveError
 from analysis.table.files import write_atomically
+from analysis.table.order import natural_key
 from analysis.table.schema import (
     COLUMNS,
     KEY,
     KINDS,
+    MEASUREMENTS,
     POINT_KEY,
+    PROVENANCE,
     SAMPLE_COLUMNS,
     SAMPLE_KINDS,
-    STATUSES,
-    UNITS,
+    SAMPLES,
+    TABLE_FILES,
     Cell,
     parse,
     problem_of,
@@ -36,20 +38,22 @@ from analysis.table.schema import (
     wrong_columns,
 )
 
-__all__ = ["COLUMNS", "KEY", "KINDS", "POINT_KEY", "SAMPLE_COLUMNS", "STATUSES", "UNITS", "Archive", "ArchiveError"]
-
-MEASUREMENTS = "measurements.csv"
-SAMPLES = "samples.csv.gz"
-PROVENANCE = "provenance.json"
-RESTORE = "restore it (git checkout, for an archive) or delete it and run snakemake, which aggregates again"
-
-
-class ArchiveError(Exception):
-    """A results folder that is missing, damaged or not what its format says."""
-
-    def __init__(self, path: Path | str, wrong: str, way_out: str = RESTORE) -> None:
-        """Name the file, what is wrong with it and what to do about it."""
-        super().__init__(f"{path}: {wrong}; {way_out}")
+__all__ = [
+    "COLUMNS",
+    "KEY",
+    "MEASUREMENTS",
+    "POINT_KEY",
+    "PROVENANCE",
+    "SAMPLES",
+    "SAMPLE_COLUMNS",
+    "Archive",
+    "ArchiveError",
+    "read",
+    "write",
+    "write_measurements",
+    "write_provenance",
+    "write_samples",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +83,6 @@ class Archive:
         return _read_samples(self.folder / SAMPLES, self.measurements)
 
 
-@cache
-def sort_key(name: str) -> tuple[Any, ...]:
-    """Order names by their numbers as numbers: conv2 before conv10."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
-
-
 def read(folder: Path | str) -> Archive:
     """Read and check one results folder. Raises ArchiveError."""
     folder = Path(folder)
@@ -92,7 +90,7 @@ def read(folder: Path | str) -> Archive:
         beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MEASUREMENTS}"))
         found = f"the ones in {folder.parent} are: {', '.join(beside)}" if beside else f"{folder.parent} holds none"
         raise ArchiveError(folder, "there is no such folder of results", found)
-    for name in (MEASUREMENTS, SAMPLES, PROVENANCE):
+    for name in TABLE_FILES:
         if not (folder / name).is_file():
             raise ArchiveError(folder / name, "the file is missing")
     measurements = _read_measurements(folder / MEASUREMENTS)
@@ -149,7 +147,7 @@ def _csv_text(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], path:
             name = "/".join(str(row.get(column)) for column in KEY)
             raise ArchiveError(path, f"row {name}: {error}", "correct the row before it is written") from None
     key = [list(kinds).index(column) for column in (*KEY, "sample") if column in kinds]
-    lines.sort(key=lambda line: tuple(sort_key(line[index]) for index in key))
+    lines.sort(key=lambda line: tuple(natural_key(line[index]) for index in key))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(kinds)

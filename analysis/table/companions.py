@@ -1,14 +1,29 @@
-"""Reads the tables that lie beside a results table."""
+"""The tables beside a results table: errors on several kinds of data, and the transforms' own times.
+
+Imports pandas only to read one, so that the names of the files cost nothing.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from analysis.table.errors import RESTORE, ArchiveError
 
-from analysis.table.archive import RESTORE, ArchiveError
+if TYPE_CHECKING:
+    import pandas as pd
 
+#: Errors of FP32-accurate algorithms and of strict FP32 on the same kinds of data (workflow.accuracy).
+ACCURACY = "accuracy.csv"
 #: The transforms' own times (workflow.transforms).
 TRANSFORMS = "transform.csv"
+COMPANIONS = (ACCURACY, TRANSFORMS)
+
+ACCURACY_COLUMNS = (
+    *("suite", "batch", "layer", "reduction", "distribution", "algorithm", "numerics", "status", "reason"),
+    *("error_fro", "error_max", "error_componentwise", "error_mean", "source_hash"),
+)
 TRANSFORM_COLUMNS = (
     *("suite", "batch", "layer", "algorithm", "window_bytes", "moved_bytes", "status", "reason"),
     *("time_ms", "time_ms_low", "time_ms_high", "samples", "stop_reason", "source_hash"),
@@ -17,6 +32,8 @@ TRANSFORM_COLUMNS = (
 
 def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """Read a results folder's table `name`; without rows where there is none. Raises ArchiveError."""
+    import pandas as pd
+
     path = folder / name
     try:
         found = pd.read_csv(path, float_precision="round_trip")
@@ -27,6 +44,11 @@ def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame
     if tuple(found.columns) != tuple(columns):
         raise ArchiveError(path, f"columns must be {', '.join(columns)}", RESTORE)
     return found
+
+
+def read_accuracy(folder: Path) -> pd.DataFrame:
+    """Read a results folder's accuracy.csv; without rows where there is none. Raises ArchiveError."""
+    return read_beside(folder, ACCURACY, ACCURACY_COLUMNS)
 
 
 def read_transforms(folder: Path) -> pd.DataFrame:

@@ -1,7 +1,13 @@
-"""The columns of the results table, and what a cell and a row of it may hold. Imports no pandas."""
+"""The files and columns of a results table, and what a cell and a row of it may hold. Imports no pandas."""
 
 import math
 from collections.abc import Iterable, Mapping
+
+MEASUREMENTS = "measurements.csv"
+SAMPLES = "samples.csv.gz"
+PROVENANCE = "provenance.json"
+#: The files of one results table.
+TABLE_FILES = (MEASUREMENTS, SAMPLES, PROVENANCE)
 
 STATUSES = ("ok", "unsupported", "out_of_memory", "incorrect", "failed")
 
@@ -37,18 +43,6 @@ POINT_KEY = tuple(column for column in KEY if column != "protocol")
 
 SAMPLE_KINDS = {**{column: KINDS[column] for column in KEY}, "sample": "integer", "time_ms": "number"}
 SAMPLE_COLUMNS = tuple(SAMPLE_KINDS)
-
-UNITS = {
-    "time_ms": "ms",
-    "time_ms_low": "ms",
-    "time_ms_high": "ms",
-    "tflops": "TFLOPS",
-    "tensor_bytes": "B",
-    "workspace_bytes": "B",
-    "allocator_peak_bytes": "B",
-    "process_peak_bytes": "B",
-    "sm_clock_mhz": "MHz",
-}
 
 Cell = str | int | float | None
 

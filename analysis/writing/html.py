@@ -3,29 +3,25 @@
 import base64
 import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.numbers.verdicts import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
 from analysis.writing.markup import Section, plain_link, to_html
 
 TEMPLATES = Path(__file__).parent / "templates"
-MARKS = {
-    REPRODUCED: "mark good",
-    PARTLY: "mark fair",
-    NOT_REPRODUCED: "mark bad",
-    NOT_TESTABLE: "mark none",
-    "Stale:": "mark bad",
-}
 TYPES = {".csv": "text/csv", ".pdf": "application/pdf"}
 HEAD = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 PART = re.compile(r"^### ", re.MULTILINE)
 
 
-def render(title: str, sections: list[Section], folder: Path) -> str:
-    """Write the sections as HTML; the figures and tables that they link to are read relative to `folder`."""
+def render(title: str, sections: list[Section], folder: Path, marks: Mapping[str, str] | None = None) -> str:
+    """Write the sections as HTML; the figures and tables that they link to are read relative to `folder`.
+
+    `marks` gives the class of the style sheet for strong texts that are marked, such as verdicts.
+    """
 
     def image(caption: str, path: str) -> str:
         name = Path(path).stem
@@ -45,7 +41,7 @@ def render(title: str, sections: list[Section], folder: Path) -> str:
         return f'<a download="{path.name}" href="data:{TYPES[path.suffix]};base64,{content}">{text}</a>'
 
     def convert(text: str, prefix: str) -> Markup:
-        return Markup(to_html(text, image, link, MARKS, prefix))
+        return Markup(to_html(text, image, link, marks, prefix))
 
     def parts(section: Section) -> list[tuple[str, Markup]]:
         """Split a folded section at its third-level headings."""

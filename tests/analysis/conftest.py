@@ -145,3 +145,32 @@ def build(tmp_path: Path) -> Callable[..., Path]:
 def archive(build: Callable[..., Path]) -> table.Archive:
     """The whole made-up table of a GPU, with an ok row for every point but cuDNN's Winograd."""
     return table.read(build(make_rows()))
+
+
+@pytest.fixture
+def small(build: Callable[..., Path], make_row: Callable[..., dict[str, Any]]) -> table.Archive:
+    """Two layers: im2win 2x and 0.5x the best cuDNN, Winograd wrong and unsupported, no cuDNN number on conv3."""
+    rows = [
+        make_row("im2win", "conv1", 8.0),
+        make_row("cudnn_gemm", "conv1", 4.0, workspace_bytes=300 * 2**20),
+        make_row("cudnn_winograd", "conv1", status="incorrect", reason="error 0.3", error_fro=float("nan")),
+        make_row("im2win", "conv10", 2.0),
+        make_row("cudnn_gemm", "conv10", 4.0, workspace_bytes=0),
+        make_row("cudnn_winograd", "conv10", status="unsupported", reason="no"),
+        make_row("im2win", "conv3", 2.0),
+        make_row("cudnn_gemm", "conv3", status="failed", reason="crashed"),
+    ]
+    return table.read(build(rows))
+
+
+@pytest.fixture
+def compensated(
+    make_rows: Callable[..., list[dict[str, Any]]], make_row: Callable[..., dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The whole table, and im2win on tensor cores twice as fast as the best cuDNN in strict FP32."""
+    layers = [f"conv{index}" for index in range(1, 13)]
+    accurate = [
+        make_row("im2win_tensor_core", layer, 20.0 * (1 + index / 10), numerics="fp32_accurate")
+        for index, layer in enumerate(layers)
+    ]
+    return [*make_rows(), *accurate]

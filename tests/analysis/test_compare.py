@@ -159,7 +159,7 @@ def test_exit_status(
 
 
 def test_archives_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "ARCHIVES", tmp_path)
+    monkeypatch.setattr(cli, "ARCHIVES", tmp_path)
     (tmp_path / "nvidia-h100").mkdir()
-    assert compare.find("nvidia-h100").resolve() == (tmp_path / "nvidia-h100").resolve()
-    assert compare.find("results/cpu") == Path("results/cpu")
+    assert cli.find("nvidia-h100").resolve() == (tmp_path / "nvidia-h100").resolve()
+    assert cli.find("results/cpu") == Path("results/cpu")

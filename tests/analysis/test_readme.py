@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis import readme
-from analysis.table.archive import ArchiveError, read
+from analysis.table.archive import read
+from analysis.table.errors import ArchiveError
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "analysis" / "archive" / "nvidia-h100-80gb-hbm3"

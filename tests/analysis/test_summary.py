@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from analysis import claims, summary
+from analysis import summary
+from analysis.prose.claims import explained
 from analysis.table import archive as table
 
 SPEEDS = {"im2win": 8.0, "im2col_cublas": 4.0, "cudnn_gemm": 10.0, "direct": 0.05, "im2win_without_micro_kernel": 2.0}
@@ -42,7 +43,7 @@ def write(folder: Path, kind: str = "cuda") -> Path:
             points.append({**point, "environment": 0, "status": status, "run": run})
     device = {"name": "A device", "slug": folder.name, "kind": kind}
     table.write(folder, rows, samples, {"device": device, "environments": [{}], "points": points})
-    claims_csv = claims.judge(table.read(folder)).to_csv(index=False)
+    claims_csv = explained(table.read(folder)).to_csv(index=False)
     (folder / "claims.csv").write_text(claims_csv)
     return folder
 

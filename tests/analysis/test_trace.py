@@ -10,10 +10,11 @@ import pytest
 
 from analysis import trace
 from analysis.numbers.series import rows_of, selections
+from analysis.prose.trace import row_of
 from analysis.table import archive as table
 from analysis.table import cli
 from analysis.table.archive import Archive
-from analysis.table.errors import read_errors
+from analysis.table.companions import read_accuracy
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
 
@@ -155,7 +156,7 @@ def test_every_number_of_an_archive_has_its_origin(name: str) -> None:
         rows = rows_of(archive.measurements, selection)
         assert len(rows) > 0
         for layer, algorithm in zip(rows["layer"], rows["algorithm"], strict=True):
-            row = trace.row_of(archive, selection, layer, algorithm)
+            row = row_of(archive, selection, layer, algorithm)
             point = points[tuple(row[column] for column in table.POINT_KEY)]
             assert point["config"]["layer"]["name"] == layer
             assert point["run"]["harness_hash"]
@@ -169,7 +170,7 @@ def test_an_error_on_a_kind_of_data(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert run(monkeypatch, folder, "conv5", "im2win_tensor_core", "--data", "wide_exponent") == 0
     said = capsys.readouterr().out
     chosen = "layer == 'conv5' and distribution == 'wide_exponent' and algorithm == 'im2win_tensor_core'"
-    row = read_errors(folder).query(chosen).iloc[0]
+    row = read_accuracy(folder).query(chosen).iloc[0]
     for text in (
         "conv5, im2win_tensor_core, wide_exponent in paper_table, batch 4",
         f"{row['error_fro']:.3g} in norm",

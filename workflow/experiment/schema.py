@@ -118,6 +118,8 @@ class About:
     authors_statistic: AuthorsStatistic = AuthorsStatistic.mean
     #: The library of whose algorithms the best one is compared (cudnn); empty: it stands for itself alone.
     best_of: str = ""
+    #: Whether the library chooses the algorithm at run time, so that it is not known what is computed.
+    autotuned: bool = False
     #: Whether it is in the paper's figures.
     in_paper: bool = False
     #: Whether errors are compared with its errors, of the same class or of strict FP32.

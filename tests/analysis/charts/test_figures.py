@@ -12,7 +12,7 @@ from matplotlib.container import BarContainer
 from analysis import figures
 from analysis.charts import bars, style
 from analysis.frames import common, paper
-from analysis.numbers import published
+from analysis.numbers import algorithms, published
 from analysis.table import archive as table
 from analysis.table.archive import Archive
 
@@ -160,9 +160,12 @@ def test_a_second_run_writes_the_same_bytes(archive: Archive, tmp_path: Path) ->
             assert b"<dc:date>" not in first
 
 
-@pytest.mark.parametrize("drawn", [common.COMPARED, paper.ABLATION, common.CPU_COMPARED])
+@pytest.mark.parametrize(
+    "drawn",
+    [algorithms.in_paper("cuda"), (algorithms.paper(), *algorithms.ablations()), algorithms.in_paper("cpu")],
+)
 def test_bars_side_by_side_differ_in_grey(drawn: tuple[str, ...]) -> None:
     colors = [style.look(name)[0] for name in drawn]
     grey = sorted(0.299 * red + 0.587 * green + 0.114 * blue for red, green, blue in colors)
     assert min(high - low for low, high in zip(grey, grey[1:], strict=False)) > 0.1
-    assert all(name in style.LOOKS for name in drawn)
+    assert all(name in algorithms.described() for name in drawn)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.numbers import series
+from analysis.numbers import algorithms, series
 from analysis.table import archive as table
 from analysis.table.archive import Archive
 
@@ -91,7 +91,7 @@ def test_the_headline_comes_first(build: Callable[..., Path], make_row: Callable
     found = series.selections(measurements)
     assert len(found) == 7
     assert found[0] == series.Selection("paper", "paper_table", 64, "end_to_end", "strict_fp32")
-    ablated = series.pick(measurements, having=series.ABLATED)
+    ablated = series.pick(measurements, having=algorithms.ablations())
     assert ablated is not None
     assert ablated.protocol == "kernel_only"
     assert series.pick(measurements, having=["cpu_fft"]) is None
@@ -99,5 +99,5 @@ def test_the_headline_comes_first(build: Callable[..., Path], make_row: Callable
 
 def test_orders(archive: Archive) -> None:
     assert series.layer_order(["conv10", "conv2", "conv2"]) == ["conv2", "conv10"]
-    assert series.algorithm_order(["zebra", "direct", "im2col_cublas"]) == ["im2col_cublas", "direct", "zebra"]
-    assert set(archive.measurements["algorithm"]) <= set(series.LABELS)
+    assert algorithms.in_order(["zebra", "direct", "im2col_cublas"]) == ["im2col_cublas", "direct", "zebra"]
+    assert set(archive.measurements["algorithm"]) <= set(algorithms.described())

@@ -23,7 +23,7 @@ def test_other_classes_are_compared_by_name(build: Callable[..., Path], make_row
     text = said(build([*strict, *make_rows(["im2win_tensor_core"], numerics="fp32_accurate")]))
     assert "im2win, fused reaches 3.00 (conv1) to" in text
     assert (
-        "im2win on tensor cores with error compensation (class fp32_accurate) reaches 3.00 (conv1) to 6.30 TFLOPS "
+        "im2win, tensor cores (compensated), of the class fp32_accurate, reaches 3.00 (conv1) to 6.30 TFLOPS "
         "(conv12) and is faster than best cuDNN in strict_fp32 on 0 of 12 layers: 0.300x in the geometric mean" in text
     )
 

@@ -184,7 +184,3 @@ def test_an_incorrect_row_may_have_a_nan_error(tmp_path: Path, make_row: Callabl
     lines = (tmp_path / table.MEASUREMENTS).read_text().splitlines()
     assert len(lines) == 2
     assert '"NaN in the output, badly"' in lines[1]
-
-
-def test_names_are_ordered_by_their_numbers() -> None:
-    assert sorted(["conv10", "conv2", "conv1", "a"], key=table.sort_key) == ["a", "conv1", "conv2", "conv10"]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from analysis import figures, report
-from analysis.numbers import staleness, verdicts
+from analysis.numbers import staleness
+from analysis.prose import claims
 from analysis.table import archive as table
 from analysis.writing.html import render
 from analysis.writing.markup import Section
@@ -68,11 +69,11 @@ def fixture_page(
     (folder / "figures" / "captions.json").write_text(json.dumps(captions))
     sources = {"algorithms": {row["algorithm"]: row["source_hash"] for row in rows} | {"direct": "changed"}}
     stale = staleness.compare(archive, sources | {"harness": "harness"})
-    judged = verdicts.judge(archive)
+    judged = claims.explained(archive)
     output = folder / "report.md"
     for _ in range(2):
         sections = report.compose(archive, stale, judged, folder / "figures", folder / "tables", output)
-        text = render("A report", sections, folder)
+        text = render("A report", sections, folder, claims.MARKS)
         if (folder / "report.html").exists():
             assert text == (folder / "report.html").read_text()  # the same bytes on a second run
         (folder / "report.html").write_text(text)

@@ -1,8 +1,7 @@
-"""What a table's provenance adds to the report: ceilings, discarded samples, the constant part of memory."""
+"""What the provenance adds to the report: ceilings, discarded samples, the constant part of memory."""
 
-from analysis import tables
-from analysis.frames import paper
-from analysis.frames.common import headline
+from analysis.frames import grids, paper
+from analysis.numbers.series import headline
 from analysis.prose import method
 from analysis.prose.findings import _memory
 from analysis.table.archive import Archive
@@ -14,7 +13,7 @@ def test_the_constant_part_of_memory(archive: Archive) -> None:
     archive.provenance["ceilings"] = {"context_bytes": 500 * 2**20}
     assert f"peak memory of the process; {CONSTANT}." in paper.memory(archive).caption
     assert f"peak memory of the process ({CONSTANT})" in _memory(archive, headline(archive)[1])[0]
-    assert f"peak memory of the process; {CONSTANT}" in tables.build(archive, frozenset())["memory"].markdown
+    assert f"peak memory of the process; {CONSTANT}" in grids.build(archive, frozenset())["memory"].markdown
 
 
 def test_no_constant_where_none_was_measured_or_shown(archive: Archive) -> None:

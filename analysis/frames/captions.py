@@ -1,0 +1,38 @@
+"""The captions of a folder of figures: `captions.json`, written beside them and read for the report."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from analysis.frames.common import NOT_DRAWN, Picture
+from analysis.table.errors import ArchiveError
+
+CAPTIONS = "captions.json"
+#: The captions of the paper's figures in a folder without that file.
+PAPER_CAPTIONS = {
+    "tflops": "Speed per layer, counting the FLOPs of the direct convolution for every algorithm.",
+    "memory": "Memory per layer.",
+    "ablation": "What each optimization of im2win is worth: the speed without it.",
+}
+
+
+def captions_json(pictures: Mapping[str, Picture]) -> str:
+    """Write the captions as JSON, in the figures' order; that of a figure that is not drawn begins with Not drawn."""
+    return json.dumps({name: picture.text for name, picture in pictures.items()}, indent=1) + "\n"
+
+
+def read_captions(figures: Path) -> dict[str, str]:
+    """Give the caption of every figure that was drawn, in the order of its captions.json.
+
+    In a folder without that file, the paper's figures that are there. Raises ArchiveError for a damaged file.
+    """
+    path = figures / CAPTIONS
+    found = PAPER_CAPTIONS
+    if path.is_file():
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8")).items()
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+            wrong = f"does not hold the figures' captions ({error})"
+            raise ArchiveError(path, wrong, "delete it and run snakemake, which draws again") from None
+        found = {name: str(caption) for name, caption in entries if not str(caption).startswith(NOT_DRAWN)}
+    return {name: caption for name, caption in found.items() if (figures / f"{name}.svg").is_file()}

@@ -1,0 +1,163 @@
+"""The tables that are grids: speed, memory and ablation over the layers, and the best cuDNN of each."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.numbers.algorithms import BEST_CUDNN, every_ablation, in_order, in_paper, label, paper
+from analysis.numbers.series import (
+    MIB,
+    NOT_MEASURED,
+    Selection,
+    constant_memory,
+    layer_order,
+    memory_baselines,
+    memory_metric,
+    ratio,
+    rows_of,
+    selections,
+    speed_unit,
+    state,
+    values,
+    with_best_cudnn,
+)
+from analysis.table.archive import Archive
+from analysis.table.schema import KEY
+from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, number
+from analysis.writing.tables import DAGGER, Block, Table
+
+# The keys of rows whose numbers are marked, as older than today's sources.
+Stale = frozenset[tuple[object, ...]]
+FRESH: Stale = frozenset()
+
+
+def build(archive: Archive, stale: Stale = FRESH) -> dict[str, Table]:
+    """Build every grid by name; numbers of the rows in `stale` (KEY values) get a dagger in the Markdown."""
+    grids = {
+        "tflops": ("Speed", _speed_lines),
+        "memory": ("Memory", _memory_lines),
+        "ablation": ("Ablation of im2win", _ablation_lines),
+    }
+    found = {one: with_best_cudnn(rows_of(archive.measurements, one)) for one in selections(archive.measurements)}
+    tables = {name: _grid(archive, found, title, lines, stale) for name, (title, lines) in grids.items()}
+    tables["best_cudnn"] = _best_cudnn(found)
+    return tables
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a grid: an algorithm's numbers (`column` x `factor`), or a ratio to a baseline."""
+
+    algorithm: str
+    unit: str
+    column: str
+    factor: float = 1.0
+    baseline: str = ""
+
+
+def _speed_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
+    unit, factor = speed_unit(kind)
+    lines = [_Line(name, unit, "tflops", factor) for name in in_order(rows["algorithm"])]
+    return lines + _ratios(rows, paper(kind), in_paper(kind), "tflops")
+
+
+def _memory_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
+    column = memory_metric(rows).column
+    lines = [_Line(name, "MiB", column, 1 / MIB) for name in in_order(rows["algorithm"])]
+    return lines + _ratios(rows, paper(kind), memory_baselines(kind), column)
+
+
+def _ablation_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
+    unit, factor = speed_unit(kind)
+    whole, present = paper(), [name for name in every_ablation() if name in set(rows["algorithm"])]
+    if not present:
+        return []
+    lines = [_Line(name, unit, "tflops", factor) for name in (whole, *present)]
+    return lines + [_Line(whole, "x", "tflops", 1, name) for name in present]
+
+
+def _ratios(rows: pd.DataFrame, algorithm: str, baselines: Iterable[str], column: str) -> list[_Line]:
+    """Lay out an algorithm's ratios to those of the baselines that were measured, if it was."""
+    present = set(rows["algorithm"])
+    compared = [name for name in baselines if name in present and name != algorithm] if algorithm in present else []
+    return [_Line(algorithm, "x", column, 1, name) for name in compared]
+
+
+def _grid(
+    archive: Archive,
+    rows_by_selection: Mapping[Selection, pd.DataFrame],
+    title: str,
+    lines_of: Callable[[pd.DataFrame, str], list[_Line]],
+    stale: Stale,
+) -> Table:
+    """Lay lines (algorithms, ratios) over layers, for every selection; the last column is the mean over the layers."""
+    lined, blocks = [], []
+    for selection, rows in rows_by_selection.items():
+        found = {(row["layer"], row["algorithm"]): row for row in rows.to_dict("records")}
+        layers = layer_order(rows["layer"])
+        shown = []
+        for line in lines_of(rows, archive.device_kind):
+            numbers = _numbers(rows, line).reindex(layers)
+            name = label(line.algorithm) + (f" / {label(line.baseline)}" if line.baseline else "")
+            head = {**asdict(selection), "algorithm": line.algorithm, "over": line.baseline, "unit": line.unit}
+            lined.append(head | {one: float(numbers[one]) for one in layers})
+            cells = [_cell(found, line, layer, float(numbers[layer]), stale) for layer in layers]
+            mean = f"{number(float(numbers.mean()))} ({numbers.count()})"
+            shown.append([name, line.unit, *cells, mean if line.baseline else ""])
+        if shown:
+            metric = memory_metric(rows).label if title == "Memory" else ""
+            if metric and (constant := constant_memory(archive, rows)):
+                metric += f"; {constant}"
+            header = ["algorithm", "unit", *layers, "mean (layers)"]
+            heading = f"{selection} (experiment {selection.experiment})"
+            blocks.append(Block(header, shown, (0, 1), heading, metric))
+    if not lined:
+        empty = pd.DataFrame(columns=[*KEY, "unit"])
+        return Table(title, empty, closing="This table holds none of these algorithms.")
+    frame = pd.DataFrame(lined)
+    heads = ["experiment", "suite", "batch", "protocol", "numerics", "algorithm", "over", "unit"]
+    frame = frame[heads + layer_order(column for column in frame.columns if column not in heads)]
+    return Table(title, frame, tuple(blocks), f"{SHORT_EXPLAINED}.")
+
+
+def _numbers(rows: pd.DataFrame, line: _Line) -> pd.Series:
+    if line.baseline:
+        return ratio(rows, line.algorithm, line.baseline, line.column)
+    return values(rows, line.algorithm, line.column) * line.factor
+
+
+def _cell(
+    found: Mapping[tuple[str, str], dict[Hashable, Any]], line: _Line, layer: str, value: float, stale: Stale
+) -> str:
+    involved = [line.algorithm, line.baseline] if line.baseline else [line.algorithm]
+    rows = [found[layer, name] for name in involved if (layer, name) in found]
+    if value != value:
+        status = state(rows[0], line.column)[1] if rows else NOT_MEASURED
+        return "" if line.baseline else SHORT.get(status, status)
+    # The best cuDNN is as old as the one that was chosen.
+    keys = [tuple((row | {"algorithm": row["chosen"]})[column] for column in KEY) for row in rows]
+    return number(value) + (DAGGER if any(key in stale for key in keys) else "")
+
+
+def _best_cudnn(rows_by_selection: Mapping[Selection, pd.DataFrame]) -> Table:
+    frames, blocks = [], []
+    for selection, rows in rows_by_selection.items():
+        best = rows[rows["algorithm"] == BEST_CUDNN].set_index("layer")
+        layers = layer_order(best.index)
+        if not layers:
+            continue
+        best = best.reindex(layers).reset_index().astype({"workspace_bytes": "Int64"})
+        columns = ["layer", "chosen", "status", "time_ms", "tflops", "workspace_bytes", "reason"]
+        frames.append(pd.DataFrame([asdict(selection)] * len(best)).join(best[columns]))
+        lines = [
+            [row["layer"], label(row["chosen"]) if row["chosen"] else row["reason"], number(row["tflops"])]
+            for _, row in best.iterrows()
+        ]
+        header = ["layer", "fastest cuDNN algorithm", "TFLOPS"]
+        blocks.append(Block(header, lines, (0, 1), f"{selection} (experiment {selection.experiment})"))
+    title = "Best cuDNN per layer"
+    if not frames:
+        return Table(title, pd.DataFrame(columns=["layer"]), closing="This table holds no cuDNN rows.")
+    return Table(title, pd.concat(frames, ignore_index=True), tuple(blocks))

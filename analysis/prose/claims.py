@@ -1,0 +1,107 @@
+"""The verdicts on the paper's claims in words: why each comes out as it does, tables for people, and the rule."""
+
+from dataclasses import astuple
+
+import pandas as pd
+
+from analysis.numbers import published
+from analysis.numbers.bootstrap import LEVEL, TIMES
+from analysis.numbers.judged import CLAIM_COLUMNS, headline_claims, interval_text, told, under_every_protocol
+from analysis.numbers.layers import layer_sizes
+from analysis.numbers.series import PROTOCOLS, Selection, rows_of, selections, with_best_cudnn
+from analysis.numbers.verdicts import ENOUGH, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, SELECTED, judge
+from analysis.prose.reasons import abstract_and_logs, decompositions, explanation
+from analysis.table.archive import Archive
+from analysis.writing.phrases import markdown_table, quantity
+
+#: The words of a report that are marked, and the classes of its style sheet for them.
+MARKS = {
+    REPRODUCED: "mark good",
+    PARTLY: "mark fair",
+    NOT_REPRODUCED: "mark bad",
+    NOT_TESTABLE: "mark none",
+    "Stale:": "mark bad",
+}
+
+
+def explained(archive: Archive) -> pd.DataFrame:
+    """Judge all claims (`analysis.numbers.verdicts`) and explain those that can be tested: CLAIM_COLUMNS."""
+    judged, sizes = judge(archive), layer_sizes(archive)
+    claims = {claim["id"]: claim for _, claim in published.claims().iterrows()}
+    said = pd.Series(float("nan"), index=judged.index, dtype=object)
+    for selection in selections(archive.measurements):
+        of_it = (judged[list(SELECTED)] == list(astuple(selection))).all(axis=1) & (judged["verdict"] != NOT_TESTABLE)
+        if of_it.any():
+            rows = with_best_cudnn(rows_of(archive.measurements, selection))
+            for index, claim in judged.loc[of_it, "claim"].items():
+                said[index] = explanation(claims[claim], rows, sizes)
+    judged = judged.assign(explanation=said, decomposition=decompositions(judged))
+    return judged[list(CLAIM_COLUMNS)]
+
+
+def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str:
+    """Write the headline's claims as Markdown: a table with a column for each protocol, then the reasons."""
+    alike = under_every_protocol(judged, archive)
+    if alike.empty:
+        return ""
+    first = headline_claims(judged, archive)
+    protocols = sorted(alike["protocol"].unique(), key=lambda one: (*PROTOCOLS, one).index(one))
+    lines, why = [], []
+    for _, group in alike.groupby("claim", sort=False):
+        rows = group.set_index("protocol")
+        row = rows.loc[protocols[0]]
+        cells = [told(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
+        published = [quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
+        lines.append([row["statement"], *cells, *published])
+        texts = [text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text]
+        if texts:
+            why.append(f"* **{_capital(row['statement'])}.** {' '.join(texts)}\n")
+    selected = Selection(*(first[name].iloc[0] for name in SELECTED))
+    where = f"Suite {selected.suite}, batch {selected.batch}, {selected.numerics}, on {archive.device_name}:"
+    table = markdown_table(["claim", *protocols, "published", "authors' logs"], lines, texts=range(len(protocols) + 3))
+    text = f"{where}\n\n{table}"
+    return text + (f"\n### Why\n\n{''.join(why)}" if reasons and why else "")
+
+
+def to_markdown(judged: pd.DataFrame) -> str:
+    """Write the claims as Markdown, one table per selection."""
+    parts = []
+    for key, group in judged.groupby(list(SELECTED), sort=False):
+        parts.append(f"### {Selection(*key)} (experiment {key[0]})\n")
+        header = ["claim", "verdict", "published", "authors' logs", "measured", "95 % interval", "layers"]
+        header += ["carried by", "contradicted by"]
+        lines = []
+        for _, row in group.iterrows():
+            shown = {name: quantity(row[name], row["unit"]) for name in ("published", "authors_logs", "measured")}
+            verdict = f"**{row['verdict']}**" + (f" ({row['reason']})" if row["reason"] else "")
+            layers = [f"{row['layers']} of {row['layers_of']}", _cell(row["carried_by"]), _cell(row["contradicted_by"])]
+            lines.append([row["statement"], verdict, *shown.values(), interval_text(row), *layers])
+        parts.append(markdown_table(header, lines, texts=(0, 1, 7, 8)))
+    return "\n".join(parts)
+
+
+def rule() -> str:
+    """Say the rule of the verdicts, what the intervals are and what is compared with, in a paragraph each."""
+    half = (len(published.layers()) + 1) // 2
+    return (
+        f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
+        f"beyond (a rank: first), *{PARTLY}* below that if the direction holds (a ratio above 1, a reduction above 0, "
+        f"rank 2), else *{NOT_REPRODUCED}*; it is *{NOT_TESTABLE}* with fewer than {half} layers on which everything "
+        f"compared is ok, and called ambiguous where the interval's other end would earn another verdict. A layer "
+        f"carries a claim if it alone reaches {ENOUGH:.0%} of the published value, and contradicts it if im2win is not "
+        f"ahead there.\n\nThe {LEVEL:.0%} interval is a percentile bootstrap of {TIMES} resamples: every row's raw "
+        "samples are drawn again with replacement and reduced by the statistic that gave its time (the median; under "
+        "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen anew "
+        "each time. It holds the noise within the measuring processes, not that between days or machines. Memory is "
+        "read once per point, so a memory claim has no interval.\n\n"
+        f"{abstract_and_logs()}\n"
+    )
+
+
+def _cell(names: object) -> str:
+    return names if isinstance(names, str) and names else "-"
+
+
+def _capital(text: str) -> str:
+    """Start a sentence, but leave the name im2win as it is."""
+    return text if text.startswith("im2win") else text[:1].upper() + text[1:]

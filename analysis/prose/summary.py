@@ -1,0 +1,82 @@
+"""The lines printed at the end of a run: speeds, verdicts, outcomes, and where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.numbers.algorithms import label, shown
+from analysis.numbers.judged import headline_claims
+from analysis.numbers.series import headline, layer_order, speed_unit, with_accurate
+from analysis.numbers.verdicts import NOT_TESTABLE, VERDICTS
+from analysis.table.archive import Archive
+from analysis.table.schema import POINT_KEY
+from analysis.writing.phrases import SHORT, number, plural, quantity
+
+#: Outcomes that someone should look at; `unsupported` is an answer.
+TO_LOOK_AT = ("failed", "incorrect", "out_of_memory")
+
+
+def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[str]:
+    """The lines on one results table whose figures and report are in `folder`."""
+    selection, rows = headline(archive)
+    rows = with_accurate(archive, selection, rows)
+    unit, factor = speed_unit(archive.device_kind)
+    yield f"{archive.device_name}: {unit}, {selection}"
+    yield from speed_table(rows, shown(archive.device_kind, rows["algorithm"]), factor)
+    yield ""
+    yield from verdicts(headline_claims(judged, archive))
+    yield ""
+    yield from outcomes(archive)
+    yield f"report: {folder}/report.html   figures: {folder}/figures/"
+
+
+def verdicts(claims: pd.DataFrame) -> Iterator[str]:
+    """A line for each claim; one for all of them where none can be tested."""
+    if set(claims["verdict"]) == {NOT_TESTABLE}:
+        yield f"claims of the paper: {NOT_TESTABLE} ({'; '.join(dict.fromkeys(claims['reason']))})"
+        return
+    width = max((len(verdict) for verdict in claims["verdict"]), default=0)
+    for _, claim in claims.iterrows():
+        measured = "" if pd.isna(claim["measured"]) else f": {quantity(claim['measured'], claim['unit'])}"
+        yield f"  {claim['verdict']:<{width}}  {claim['statement']}{measured}"
+
+
+def speed_table(rows: pd.DataFrame, algorithms: Sequence[str], factor: float) -> Iterator[str]:
+    """Lines of speeds, a layer each; in place of a number what became of it."""
+    there = [name for name in algorithms if name in set(rows["algorithm"])]
+    cells = {(row["layer"], row["algorithm"]): _cell(row, factor) for _, row in rows.iterrows()}
+    widths = [max(len(label(name)), 7) for name in there]
+    yield "  ".join(["layer".ljust(14), *(label(name).rjust(width) for name, width in zip(there, widths, strict=True))])
+    for layer in layer_order(rows["layer"]):
+        shown = [cells.get((layer, name), "-").rjust(width) for name, width in zip(there, widths, strict=True)]
+        yield "  ".join([layer.ljust(14), *shown])
+
+
+def _cell(row: pd.Series, factor: float) -> str:
+    return number(row["tflops"] * factor) if row["status"] == "ok" else SHORT[row["status"]]
+
+
+def outcomes(archive: Archive) -> Iterator[str]:
+    """How many points had each outcome, and those to look at with their reasons and logs."""
+    points = archive.measurements.drop_duplicates(list(POINT_KEY))
+    counts = points["status"].value_counts()
+    yield "points: " + ", ".join(f"{count} {str(status).replace('_', ' ')}" for status, count in counts.items())
+    provenance = archive.points()
+    for _, row in points[points["status"].isin(TO_LOOK_AT)].iterrows():
+        run = provenance.get(tuple(row[column] for column in POINT_KEY), {}).get("run") or {}
+        name = f"{row['suite']}/{row['numerics']}/batch{row['batch']}/{row['layer']}/{row['algorithm']}"
+        yield f"  {row['status'].replace('_', ' ')}: {name}: {row['reason'] or 'no reason was recorded'}"
+        yield f"    log: {run.get('log', 'none')}"
+    if (points["status"] == "failed").any():
+        yield "  failed points are measured again by the next run"
+
+
+def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:
+    """One line on a results table."""
+    counts = headline_claims(judged, archive)["verdict"].value_counts()
+    each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+    claims = plural(int(counts.sum()), "claim")
+    return f"{archive.device_name}, archived: {claims}, {each}; report: {folder}/report.html"
