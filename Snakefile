@@ -2,9 +2,6 @@
 # what is measured is in conf/, and workflow/experiment/request.py explains the keys of --config.
 from snakemake.utils import min_version
 
-from workflow.harness.identity import ceilings_hash
-from workflow.jobs.code import analysis_hash, code_hash, current_sources
-from workflow.jobs.datasets import CLAIMS, COMPARED, FIGURE_LABELS, FIGURES, REPORTS, TABLE_FILES, TABLES
 from workflow.jobs.run import start
 from workflow.session.begin import begin, explain
 

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from analysis.table import archive as table
+from analysis.table.companions import COMPANIONS
 from analysis.table.files import write_atomically
+from analysis.table.schema import TABLE_FILES
 from workflow.experiment.archives import ARCHIVES
-from workflow.jobs.companions import COMPANIONS
-from workflow.jobs.datasets import TABLE_FILES
 
 
 def main(arguments: list[str] | None = None) -> int:

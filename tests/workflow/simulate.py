@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.table import companions, errors
+from analysis.table import companions
 from tests.workflow.conftest import COMPILE, H100, Checkout, copy_checkout, pretend
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
@@ -76,7 +76,7 @@ def prepare(folder: Path, gpus: int = GPUS) -> Checkout:
     checkout = copy_checkout(folder)
     pretend(checkout)
     (folder / "workflow/compile.py").write_text(COMPILE)
-    for name, columns in (("accuracy", errors.COLUMNS), ("transforms", companions.TRANSFORM_COLUMNS)):
+    for name, columns in (("accuracy", companions.ACCURACY_COLUMNS), ("transforms", companions.TRANSFORM_COLUMNS)):
         (folder / f"workflow/{name}.py").write_text(BESIDE.format(columns=",".join(columns)))
     (folder / "stand_in").mkdir()
     (folder / "stand_in/sitecustomize.py").write_text(GPU_MACHINE.format(gpus=gpus, name=H100))

@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from analysis.table import errors
+from analysis.table import companions
 from analysis.table.files import csv_text
 from kernels.problem import ConvProblem
 from kernels.reference import reference
@@ -79,6 +79,6 @@ def test_table_has_a_column_for_each_field() -> None:
         source_hash="0",
     )
     (read,) = csv.DictReader(io.StringIO(csv_text(Row, [row])))
-    assert list(read) == list(vars(row)) == list(errors.COLUMNS)
+    assert list(read) == list(vars(row)) == list(companions.ACCURACY_COLUMNS)
     assert read["reason"] == "too large, by far"
     assert read["error_fro"] == ""

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from analysis.table.order import natural_key
 from workflow.experiment.errors import ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
@@ -34,18 +35,13 @@ class Catalog:
 
     def names(self, group: str) -> list[str]:
         """The names in a group, conv2 before conv10."""
-        return sorted(self.groups[group], key=natural)
+        return sorted(self.groups[group], key=natural_key)
 
     def get(self, group: str, name: str, where: str = "") -> dict[str, Any]:
         """One entry. Raises UnknownNameError, listing the valid names."""
         if name not in self.groups[group]:
             raise UnknownNameError(unknown(kind(group), name, self.names(group), where))
         return self.groups[group][name]
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that orders the numbers in a name as numbers."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def kind(group: str) -> str:

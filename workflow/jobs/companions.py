@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from analysis.table.companions import ACCURACY, TRANSFORMS
 from workflow.experiment.request import Request
 from workflow.jobs.kernels import Kernels
-
-#: Errors of the FP32-accurate algorithms over several kinds of data.
-ACCURACY = "accuracy.csv"
-#: Times of the im2win transform alone.
-TRANSFORMS = "transform.csv"
-#: All tables that may lie beside a results table.
-COMPANIONS = (ACCURACY, TRANSFORMS)
 
 
 class Companion:

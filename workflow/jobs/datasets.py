@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.table.companions import COMPANIONS
+from analysis.table.schema import TABLE_FILES
 from workflow.experiment.archives import COMPARISON
 from workflow.experiment.request import Request
-from workflow.jobs.companions import COMPANIONS
 
-#: The files of one results table, as `analysis.table` writes them.
-TABLE_FILES = ("measurements.csv", "samples.csv.gz", "provenance.json")
 _FORMATS = ("pdf", "svg", "png")
 #: What is drawn and written of each results table, below the dataset's folder.
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}

@@ -1,5 +1,8 @@
 # From the result files of the points to one results table, and from there to an archive if asked for.
 
+from analysis.table.schema import TABLE_FILES
+from workflow.jobs.code import code_hash
+
 
 include: "accuracy.smk"
 include: "transforms.smk"

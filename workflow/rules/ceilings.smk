@@ -1,6 +1,8 @@
 # What the machine itself can do, measured before any point: no result may lie above it. Measured again where other GPUs
 # are at hand, or the program has changed; points that were measured stay.
 
+from workflow.harness.identity import ceilings_hash
+
 
 rule ceilings:
     input:

@@ -1,5 +1,8 @@
 # A verdict on each claim of the paper, for every results table and protocol.
 
+from workflow.jobs.code import analysis_hash
+from workflow.jobs.datasets import CLAIMS
+
 
 rule judge_claims:
     input:

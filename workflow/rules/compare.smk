@@ -1,5 +1,8 @@
 # Several archives side by side, where a run redraws more than one.
 
+from workflow.jobs.code import analysis_hash
+from workflow.jobs.datasets import COMPARED
+
 
 rule compare:
     input:

@@ -1,5 +1,7 @@
 # The figures of every results table: this run's and each archive's.
 
+from workflow.jobs.code import analysis_hash
+from workflow.jobs.datasets import FIGURE_LABELS, FIGURES
 
 UNREPORTED = [name for name in FIGURES if name not in [f"figures/{one}.svg" for one in FIGURE_LABELS]]
 

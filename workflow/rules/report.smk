@@ -1,6 +1,9 @@
 # A readable report of every results table, as Markdown and as one self-contained HTML file that marks the numbers older
 # than today's sources; and a page on which algorithm to use.
 
+from workflow.jobs.code import analysis_hash, current_sources
+from workflow.jobs.datasets import REPORTS
+
 
 rule sources:
     output:

@@ -1,5 +1,7 @@
 # The last job: what came out, and what did not, on the terminal.
 
+from workflow.jobs.code import analysis_hash
+
 
 rule summary:
     input:

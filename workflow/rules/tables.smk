@@ -1,5 +1,8 @@
 # The tables of every results table: speeds, memory, ablation, best cuDNN, layers, what was not ok, machine, claims.
 
+from workflow.jobs.code import analysis_hash
+from workflow.jobs.datasets import TABLES
+
 
 rule write_tables:
     input:
