@@ -34,7 +34,7 @@ from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import Groups, last_job
 from workflow.jobs.results import CEILINGS, brief, holds, next_attempt, read_result, stamp
-from workflow.machine.devices import find_gpus
+from workflow.machine.devices import DeviceError, find_gpus
 from workflow.session import stop
 
 #: Looked up here, because between fork and exec only the simplest may be done.
@@ -67,15 +67,11 @@ def measure_point(
         "output": str(output),
         "log": str(log),
     }
-    environment = dict(os.environ)
-    if device is not None and point["device"]["kind"] == "cuda":
-        there = find_gpus()
-        planned = [gpu.uuid for gpu in there if gpu.slug == device]
-        if not planned:
-            log.write_text("")
-            names = ", ".join(gpu.name for gpu in there) or "no NVIDIA GPU"
-            return _record_failure(job, f"this was planned for {device}, but the GPU here is: {names}")
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(planned)
+    try:
+        environment = _environment(point, device)
+    except DeviceError as error:
+        log.write_text("")
+        return _record_failure(job, str(error))
     with log.open("w") as log_file:
         worker = subprocess.run(
             [sys.executable, "-m", "workflow.harness.worker"],
@@ -91,6 +87,22 @@ def measure_point(
         return _record_failure(job, _describe(worker.returncode, point, log))
     document: dict[str, Any] = json.loads(output.read_text())
     return document
+
+
+def _environment(point: dict[str, Any], device: str | None) -> dict[str, str]:
+    """The variables of the measuring process: it finds only GPUs of the model that the point was planned for.
+
+    Raises DeviceError if there is none.
+    """
+    environment = dict(os.environ)
+    if device is None or point["device"]["kind"] != "cuda":
+        return environment
+    there = find_gpus()
+    planned = [gpu.uuid for gpu in there if gpu.slug == device]
+    if not planned:
+        names = ", ".join(gpu.name for gpu in there) or "no NVIDIA GPU"
+        raise DeviceError(f"this was planned for {device}, but the GPU here is: {names}")
+    return environment | {"CUDA_VISIBLE_DEVICES": ",".join(planned)}
 
 
 def _die_with_parent() -> None:

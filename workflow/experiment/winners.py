@@ -6,6 +6,7 @@ of kernels.tiles.tiled chooses.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,18 @@ FOLDER = CONF / "tuning"
 
 
 def key(problem: ConvProblem) -> str:
-    """A problem's name in the file: its sizes, by which alone a winner is found."""
+    """A problem's name in the file: its sizes, by which alone a winner is found.
+
+    A field that has a default is named only if it has another value, so that a new field renames no problem.
+    """
     p = problem
     filters = f"{p.out_channels}x{p.kernel_h}x{p.kernel_w}"
-    return f"{p.batch}x{p.in_channels}x{p.height}x{p.width} * {filters} / {p.stride}"
+    others = [
+        f", {field.name} {getattr(p, field.name)}"
+        for field in dataclasses.fields(p)
+        if field.default not in (dataclasses.MISSING, getattr(p, field.name))
+    ]
+    return f"{p.batch}x{p.in_channels}x{p.height}x{p.width} * {filters} / {p.stride}{''.join(others)}"
 
 
 class Winners:
@@ -42,7 +51,7 @@ class Winners:
 
 @cache
 def read(device: str, folder: Path = FOLDER) -> Winners:
-    """The winners stored for the GPU with this slug; none for a GPU that nobody has tuned for.
+    """The winners stored for the GPU with this slug; none for a GPU that has not been tuned.
 
     Raises BadValueError if the file is not one of workflow.tune, or names a kernel that is not compiled.
     """

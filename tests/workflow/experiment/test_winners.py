@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_problem_is_named_by_all_its_sizes() -> None:
     assert winners.key(CONV4) == "64x64x224x224 * 64x7x7 / 2"
     assert winners.key(ConvProblem(1, 2, 8, 9, 3, 4, 5, 2)) == "1x2x8x9 * 3x4x5 / 2"
+
+
+def test_a_field_with_a_default_names_a_problem_only_by_another_value() -> None:
+    @dataclass(frozen=True)
+    class Padded(ConvProblem):
+        padding: int = 0
+
+        def __post_init__(self) -> None:
+            """Any padding is valid here."""
+
+    sizes = dataclasses.asdict(CONV4)
+    assert winners.key(Padded(**sizes)) == winners.key(CONV4)
+    assert winners.key(Padded(**sizes, padding=3)) == f"{winners.key(CONV4)}, padding 3"
 
 
 def test_the_winner_is_a_parameter_of_the_point(folder: Path, conf: Catalog) -> None:
