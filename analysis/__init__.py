@@ -1,1 +1,1 @@
-"""What the measurements mean: the results table, the paper's claims, figures, tables and the report."""
+"""Programs that turn a results table into figures, tables, claims and a report; their code is in the folders here."""

@@ -2,13 +2,13 @@
 
     python -m analysis.compare A B [C ...] [--output FOLDER] [--require-agreement]
 
-Each is a folder with measurements.csv, or the name of one in analysis/archive. Prints what there is to say of the first
-one against each other: faster, slower, ambiguous, and how many times agree within 2 %. With --output it writes
-FOLDER/report.md and report.html, the figures tflops and speedup in every format with captions.json, and as tables
-`comparison` (CSV, Markdown, LaTeX), `claims` and `points` (CSV, Markdown).
+Each is a folder with measurements.csv, or the name of one in analysis/archive. Compares the first one with each of the
+others and prints how many points are faster, slower or ambiguous, and how many agree within 2 %. With --output it
+writes FOLDER/report.md and report.html, the figures tflops and speedup in every format with captions.json, and the
+tables `comparison` (CSV, Markdown, LaTeX), `claims` and `points` (CSV, Markdown).
 
 Exit status: 0, compared; 1, with --require-agreement, fewer than 95 % of the medians agree within 2 %; 2, a table
-cannot be read or a file not written.
+cannot be read or a file cannot be written.
 """
 
 import argparse
@@ -36,7 +36,7 @@ FIGURES: dict[str, Callable[[Sequence[Archive]], Picture]] = {"tflops": devices.
 
 
 def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output: Path, formats: Sequence[str]) -> None:
-    """Write everything that compares the tables, whose points are `compared`, below `output`."""
+    """Write the report, figures and tables of a comparison below `output`; `compared` has the points of each pair."""
     pictures = {name: prepare(archives) for name, prepare in FIGURES.items()}
     for name, picture in pictures.items():
         figure = draw_note(picture) if picture.note else bars.by_device(picture)

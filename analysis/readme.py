@@ -1,4 +1,4 @@
-"""Write the numbers and figures of the README and of docs/ from an archive, so that none of them is typed by hand.
+"""Generate the numbers and figures of the README and of docs/ from an archive.
 
     python -m analysis.readme --table analysis/archive/GPU
 
@@ -37,7 +37,7 @@ def generated(archive: Archive) -> str:
 
 
 def shown(archive: Archive, wanted: Iterable[str], folder: Path) -> str:
-    """Show figures with their captions; `folder` is the way to the figures of all archives from the page."""
+    """Show figures with their captions; `folder` is the path from the page to the figures of all archives."""
     parts = []
     for name in wanted:
         caption = figures.FIGURES[name].prepare(archive).text
@@ -56,7 +56,7 @@ def cluster(archive: Archive) -> str:
     return f"{archive.device_name}:\n\n{use.markdown}" if use else "No GPU measured anything.\n"
 
 
-#: Page -> what composes its generated part.
+#: Page -> the function that composes its generated part.
 PAGES = {
     Path("README.md"): generated,
     Path("docs/tensor_cores.md"): tensor_cores,
@@ -65,7 +65,7 @@ PAGES = {
 
 
 def replaced(readme: str, part: str, path: Path) -> str:
-    """Put `part` between the marks of a page's text. Raises ArchiveError if the marks are not there once each."""
+    """Replace the text between the two marks by `part`. Raises ArchiveError unless each mark occurs once."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
         raise ArchiveError(path, f"the marks {BEGIN} and {END} must stand in it, once each", "put them back")
     before, rest = readme.split(BEGIN)
@@ -79,7 +79,7 @@ def draw(archive: Archive, folder: Path) -> None:
 
 
 def main() -> None:
-    """Bring the README up to date with an archive."""
+    """Generate the README's numbers and figures from an archive."""
     parser = argparse.ArgumentParser(prog="python -m analysis.readme", description="Bring the README up to date.")
     parser.add_argument("--table", type=Path, required=True, help="the archive's folder")
     parser.add_argument("--root", type=Path, default=Path(), help="the folder of the README; the current one")

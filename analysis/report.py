@@ -43,7 +43,7 @@ def compose(
     drawn = [
         f"![{name}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({link(figures / f'{name}.pdf')}))\n"
         for name, caption in read_captions(figures).items()
-        # An ablation without ablated variants would only say that there is nothing to draw.
+        # Without ablated variants the figure only says that there is nothing to draw.
         if name != "ablation" or archive.measurements["algorithm"].isin(ablations()).any()
     ]
     which = guide.body(archive)

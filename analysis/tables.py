@@ -3,8 +3,8 @@
     python -m analysis.tables --table FOLDER --claims FOLDER/claims.csv --output FOLDER
 
 writes NAME.csv, NAME.md and NAME.tex for each. A CSV holds every selection of the table (suite, batch, protocol,
-numeric class) with empty cells where there is no number; its Markdown and LaTeX have a part for each, with the status
-in such cells.
+numeric class) with empty cells where there is no number; Markdown and LaTeX have a table for each selection, with the
+status in such cells.
 """
 
 import argparse

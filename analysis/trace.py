@@ -5,13 +5,14 @@
     python -m analysis.trace ARCHIVE [PROTOCOL] --claim CLAIM
 
 ARCHIVE is a folder with measurements.csv, or the name of one in analysis/archive. Every number of a figure, a table or
-a sentence is that of an algorithm on a layer of one archive under one protocol, or a mean over layers of ratios of
-those: docs/measuring.md says how to read the address off. `cudnn_best` is traced to the algorithm that was the best
-there. Where nothing is said, the suite, batch, protocol and numeric class are those that the figures show first; of an
-algorithm that is not among those, the first that it has.
+a sentence belongs to an algorithm on a layer of one archive under one protocol, or is a mean over layers of ratios of
+such numbers; docs/measuring.md says how to find which. `cudnn_best` is traced to the algorithm that was the fastest.
+Suite, batch, protocol and numeric class default to those that the figures show first or, for an algorithm that was not
+measured there, to the first of its own.
 
-With --data it is an error of accuracy.csv, on that kind of data. With --claim it gives a claim's number and lists what
-it was made of, layer by layer, with the command for each. Exits 2, naming the choices, where there is no such number.
+With --data the number is an error in accuracy.csv, on that kind of data. With --claim the program prints a claim's
+number and the rows behind it, layer by layer, each with the command that traces it. Exits with 2, listing the choices,
+if there is no such number.
 """
 
 import argparse
@@ -26,7 +27,7 @@ SOURCES = Path("results/sources.json")
 
 
 def main() -> None:
-    """Trace one number, or what a claim is made of."""
+    """Trace one number, or the rows behind a claim."""
     parser = argparse.ArgumentParser(prog="python -m analysis.trace", description="Trace a number to its origin.")
     parser.add_argument("archive", help="a folder with measurements.csv, or an archive's name")
     parser.add_argument("address", nargs="*", metavar="LAYER ALGORITHM [PROTOCOL]", help="or with --claim: [PROTOCOL]")

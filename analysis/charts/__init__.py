@@ -1,1 +1,1 @@
-"""How frames become figures: every module here draws one kind of chart and computes nothing."""
+"""Charts: every module draws one kind of chart from frames, and computes nothing."""

@@ -32,7 +32,7 @@ DEVICE_PANEL = 1.35
 
 
 def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw a panel above the other, in each a group per layer."""
+    """Draw the panels above each other, with a group of bars per layer."""
     with style(layout):
         figure = new_figure(picture, layout, PANEL * len(picture.panels) + AROUND)
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
@@ -43,7 +43,7 @@ def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 
 
 def by_device(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw grouped bars whose series are devices; a line is at 1 where the values are speedups."""
+    """Draw grouped bars with a series per device, and a line at 1 if the values are speedups."""
     with style(layout):
         figure = new_figure(picture, layout, DEVICE_PANEL * len(picture.panels) + AROUND)
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
@@ -59,7 +59,7 @@ def by_device(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 def draw_bars(
     axes: Axes, panel: Panel, layout: Layout = TWO_COLUMNS, colors: Mapping[str, Color] | None = None
 ) -> None:
-    """Draw a group per layer and a bar per algorithm (or device, in `colors`), in the frame's order."""
+    """Draw a group per layer with a bar per algorithm, or per device if there are `colors`, in the frame's order."""
     algorithms = list(dict.fromkeys(panel.frame["algorithm"]))
     place = _prepare(axes, panel, layout)
     width = GROUP_WIDTH / len(algorithms)
@@ -74,9 +74,9 @@ def draw_bars(
 
 
 def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Stack the kernel's share of the time and the transform's; the number above is the difference, in %.
+    """Stack the shares of the kernel and of the transform; the number above is the difference of the times in %.
 
-    A panel without the kernel has bars of the transform alone.
+    A panel without the kernel shows the bandwidth of the transform.
     """
     with style(layout):
         figure = new_figure(picture, layout, PANEL * len(picture.panels) + AROUND)
@@ -128,7 +128,7 @@ def _prepare(axes: Axes, panel: Panel, layout: Layout) -> dict[str, int]:
 def _mark_missing(
     axes: Axes, x: Iterable[float], width: float, rows: pd.DataFrame, series: str, layout: Layout
 ) -> None:
-    """Put a hatched mark of fixed height on the axis (in parts of it, not in data units) and the status above."""
+    """Draw a hatched mark of fixed height, in axes coordinates, in place of a bar, with the status above it."""
     transform = axes.get_xaxis_transform()
     marks = axes.bar(list(x), MARK_HEIGHT, width, transform=transform, **NO_NUMBER)
     marks.set_label(f"_missing {series}")

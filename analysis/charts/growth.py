@@ -27,7 +27,7 @@ def draw(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 def _draw(axes: Axes, panel: Panel, layout: Layout) -> None:
     series = ["name", "numerics", "algorithm", "kind"]
     for (name, numerics, algorithm, kind), rows in panel.frame.groupby(series, sort=False):
-        # A reference stands for its class; of ours there may be several in one.
+        # A reference has the look of its class. Several of ours may be in one class, and have their own.
         color, marker = look(algorithm) if about(algorithm).role == OURS else class_look(numerics)
         if kind == BOUND:
             axes.plot(rows["x"], rows["y"], color=color, linestyle="--", linewidth=1, label=name, zorder=1)

@@ -1,4 +1,4 @@
-"""Heatmaps of algorithms by layers: colours diverge from 1 on a log scale, and every value is printed."""
+"""Heatmaps of algorithms and layers, with a diverging log scale around 1 and every value printed."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from analysis.frames.common import Panel, Picture
 from analysis.numbers.algorithms import label
 from analysis.writing.phrases import SHORT
 
-#: The colours end at 16 times faster or slower; what is beyond has the last colour, and its number.
+#: The scale ends at 16 times faster or slower; larger ratios have the last colour.
 END = 4
 COLORS = "PuOr"
 DARK = 0.62
 
 
 def two_decimals(value: float) -> str:
-    """Write a ratio as short as a cell needs: 0.03, 1.41, 155."""
+    """Write a ratio short enough for a cell: 0.03, 1.41, 155."""
     return f"{value:.2f}" if value < 99.95 else f"{value:.0f}"
 
 

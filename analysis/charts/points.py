@@ -14,7 +14,7 @@ from analysis.numbers.algorithms import label
 
 SPREAD = 0.6
 PER_ROW = 4
-#: The names of layers are in this many rows at most.
+#: The names of the layers above a roofline are in this many rows at most.
 ROWS = 4
 
 
@@ -53,7 +53,7 @@ def _dots(axes: Axes, panel: Panel, layout: Layout) -> None:
 
 
 def scatter(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw a log-log scatter per panel, above each other; rows without a layer are means and get a large mark."""
+    """Draw log-log scatters above each other; rows without a layer are means and get a large mark."""
     with style(layout):
         figure = new_figure(picture, layout, max(3.9, 1.3 * len(picture.panels) + 1.3))
         grid = figure.subplots(len(picture.panels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
@@ -91,14 +91,14 @@ def _scatter(axes: Axes, panel: Panel, layout: Layout) -> None:
 
 
 def _widen(axes: Axes) -> None:
-    """Have each log axis span a factor of 4 at least, so that a single point is in the middle of readable ticks."""
+    """Widen each log axis to a factor of 4 at least, so that even a single point has readable ticks beside it."""
     for limits, put in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
         middle = float(np.sqrt(limits[0] * limits[1]))
         put(min(limits[0], middle / 2), max(limits[1], middle * 2))
 
 
 def _edge(marker: str, color: tuple[float, float, float]) -> object:
-    """Marks that are only lines have no other edge than their colour."""
+    """Choose the colour of a marker's edge; markers that consist of lines have no other than their own."""
     return color if marker in "1_+" else "black"
 
 
@@ -122,7 +122,7 @@ def roofline(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 
 
 def _name_layers(axes: Axes, frame: pd.DataFrame, layout: Layout) -> None:
-    """Name the layers over the axes, those at nearly one intensity above each other."""
+    """Write the layers' names above the axes, in several rows where their intensities are nearly the same."""
     step: dict[str, Any] = {"size": layout.font - 1, "color": "0.3", "ha": "center", "va": "bottom"}
     low, high = np.log(axes.get_xlim())
     last: list[float] = []  # where the last name of each row of names is, in parts of the axis
@@ -173,7 +173,7 @@ def _line(axes: Axes, rows: pd.DataFrame, algorithm: str, hollow: bool = False) 
 
 
 def plain(axes: Axes, name: str) -> None:
-    """Label a log axis with plain numbers: at 1, 2 and 5 where it spans little, else at the powers of ten."""
+    """Label a log axis with plain numbers: at 1, 2 and 5 if it spans little, else at the powers of ten."""
     low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 3000 * low else (1,)))

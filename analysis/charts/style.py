@@ -1,4 +1,4 @@
-"""How everything looks: the two layouts, colours and markers, the mark of a missing number, files without dates."""
+"""The style of the figures: layouts, colours and markers, the mark of a missing number, reproducible files."""
 
 import io
 import textwrap
@@ -34,7 +34,7 @@ NO_NUMBER: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.35", "hatch":
 
 @dataclass(frozen=True)
 class Layout:
-    """A width for a page, and what changes with it."""
+    """A page's width, and the sizes that depend on it."""
 
     width: float
     font: float
@@ -43,7 +43,7 @@ class Layout:
     title_width: int
 
     def wrap(self, text: str, share: float = 1.0) -> str:
-        """Break a title's lines so that they fit; `share` is for large letters, of which a line holds fewer."""
+        """Break a title's lines to the width; a `share` below 1 is for larger letters."""
         width = int(share * self.title_width)
         return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width))
 
@@ -55,7 +55,7 @@ ONE_COLUMN = Layout(width=3.5, font=6, small=3.5, rotation=45, title_width=66)
 #: The colours and markers of the classes of arithmetic.
 CLASSES = {"strict_fp32": ("0", "o"), "fp32_accurate": ("6", "*"), "tf32": ("8", "s")}
 UNKNOWN = ("0.5", "+")
-# Of series that are not algorithms, such as devices, in their order.
+#: The colours of series that are not algorithms, such as devices, in order.
 SERIES = ("0", "8", "9", "0.2", "4")
 
 
@@ -72,7 +72,7 @@ def class_look(numerics: str) -> tuple[Color, str]:
 
 
 def series_color(index: int) -> Color:
-    """Give the colour of a series that is not an algorithm; after some they come again."""
+    """Give the colour of a series that is not an algorithm; the colours repeat."""
     return _color(SERIES[index % len(SERIES)])
 
 
@@ -83,7 +83,7 @@ def _color(color: str) -> Color:
 
 @contextmanager
 def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
-    """Draw in the style of every figure, with the sizes of a layout."""
+    """Apply the style of all figures, with the sizes of a layout."""
     sizes = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
     changes = dict.fromkeys(sizes, layout.font) | {"figure.titlesize": layout.font + 2}
     with mpl.style.context([STYLE, changes]):
@@ -91,14 +91,14 @@ def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
 
 
 def new_figure(picture: Picture, layout: Layout, height: float) -> Figure:
-    """Make an empty figure (height in inches) with its title; not pyplot's: no backend, no state."""
+    """Make an empty figure (height in inches) with its title, without pyplot and its global state."""
     figure = Figure(figsize=(layout.width, height))
     figure.suptitle(layout.wrap(picture.title, share=0.65), fontweight="bold")
     return figure
 
 
 def draw_note(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Say why there is nothing to see."""
+    """Write why a figure is not drawn in its place."""
     with style(layout):
         figure = new_figure(picture, layout, 1.2)
         axes = figure.subplots()
@@ -109,7 +109,7 @@ def draw_note(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
 
 
 def legend(figure: Figure, handles: Mapping[str, Artist], columns: int) -> None:
-    """Put one legend under all axes, in as few rows as `columns` allow and these equally long."""
+    """Put one legend under all axes, in as few rows as `columns` allow, all of the same length."""
     if handles:
         rows = -(-len(handles) // columns)
         columns = -(-len(handles) // rows)

@@ -1,1 +1,1 @@
-"""The tidy frames that the figures are drawn from: whatever is computed for a figure is computed here."""
+"""Tidy frames for the figures, and tables: everything that a figure shows is computed here."""

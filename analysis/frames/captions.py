@@ -1,4 +1,4 @@
-"""The captions of a folder of figures: `captions.json`, written beside them and read for the report."""
+"""Figure captions: `captions.json` in the folder of the figures, written with them and read by the report."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from analysis.frames.common import NOT_DRAWN, Picture
 from analysis.table.errors import ArchiveError
 
 CAPTIONS = "captions.json"
-#: The captions of the paper's figures in a folder without that file.
+#: Captions of the paper's figures for a folder without that file.
 PAPER_CAPTIONS = {
     "tflops": "Speed per layer, counting the FLOPs of the direct convolution for every algorithm.",
     "memory": "Memory per layer.",
@@ -17,14 +17,14 @@ PAPER_CAPTIONS = {
 
 
 def captions_json(pictures: Mapping[str, Picture]) -> str:
-    """Write the captions as JSON, in the figures' order; that of a figure that is not drawn begins with Not drawn."""
+    """Write the captions as JSON, in the figures' order; that of a figure that is not drawn begins with NOT_DRAWN."""
     return json.dumps({name: picture.text for name, picture in pictures.items()}, indent=1) + "\n"
 
 
 def read_captions(figures: Path) -> dict[str, str]:
-    """Give the caption of every figure that was drawn, in the order of its captions.json.
+    """Read the captions of the figures that were drawn, in the order of captions.json.
 
-    In a folder without that file, the paper's figures that are there. Raises ArchiveError for a damaged file.
+    Without that file, the paper's figures that exist have PAPER_CAPTIONS. Raises ArchiveError for a damaged file.
     """
     path = figures / CAPTIONS
     found = PAPER_CAPTIONS

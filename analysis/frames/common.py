@@ -1,4 +1,4 @@
-"""What every figure is prepared as, and the phrases that their captions share."""
+"""The data that a figure is drawn from (Panel, Picture), and phrases that several captions share."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from analysis.numbers.series import Selection, layer_order, ratio, rows_of, stat
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
 
-#: How the caption of a figure begins that a table has no data for.
+#: How the caption begins of a figure for which a table has no data.
 NOT_DRAWN = "Not drawn"
 FRAME_COLUMNS = ("layer", "algorithm", "value", "status", "reason")
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One set of axes: a tidy frame (in drawing order; NaN where there is no number) and its texts."""
+    """The data and texts of one set of axes; the frame is tidy, in drawing order, with NaN where there is no number."""
 
     title: str
     axis: str
@@ -28,7 +28,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """All that a figure shows; one that cannot be drawn has no panels, and a note that says why."""
+    """The data and texts of one figure; one that cannot be drawn has no panels, and a note that says why."""
 
     title: str
     panels: tuple[Panel, ...] = ()
@@ -37,19 +37,19 @@ class Picture:
 
     @property
     def text(self) -> str:
-        """The caption, or why there is nothing to see."""
+        """The caption, or why the figure is not drawn."""
         return f"{NOT_DRAWN}: {self.note}." if self.note else self.caption
 
 
 def classes(archive: Archive, selection: Selection) -> list[Selection]:
-    """List the classes of arithmetic that were measured as a selection was, its own first."""
+    """List the selections that differ from this one in nothing but the numeric class; this one comes first."""
     found = sorted(archive.measurements["numerics"].unique(), key=lambda one: (one != selection.numerics, one))
     every = [replace(selection, numerics=one) for one in found]
     return [one for one in every if not rows_of(archive.measurements, one).empty]
 
 
 def other_class(frame: pd.DataFrame) -> str:
-    """Say which algorithms of a frame are of the class fp32_accurate, where it has any."""
+    """Say which algorithms of a frame are of the class fp32_accurate; empty if none is."""
     found = [label(name) for name in in_order(frame["algorithm"]) if about(name).is_accurate_only]
     if not found:
         return ""
@@ -58,7 +58,7 @@ def other_class(frame: pd.DataFrame) -> str:
 
 
 def cells(rows: pd.DataFrame, algorithms: Iterable[str], column: str, factor: float = 1.0) -> pd.DataFrame:
-    """Lay one column out as FRAME_COLUMNS, algorithm by algorithm, a row for every layer of `rows`."""
+    """Arrange one column of `rows` as FRAME_COLUMNS: a row for every algorithm and every layer."""
     found = []
     for algorithm in algorithms:
         for layer in layer_order(rows["layer"]):
@@ -79,7 +79,7 @@ def compared(rows: pd.DataFrame, algorithm: str, baselines: Iterable[str]) -> st
 
 
 def missing(frame: pd.DataFrame) -> str:
-    """Say how many cells have no number and why; nothing where all have one."""
+    """Count the cells without a number by their status; empty if every cell has one."""
     absent = frame[frame["value"].isna()]
     if absent.empty:
         return ""

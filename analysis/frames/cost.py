@@ -1,4 +1,4 @@
-"""The frames that set speed against what it costs or what bounds it: memory, accuracy, the roofline."""
+"""Frames of speed against memory and accuracy, and the roofline."""
 
 from collections.abc import Sequence
 
@@ -19,15 +19,15 @@ from analysis.numbers.series import (
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
 
-#: How far the lines of a roofline go beyond the layers, as a factor.
+#: The factor by which the lines of a roofline extend beyond the intensities of the layers.
 MARGIN = 1.25
-#: Why one ceiling is a third of another.
+#: Explains the ceiling at a third of the FP16 peak.
 THIRD = " Error compensation takes three FP16 products for one, hence the third."
 POINT_COLUMNS = ("algorithm", "layer", "x", "y", "name")
 
 
 def memory_speed(archive: Archive) -> Picture:
-    """Memory beyond the tensors against speed over the best cuDNN; each algorithm's mean has no layer."""
+    """Memory, as a multiple of the tensors, against speed over the best cuDNN; the rows of the means have no layer."""
     selection, rows = headline(archive)
     baseline = YARDSTICKS[archive.device_kind]
     title = f"Memory against speed on {archive.device_name}"
@@ -61,7 +61,7 @@ def memory_speed(archive: Archive) -> Picture:
 
 
 def accuracy(archive: Archive) -> Picture:
-    """Error against speed, a panel for each numeric class that the table has."""
+    """Error against speed, a panel for each numeric class of the table."""
     selection, _ = headline(archive)
     unit, factor = speed_unit(archive.device_kind)
     title = f"Accuracy against speed on {archive.device_name}"
@@ -95,7 +95,7 @@ def accuracy(archive: Archive) -> Picture:
 def roofline(archive: Archive) -> Picture:
     """Arithmetic intensity (FLOPs over the bytes of the tensors) against speed, beside the machine's ceilings.
 
-    The first panel holds points; the second, which is not drawn as one, the ends of the ceilings' lines.
+    The first panel holds the points, the second one the ends of the ceilings' lines, drawn into the same axes.
     """
     selection, rows = headline(archive)
     unit, factor = speed_unit(archive.device_kind)
@@ -133,7 +133,7 @@ Ceiling = tuple[str, float]
 def _ceilings(
     archive: Archive, rows: pd.DataFrame, unit: str, factor: float
 ) -> tuple[list[Ceiling], Ceiling | None, str]:
-    """Name the ceilings of arithmetic (`unit`) and memory (`unit` per FLOP/byte), with what a caption says of them."""
+    """Find the ceilings of arithmetic (`unit`) and of memory (`unit` per FLOP/byte), and write their sentence."""
     measured = archive.provenance.get("ceilings") or {}
     flats, slope = [], None
     kinds = {"fp32_flops": ("measured FP32 peak", 1)}
@@ -163,7 +163,7 @@ def _ceilings(
 
 
 def _roof(flats: Sequence[Ceiling], slope: Ceiling | None, low: float, high: float) -> pd.DataFrame:
-    """Lay out the ends of the ceilings' lines between two intensities; flat ones begin where the sloping one is."""
+    """Compute the ends of the ceilings' lines between two intensities; flat ones begin at the sloping one."""
     ridges = [min(max(peak / slope[1], low), high) if slope else low for _, peak in flats]
     ends = [(name, x, peak) for (name, peak), ridge in zip(flats, ridges, strict=True) for x in (ridge, high)]
     if slope:

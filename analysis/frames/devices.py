@@ -1,4 +1,4 @@
-"""The frames that set several tables side by side: the same comparison, measured on different devices or days."""
+"""Frames that compare several results tables: the same selection, measured on different devices or days."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,17 +29,16 @@ Rows = dict[str, pd.DataFrame]
 
 
 def device_names(archives: Sequence[Archive]) -> list[str]:
-    """Name every table by its device, or by its folder where two are of one device."""
+    """Name every table after its device, or after its folder if two tables are from the same device."""
     count = Counter(archive.device_name for archive in archives)
     return [one.device_name if count[one.device_name] == 1 else one.folder.name for one in archives]
 
 
 def in_common(archives: Sequence[Archive]) -> tuple[str, Rows]:
-    """Find the first suite, batch, protocol and class that all tables have; its rows by device, none if there is none.
+    """Find the first suite, batch, protocol and class that all tables have, and its rows by device.
 
-    im2win on tensor cores, which is of another class, is added.
-
-    Tables of CPUs and GPUs have no algorithm in common, so they share nothing.
+    Our convolutions on tensor cores, which are of another class, are added. The result is empty if the tables share no
+    selection; those of CPUs and of GPUs share not even an algorithm.
     """
     if len({archive.device_kind for archive in archives}) > 1:
         return "", {}
@@ -114,7 +113,7 @@ def speedup(archives: Sequence[Archive]) -> Picture:
 
 
 def comparison(archives: Sequence[Archive]) -> Table:
-    """Lay every algorithm's speed on every device over the layers, and its mean over that on the first device."""
+    """Make a table of every algorithm's speed on each layer and device, with the mean ratio to the first device."""
     title = "Speed on several devices"
     where, rows = in_common(archives)
     if not rows:
@@ -142,7 +141,7 @@ def comparison(archives: Sequence[Archive]) -> Table:
 
 
 def _measured(archive: Archive, every: pd.DataFrame) -> list[str]:
-    """List what a figure shows, without the algorithms that no table has."""
+    """List the algorithms that a figure shows and at least one table has."""
     return [name for name in shown(archive.device_kind, every["algorithm"]) if name in set(every["algorithm"])]
 
 

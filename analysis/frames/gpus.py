@@ -1,4 +1,4 @@
-"""The GPUs of a host: how much they differ, by the anchors that every one of them measured; and how busy they were."""
+"""The GPUs of a host: how much they differ on the anchor points, which all of them measure, and how busy they were."""
 
 from datetime import datetime
 
@@ -10,17 +10,17 @@ from analysis.writing.phrases import number, plural
 from analysis.writing.tables import Block, Table
 
 TITLE = "How much the GPUs of a host differ"
-#: What tells one anchor from another, and how an anchor is told.
+#: The key of an anchor point.
 ANCHOR = ["suite", "numerics", "batch", "layer", "algorithm", "protocol"]
-#: As many characters of a UUID tell GPUs apart.
+#: The first characters of a UUID are enough to distinguish the GPUs.
 SHORT = 12
 USE_TITLE = "How busy the GPUs were"
-#: Between two points a host may be idle for so many seconds, and still be at the same run.
+#: A host that is idle for longer than this between two points (seconds) has begun another run.
 PAUSE = 60
 
 
 def compare_gpus(archive: Archive) -> Table | None:
-    """Lay the times of the anchors over the GPUs, each beside the fastest one's; None where fewer than two had any.
+    """Make a table of the anchors' times on each GPU and the excess over the fastest GPU; None for fewer than two GPUs.
 
     `provenance["anchors"]` holds a row for each anchor and GPU: ANCHOR, gpu (UUID), time_ms, time_ms_low, time_ms_high;
     times in ms.
@@ -40,7 +40,7 @@ def compare_gpus(archive: Archive) -> Table | None:
     ]
     header = ["layer", "algorithm", *(f"{gpu[:SHORT]}, ms" for gpu in times.columns)]
     longer = ", ".join(f"{gpu[:SHORT]} {share:.2%}" for gpu, share in over.mean().items())
-    # Those of an archive that the run went on from, or of GPUs that are not there any more.
+    # Points from an archive that was restored before the run, or from GPUs that are not in the host any more.
     elsewhere = [
         point
         for point in archive.provenance.get("points", [])
@@ -56,11 +56,10 @@ def compare_gpus(archive: Archive) -> Table | None:
 
 
 def use_of_gpus(archive: Archive) -> Table | None:
-    """Set what points took of a GPU against the time that passed; None where no GPU measured any.
+    """Compare the time that points kept a GPU busy with the time that passed; None if no GPU measured any.
 
-    A row is a host from one pause to the next. A point has its GPU to itself, so the ratio is how many times as fast
-    the GPUs were as one of them. Times in seconds, from `run` of the points in `provenance`: `started`, `seconds` of
-    each part, `uuid`.
+    A row is one host between two pauses. A point has its GPU to itself, so the ratio is the speedup over a single GPU.
+    Times are in seconds, from `run` of the points in `provenance`: `started`, `seconds` of each part, `uuid`.
     """
     environments = archive.provenance.get("environments", [])
     found = [

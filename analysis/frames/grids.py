@@ -1,4 +1,4 @@
-"""The tables that are grids: speed, memory and ablation over the layers, and the best cuDNN of each."""
+"""The tables with a column for each layer (speed, memory, ablation), and the best cuDNN of each layer."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,13 +28,13 @@ from analysis.table.schema import KEY
 from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, number
 from analysis.writing.tables import DAGGER, Block, Table
 
-# The keys of rows whose numbers are marked, as older than today's sources.
+#: The keys of the rows whose numbers are marked as older than today's sources.
 Stale = frozenset[tuple[object, ...]]
 FRESH: Stale = frozenset()
 
 
 def build(archive: Archive, stale: Stale = FRESH) -> dict[str, Table]:
-    """Build every grid by name; numbers of the rows in `stale` (KEY values) get a dagger in the Markdown."""
+    """Build these tables by name; numbers of the rows in `stale` (KEY values) get a dagger in the Markdown."""
     grids = {
         "tflops": ("Speed", _speed_lines),
         "memory": ("Memory", _memory_lines),
@@ -79,7 +79,7 @@ def _ablation_lines(rows: pd.DataFrame, kind: str) -> list[_Line]:
 
 
 def _ratios(rows: pd.DataFrame, algorithm: str, baselines: Iterable[str], column: str) -> list[_Line]:
-    """Lay out an algorithm's ratios to those of the baselines that were measured, if it was."""
+    """Make a line for the ratio to each baseline that was measured; none if the algorithm was not."""
     present = set(rows["algorithm"])
     compared = [name for name in baselines if name in present and name != algorithm] if algorithm in present else []
     return [_Line(algorithm, "x", column, 1, name) for name in compared]
@@ -92,7 +92,7 @@ def _grid(
     lines_of: Callable[[pd.DataFrame, str], list[_Line]],
     stale: Stale,
 ) -> Table:
-    """Lay lines (algorithms, ratios) over layers, for every selection; the last column is the mean over the layers."""
+    """Build a table with a block per selection, a row per line and a column per layer; the last one is the mean."""
     lined, blocks = [], []
     for selection, rows in rows_by_selection.items():
         found = {(row["layer"], row["algorithm"]): row for row in rows.to_dict("records")}
@@ -136,7 +136,7 @@ def _cell(
     if value != value:
         status = state(rows[0], line.column)[1] if rows else NOT_MEASURED
         return "" if line.baseline else SHORT.get(status, status)
-    # The best cuDNN is as old as the one that was chosen.
+    # The best cuDNN is stale if the algorithm that was chosen is.
     keys = [tuple((row | {"algorithm": row["chosen"]})[column] for column in KEY) for row in rows]
     return number(value) + (DAGGER if any(key in stale for key in keys) else "")
 

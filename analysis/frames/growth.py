@@ -1,4 +1,4 @@
-"""The frames of the error's growth with K, the length of the reduction, for each class of arithmetic."""
+"""Frames of the error against K, the length of the reduction, for each class of arithmetic."""
 
 from typing import TypeVar
 
@@ -19,16 +19,16 @@ Length = TypeVar("Length", float, pd.Series)
 
 
 def sequential_bound(k: Length) -> Length:
-    """Bound the error of K products that are added one after the other in FP32, in parts of their magnitudes' sum."""
+    """Bound the error of K products added sequentially in FP32, relative to the sum of their magnitudes."""
     return k * ROUNDOFF
 
 
 def compensated_bound(k: Length) -> Length:
-    """Bound the error of im2win on tensor cores in the same way; docs/tensor_cores.md derives it."""
+    """Bound the error of im2win on tensor cores, relative to the same sum; docs/tensor_cores.md derives it."""
     return (16 + np.ceil(k / 32)) * ROUNDOFF
 
 
-#: Class -> the bound that theory gives for it, and how it is written.
+#: Class -> its theoretical bound, and the formula as text.
 BOUNDS = {
     STRICT: (sequential_bound, "sequential FP32, K u"),
     ACCURATE: (compensated_bound, f"{ACCURATE}, (16 + K / 32) u"),
@@ -36,12 +36,12 @@ BOUNDS = {
 AXIS = "K = input channels x filter height x filter width"
 FRAME = ("name", "numerics", "algorithm", "kind", "layer", "x", "y")
 MEASURED, BOUND = "measured", "bound"
-#: Points of a bound's line.
+#: How many points the line of a bound has.
 POINTS = 60
 
 
 def error_growth(archive: Archive) -> Picture:
-    """Error against K: in norm for every class and, where accuracy.csv is there, of the worst output with bounds."""
+    """Error against K: in norm for every class and, given an accuracy.csv, of the worst output with its bounds."""
     title = f"Error against the length of the reduction on {archive.device_name}"
     selection, _ = headline(archive)
     norm, errors = _norm(archive, selection), _errors(archive, selection)
@@ -85,7 +85,7 @@ def _spans(norm: pd.DataFrame) -> list[str]:
 
 
 def _errors(archive: Archive, selection: Selection) -> pd.DataFrame:
-    """Take what is shown of accuracy.csv: what is ok, of the selection's suite."""
+    """Take the rows of accuracy.csv that are shown: ok, and of the selection's suite."""
     errors = read_accuracy(archive.folder).astype({"error_componentwise": float})
     errors = errors[(errors["suite"] == selection.suite) & (errors["status"] == "ok")]
     chosen = [name in error_references(one) for one, name in errors[["numerics", "algorithm"]].to_numpy()]
@@ -93,7 +93,7 @@ def _errors(archive: Archive, selection: Selection) -> pd.DataFrame:
 
 
 def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
-    """Lay out the largest error of any output over all kinds of data by layer, the bounds, and what a caption says."""
+    """Make the panel of each layer's worst output over all kinds of data, with its bounds, and the sentence on it."""
     finite = errors[np.isfinite(errors["error_componentwise"])]
     lengths = np.unique(np.geomspace(finite["reduction"].min(), finite["reduction"].max(), POINTS).round())
     found, said = [], []

@@ -1,4 +1,4 @@
-"""The tables that are not grids of numbers: the layers, what was not ok, the machine, the judged claims."""
+"""The tables of the layers, of what was not ok, of the machine and of the judged claims."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ VALUES = ("published", "measured")
 
 
 def layers(archive: Archive) -> Table:
-    """Tell the layers as they were measured; from the paper's table where the provenance does not hold them."""
+    """List the layers with the sizes that were measured, or the paper's sizes where the provenance has none."""
     found = layer_sizes(archive)
     lines = []
     suites = archive.measurements[["suite", "layer"]].drop_duplicates().to_numpy().tolist()
@@ -52,9 +52,10 @@ def outcome(archive: Archive) -> Table:
 
 
 def _alike(frame: pd.DataFrame) -> list[list[str]]:
-    """One line for what is alike: the layers and batches of an algorithm with one status and reason, in any protocol.
+    """Merge rows that share algorithm, status and reason into one line with all their layers and batches.
 
-    The reasons of incorrect results have their errors in them; they are alike, and the first is told.
+    The protocol does not matter. Reasons of incorrect results differ in their errors alone: they count as the same, and
+    the first is shown.
     """
     first = frame.drop_duplicates(list(POINT_KEY)).copy()
     wrong = first["status"] == "incorrect"
@@ -78,7 +79,7 @@ def _alike(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def machine(archive: Archive) -> Table:
-    """Tell every environment of the provenance, and the machine's ceilings where they were measured."""
+    """List every environment of the provenance, and the machine's ceilings if they were measured."""
     lines: list[tuple[object, str, str]] = []
     for index, environment in enumerate(archive.provenance["environments"], start=1):
         lines += [(index, what, value) for what, value in flatten(environment).items()]
@@ -92,7 +93,7 @@ def machine(archive: Archive) -> Table:
 
 
 def claims(path: Path) -> Table:
-    """Lay out a claims.csv of `analysis.claims`, a block per selection that can be tested. Raises ArchiveError."""
+    """Make a table of a claims.csv, with a block for each selection that can be tested. Raises ArchiveError."""
     judged = read_claims(path)
     blocks, untested = [], []
     for key, group in judged.groupby(list(SELECTED), sort=False):

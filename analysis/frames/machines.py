@@ -1,4 +1,4 @@
-"""Set the verdicts on the paper's claims on several machines side by side."""
+"""The verdicts on the paper's claims, side by side for several machines."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ KEPT = ("claim", "statement", *SELECTED, "published", "measured", "measured_low"
 
 
 def claims(archives: Sequence[Archive]) -> Table:
-    """Lay every claim over the machines, a block for each protocol; each is judged from its own table alone."""
+    """Make a table with a row per claim and a column per machine, for each protocol; every machine is judged alone."""
     judged = {
         name: under_every_protocol(judge(archive), archive)
         for name, archive in zip(device_names(archives), archives, strict=True)

@@ -1,9 +1,9 @@
-"""Set two results tables against each other, point by point: faster, slower or ambiguous, each with its interval.
+"""Compare two results tables point by point: faster, slower or ambiguous, with the interval of each ratio.
 
 A ratio is the second table's time over the first's. Its 95 % interval comes from the raw samples of both, resampled
-apart from each other (`analysis.numbers.bootstrap`): it holds the noise within the measuring processes, not that
-between days or machines, which is what a comparison of two runs is to show. So beside the verdict it says whether the
-times agree within 2 %.
+independently (`analysis.numbers.bootstrap`). It covers the noise within a measuring process, but not the variation
+between days or machines, so nearly every difference between two runs is significant. Whether the times agree within 2 %
+is therefore reported beside the verdict.
 """
 
 import zlib
@@ -25,18 +25,18 @@ from analysis.writing.tables import Block, Table
 #: Two times agree if they differ by no more than this share; two runs do if this share of their medians agrees.
 AGREEING, ENOUGH = 0.02, 0.95
 FASTER, SLOWER, AMBIGUOUS = "faster", "slower", "ambiguous"
-#: Both have the point, and at least one no time: the same outcome, or another one.
+#: Verdicts on points that have no time in at least one of the tables.
 SAME_OUTCOME, OTHER_OUTCOME = "same outcome", "other outcome"
-#: What names a point in both tables, whatever the experiment is called.
+#: The key of a point in both tables; the name of the experiment may differ.
 SHARED = tuple(column for column in KEY if column != "experiment")
-#: The most points that a table for people lists.
+#: At most so many points are listed in Markdown.
 LISTED = 40
 
 
 def compare_points(first: Archive, second: Archive) -> pd.DataFrame:
     """Compare every row that both tables have, by SHARED, in natural order; ratios are second over first.
 
-    `agrees` is whether the times of both are within AGREEING; empty where one has none.
+    `agrees` says whether both times are within AGREEING; it is empty where one has no time.
     """
     both = first.measurements.merge(second.measurements, on=list(SHARED), suffixes=("_first", "_second"))
     columns = ["source_hash", "status", "time_ms"]
@@ -68,7 +68,7 @@ def _samples(archive: Archive) -> dict[tuple[object, ...], Numbers]:
 
 
 def _interval(row: dict[str, object], samples: Sequence[dict[tuple[object, ...], Numbers]]) -> tuple[float, float]:
-    """The interval of one row's ratio; the seeds are the row's own, so it depends on no other row."""
+    """Compute the interval of one row's ratio; the seeds come from its key, so it does not depend on other rows."""
     key = tuple(row[column] for column in SHARED)
     statistic = statistic_of(str(row["protocol"]), str(row["algorithm"]))
     times = []
@@ -79,7 +79,7 @@ def _interval(row: dict[str, object], samples: Sequence[dict[tuple[object, ...],
 
 
 def agreement(points: pd.DataFrame) -> tuple[int, int]:
-    """How many medians of both tables agree, of how many: the rows whose time is one."""
+    """Count the medians that agree, and all medians; minima and means (protocol `authors`) are left out."""
     rows = [
         bool(row["agrees"])
         for row in points.to_dict("records")
@@ -95,7 +95,7 @@ def is_repeated(points: pd.DataFrame) -> bool:
 
 
 def findings(points: pd.DataFrame, archives: Sequence[Archive], first: str, second: str) -> list[str]:
-    """What the comparison of two tables, called `first` and `second`, says: of all medians, and of each protocol."""
+    """Summarize the comparison of two tables, called `first` and `second`: all medians, then each protocol."""
     agreeing, count = agreement(points)
     if not len(points):
         return [f"{first} and {second} have no point in common."]
@@ -131,7 +131,7 @@ def findings(points: pd.DataFrame, archives: Sequence[Archive], first: str, seco
 
 
 def table(archives: Sequence[Archive], compared: Sequence[pd.DataFrame]) -> Table:
-    """Lay out the first table `compared` with each other one: all points as data, for people those that disagree."""
+    """Make the table of all points; its Markdown lists only those on which two tables disagree."""
     called = device_names(archives)
     frames, blocks = [], []
     for second, name, points in zip(archives[1:], called[1:], compared, strict=True):

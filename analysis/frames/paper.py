@@ -1,4 +1,4 @@
-"""The frames of the paper's figures: TFLOPS, memory and ablation over the layers, beside the authors' log."""
+"""Frames of the paper's figures: TFLOPS, memory and ablation on each layer, with the authors' log below."""
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ FLOPS = "FLOPs are those of the direct convolution for every algorithm."
 
 
 def tflops(archive: Archive) -> Picture:
-    """Speed per layer, end to end where it was measured, beside the authors' log."""
+    """Speed per layer, end to end if it was measured, and as the authors logged it."""
     selection, rows = headline(archive)
     drawn, name = algorithms.in_paper(archive.device_kind), algorithms.paper(archive.device_kind)
     unit, factor = speed_unit(archive.device_kind)
@@ -44,7 +44,7 @@ def tflops(archive: Archive) -> Picture:
 
 
 def memory(archive: Archive) -> Picture:
-    """Memory per layer (MiB) by the paper's metric, beside the authors' log."""
+    """Memory per layer (MiB) in the paper's metric, and as the authors logged it."""
     kind = archive.device_kind
     drawn, name = algorithms.in_paper(kind), algorithms.paper(kind)
     selection, rows = headline(archive)
@@ -68,7 +68,7 @@ def memory(archive: Archive) -> Picture:
 
 
 def ablation(archive: Archive) -> Picture:
-    """Speed of im2win and of its ablated variants, by the kernel alone where it was measured."""
+    """Speed of im2win and its ablated variants, of the kernel alone if it was measured."""
     selection = pick(archive.measurements, ("kernel_only", "end_to_end", "authors"), having=algorithms.ablations())
     if selection is None:
         none = "the CPU backend has none" if archive.device_kind == "cpu" else "none were measured"

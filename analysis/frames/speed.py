@@ -1,4 +1,4 @@
-"""The frames of what the paper does not show about speed: speedups, times with intervals, transform, batches."""
+"""Frames about speed beyond the paper's: speedups, times with intervals, the transform's share, batches."""
 
 from dataclasses import replace
 
@@ -37,8 +37,8 @@ from analysis.writing.phrases import names, number, plural
 def speedup(archive: Archive) -> Picture:
     """Speed of every algorithm over the best cuDNN of its layer (on a CPU: over PyTorch), a panel for each class.
 
-    The best is that of the first class in every panel: what tensor cores win or lose against strict FP32.
-    `log2` of the value is what a colour shows: 0 is as fast, 1 twice as fast.
+    Every panel divides by the best of the first class, so that tensor cores are compared with strict FP32. The colours
+    show `log2` of the value: 0 is as fast, 1 twice as fast.
     """
     selection, rows = headline(archive)
     baseline = YARDSTICKS[archive.device_kind]
@@ -73,7 +73,7 @@ def speedup(archive: Archive) -> Picture:
 
 
 def times(archive: Archive) -> Picture:
-    """Time per layer with its 95 % interval, and the interval in % of the time, where it can be seen."""
+    """Time per layer with its 95 % interval, which is also shown in % of the time: a log axis hides narrow ones."""
     selection, rows = headline(archive)
     rows = with_accurate(archive, selection, rows)
     frame = cells(rows, shown(archive.device_kind, rows["algorithm"]), "time_ms")
@@ -99,10 +99,10 @@ def times(archive: Archive) -> Picture:
 
 
 def transform(archive: Archive) -> Picture:
-    """How much of the end-to-end time is the transform: what `kernel_only` leaves out, in % of `end_to_end`.
+    """The share of the transform in the end-to-end time: what `kernel_only` leaves out, in % of `end_to_end`.
 
-    The transform's share is what is missing to the whole; where the kernel alone was measured slower than with the
-    transform (noise), its bar is as long as the whole and `difference` has the negative number.
+    Noise can make the kernel alone slower than the kernel with its transform. Its bar then has the full length, and
+    `difference` holds the negative number.
     """
     title = f"Share of the transform on {archive.device_name}"
     whole = pick(archive.measurements, ("end_to_end",))
@@ -140,7 +140,7 @@ def transform(archive: Archive) -> Picture:
 
 
 def _transform_alone(archive: Archive, selection: Selection) -> tuple[list[Panel], str]:
-    """Set the speed of the transform (transform.csv, if it is there) beside that of copies: a panel and a sentence."""
+    """Compare the transform's bandwidth with that of copies: a panel and a sentence; empty without a transform.csv."""
     found = read_transforms(archive.folder)
     found = found[(found["suite"] == selection.suite) & (found["batch"] == selection.batch)].set_index("layer")
     copies = (archive.provenance.get("ceilings") or {}).get("copy_bytes_per_s")
@@ -157,7 +157,7 @@ def _transform_alone(archive: Archive, selection: Selection) -> tuple[list[Panel
 
 
 def batches(archive: Archive) -> Picture:
-    """Speed against batch, a panel per layer; not drawn of a table with one batch."""
+    """Speed against batch, a panel per layer; not drawn if the table has one batch."""
     selection, rows = headline(archive)
     unit, factor = speed_unit(archive.device_kind)
     title = f"Speed against batch on {archive.device_name}"
@@ -199,7 +199,7 @@ def batches(archive: Archive) -> Picture:
 
 
 def _fewer_of_cudnn(rows: pd.DataFrame) -> dict[int, list[str]]:
-    """Give the batches at which fewer of cuDNN's algorithms were measured than in all, with those that were."""
+    """Find the batches at which some of cuDNN's algorithms were not measured, and list those that were."""
     cudnn = rows[rows["algorithm"].map(is_cudnn).astype(bool)]
     measured = cudnn.groupby("batch")["algorithm"].agg(set)
     every = set(cudnn["algorithm"])

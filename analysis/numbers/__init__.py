@@ -1,1 +1,1 @@
-"""Numbers derived from a results table: ratios, intervals, verdicts, staleness; and the paper's own."""
+"""Numbers derived from a results table (ratios, intervals, verdicts, staleness), and the paper's published numbers."""

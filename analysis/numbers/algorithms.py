@@ -21,13 +21,13 @@ FOLDER = Path(__file__).resolve().parents[2] / "conf" / "algorithm"
 STRICT, ACCURATE = "strict_fp32", "fp32_accurate"
 CUDNN = "cudnn"
 BEST_CUDNN = "cudnn_best"
-#: What the speeds of all algorithms are divided by, for each kind of device.
+#: The algorithm that speeds are compared with on each kind of device.
 YARDSTICKS = {"cuda": BEST_CUDNN, "cpu": "cpu_torch"}
 
 PAPER, OURS, BASELINE, ABLATION, BASE, CEILING = "paper", "ours", "baseline", "ablation", "base", "ceiling"
 ROLES = (PAPER, OURS, BASELINE, ABLATION, BASE, CEILING)
 STATISTICS = ("minimum", "mean")
-#: After every algorithm that has a file.
+#: The order of an algorithm without a file.
 LAST = 10**9
 CORRECT = "correct it (git checkout restores it)"
 
@@ -54,12 +54,12 @@ class Algorithm:
 
     @property
     def is_candidate(self) -> bool:
-        """Whether somebody might choose it: a convolution of its own that is not slower on purpose."""
+        """Whether a user might choose it: a convolution (no ceiling), not derived from others, and not an ablation."""
         return self.name != BEST_CUDNN and self.role not in (CEILING, BASE, ABLATION)
 
     @property
     def is_accurate_only(self) -> bool:
-        """Whether it is one of ours that is FP32-accurate on tensor cores and has no strict FP32."""
+        """Whether it is one of ours that runs on tensor cores with FP32 accuracy and has no strict FP32."""
         return self.role == OURS and ACCURATE in self.numerics and STRICT not in self.numerics
 
     @property
@@ -115,7 +115,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def about(name: str) -> Algorithm:
-    """Describe an algorithm; one that has no file by its own name, without a role, in grey and last."""
+    """Describe an algorithm; one without a file has its name as label, no role, grey as colour and comes last."""
     known = described().get(name)
     return known or Algorithm(name, label=name, role="", order=LAST, marker="+")
 
@@ -126,7 +126,7 @@ def label(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Order algorithms as tables and legends show them, each once."""
+    """Sort algorithms as tables and legends show them, each once."""
     return sorted(set(names), key=lambda name: (about(name).order, name))
 
 
@@ -180,12 +180,12 @@ def every_ablation() -> tuple[str, ...]:
 
 
 def with_transform() -> tuple[str, ...]:
-    """List the convolutions whose transform `kernel_only` leaves out, and which have a figure of its share."""
+    """List the convolutions with a transform that `kernel_only` leaves out."""
     return tuple(name for name, one in described().items() if one.transform_outside_kernel)
 
 
 def ceilings() -> tuple[str, ...]:
-    """List what is no convolution, but bounds one of the same shape."""
+    """List what is not a convolution, but a practical bound of one of the same shape."""
     return tuple(name for name, one in described().items() if one.role == CEILING)
 
 

@@ -1,8 +1,8 @@
-"""Bootstrap the raw samples: how far a derived number would move if every point had been sampled again.
+"""Bootstrap of the raw samples: how much a derived number would vary if every point had been sampled again.
 
 Each row's samples are resampled with replacement, row by row, and each resample is reduced by the statistic that gave
-the row its time. What comes out are TIMES resampled times per row; whatever is computed from rows is computed once for
-each of them. This is the noise within a measuring process: that of another process or another day is not in it.
+the row its time. That gives TIMES resampled times per row, and a number that is computed from rows is computed for each
+of them. This covers the noise within a measuring process, not the variation between processes or days.
 """
 
 import zlib
@@ -35,13 +35,13 @@ def reduce(samples: Numbers, statistic: str) -> Numbers:
 
 
 def resample(samples: Numbers, statistic: str, seed: int) -> Numbers:
-    """Draw TIMES resamples of one row's samples, each as long as they are, and reduce each; the seed decides all."""
+    """Draw TIMES resamples of one row's samples, each of the same length, and reduce each; determined by the seed."""
     picked = np.random.default_rng(seed).integers(len(samples), size=(TIMES, len(samples)))
     return _medians(samples, picked) if statistic == "median" else reduce(samples[picked], statistic)
 
 
 def _medians(samples: Numbers, picked: NDArray[np.int64]) -> Numbers:
-    """Take the medians of `samples[picked]` by sorting ranks, small integers, several times as fast as floats."""
+    """Take the medians of `samples[picked]`, sorting 16-bit ranks, which is several times as fast as sorting floats."""
     if len(samples) > np.iinfo(np.int16).max:
         return reduce(samples[picked], "median")
     order = np.argsort(samples)
@@ -53,7 +53,7 @@ def _medians(samples: Numbers, picked: NDArray[np.int64]) -> Numbers:
 
 
 def interval(resampled: Numbers) -> tuple[float, float]:
-    """Take the 95 % percentile interval; its ends are resampled values, so that a rank stays a rank."""
+    """Take the 95 % percentile interval; its ends are resampled values, so those of a rank are whole numbers."""
     if not len(resampled):
         return float("nan"), float("nan")
     tail = 50 * (1 - LEVEL)

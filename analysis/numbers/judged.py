@@ -1,4 +1,4 @@
-"""The judged claims as data: the columns of claims.csv, reading it, and choosing and telling its rows."""
+"""The judged claims as data: columns and reading of claims.csv, choosing its rows, and a row as text."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from analysis.table.archive import Archive
 from analysis.table.errors import ArchiveError
 from analysis.writing.phrases import number, quantity
 
-#: The columns of claims.csv: the verdicts, and what explains them in words (`analysis.prose.claims`).
+#: The columns of claims.csv: the verdicts, and their explanations (`analysis.prose.claims`).
 CLAIM_COLUMNS = (*COLUMNS, "explanation", "decomposition")
 NUMBERS = ("batch", "published", "authors_logs", "measured", "measured_low", "measured_high", "layers", "layers_of")
 
@@ -31,7 +31,7 @@ def read_claims(path: Path) -> pd.DataFrame:
 
 
 def headline_claims(judged: pd.DataFrame, archive: Archive) -> pd.DataFrame:
-    """Take the claims of the table's first selection: the paper's layers end to end, where the table has them."""
+    """Take the claims of the headline: the paper's layers end to end, if the table has them."""
     first = pick(archive.measurements)
     if first is None:
         return judged.head(0)
@@ -52,7 +52,7 @@ def under_every_protocol(judged: pd.DataFrame, archive: Archive) -> pd.DataFrame
 
 
 def told(row: pd.Series) -> str:
-    """Tell one verdict in a cell, with the number and its interval."""
+    """Write a verdict, its number and its interval as one cell of a table."""
     if pd.isna(row["measured"]):
         return f"**{row['verdict']}** ({row['reason']})"
     between = f" [{interval_text(row)}]" if pd.notna(row["measured_low"]) and row["unit"] != "rank" else ""

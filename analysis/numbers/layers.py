@@ -1,4 +1,4 @@
-"""What follows from a layer's sizes: its output, its reduction length and its FLOPs."""
+"""Quantities that follow from a layer's sizes: output, length of the reduction, FLOPs, im2col matrix."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ Size = Mapping[str, int]
 
 
 def layer_sizes(archive: Archive) -> dict[tuple[str, str], dict[str, int]]:
-    """Give the sizes of every (suite, layer) as they were measured, where the provenance has them."""
+    """Read the sizes of every measured (suite, layer) from the provenance; some may lack them."""
     found = {}
     for point in archive.provenance["points"]:
         config = point.get("config") or {}

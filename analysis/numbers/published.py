@@ -24,7 +24,7 @@ def claims() -> pd.DataFrame:
 
 
 def memory_baselines() -> tuple[str, ...]:
-    """List what im2win's memory is compared with in the claims."""
+    """List the algorithms that the claims on memory compare im2win with."""
     found = claims()
     return tuple(found.loc[found["metric"] == "memory_reduction", "baseline"])
 

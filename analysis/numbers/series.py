@@ -23,7 +23,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Selection:
-    """One comparison: everything in it was measured in the same way on the same problems."""
+    """What is compared with each other: rows measured in the same way on the same layers."""
 
     experiment: str
     suite: str
@@ -38,7 +38,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class MemoryMetric:
-    """How memory is told: the paper's whole-process peak or, where a table has none, the bytes we counted."""
+    """A measure of memory: the peak of the whole process, as in the paper, or the bytes that were counted."""
 
     column: str
     label: str
@@ -54,10 +54,10 @@ def layer_order(names: Iterable[str]) -> list[str]:
 
 
 def selections(measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOLS) -> list[Selection]:
-    """List what a table holds, the headline first.
+    """List the selections of a table, the headline first.
 
-    That is the experiment `paper`, suite `paper_table`, batch 64, the first of `protocols` and strict FP32, as far as
-    they are there; everything else follows in natural order.
+    The headline is experiment `paper`, suite `paper_table`, batch 64, the first of `protocols` and strict FP32, as far
+    as the table has them. The others follow in the same order of preference, then by name.
     """
     columns = ["experiment", "suite", "batch", "protocol", "numerics"]
     found = [Selection(e, s, int(b), p, n) for e, s, b, p, n in measurements[columns].drop_duplicates().to_numpy()]
@@ -73,7 +73,7 @@ def selections(measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOL
 def pick(
     measurements: pd.DataFrame, protocols: tuple[str, ...] = PROTOCOLS, having: Iterable[str] = ()
 ) -> Selection | None:
-    """Choose the first selection that has a row of any algorithm in `having`; without `having`, the very first."""
+    """Choose the first selection that has a row of any algorithm in `having`; without `having`, the headline."""
     wanted = set(having)
     for selection in selections(measurements, protocols):
         if not wanted or wanted & set(rows_of(measurements, selection)["algorithm"]):
@@ -82,9 +82,9 @@ def pick(
 
 
 def rows_of(measurements: pd.DataFrame, selection: Selection) -> pd.DataFrame:
-    """Take the rows of one selection, with the counted bytes beside the measured ones."""
+    """Take the rows of one selection, and add a column with the counted bytes."""
     rows = measurements
-    # The batch first: numbers compare faster than texts, and then there are fewer rows.
+    # The batch first: comparing numbers is faster than comparing texts, and leaves fewer rows.
     for column in ("batch", "experiment", "suite", "protocol", "numerics"):
         rows = rows[rows[column] == getattr(selection, column)]
     rows = rows.copy()
@@ -103,12 +103,12 @@ def accurate_rows(measurements: pd.DataFrame, selection: Selection) -> pd.DataFr
 
 
 def with_accurate(archive: Archive, selection: Selection, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows of `accurate_rows` to a selection's rows: another class, but under the algorithms' own names."""
+    """Add the rows of `accurate_rows` to those of a selection; their labels and a note in the caption name the class."""
     return pd.concat([rows, accurate_rows(archive.measurements, selection)], ignore_index=True)
 
 
 def headline(archive: Archive) -> tuple[Selection, pd.DataFrame]:
-    """Take the selection that comes first in figures and sentences, and its rows with the best cuDNN."""
+    """Choose the selection that figures and sentences show first, and take its rows with the best cuDNN."""
     selection = pick(archive.measurements)
     assert selection is not None, "a table that was read has rows"
     return selection, with_best_cudnn(rows_of(archive.measurements, selection))
@@ -138,7 +138,7 @@ def with_best_cudnn(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _no_best(rows: pd.DataFrame) -> pd.Series:
-    """Say why a layer has no best cuDNN: of its cuDNN rows, none is ok."""
+    """Make the row of a layer without a best cuDNN, as no cuDNN row of it is ok."""
     row = rows.iloc[0].copy()
     states = set(rows["status"])
     reasons = [f"{name}: {why}" for name, why in zip(rows["algorithm"], rows["reason"], strict=True)]
@@ -149,7 +149,7 @@ def _no_best(rows: pd.DataFrame) -> pd.Series:
 
 
 def memory_metric(rows: pd.DataFrame) -> MemoryMetric:
-    """Choose the paper's metric if any ok row has it: a process peak is never compared with counted bytes."""
+    """Choose the paper's metric for all rows if any ok row has it: process peaks are not compared with counted bytes."""
     peaks = rows.loc[rows["status"] == "ok", PROCESS_PEAK.column]
     return PROCESS_PEAK if peaks.notna().any() else COUNTED
 
@@ -165,9 +165,9 @@ def memory_baselines(kind: str) -> tuple[str, ...]:
 
 
 def constant_memory(archive: Archive, rows: pd.DataFrame) -> str:
-    """Say how much of the process's peak is its constant part; nothing where it was not measured or is not shown.
+    """Say how much of a process's peak is its CUDA context, which no algorithm can do without.
 
-    That is what a process takes which only makes a context: no algorithm can take less.
+    Empty if it was not measured or the rows have no process peak.
     """
     constant = (archive.provenance.get("ceilings") or {}).get("context_bytes")
     if not constant or memory_metric(rows) != PROCESS_PEAK:
@@ -189,7 +189,7 @@ def ratio(rows: pd.DataFrame, algorithm: str, baseline: str, column: str) -> pd.
 
 
 def divide(ours: pd.Series, theirs: pd.Series) -> pd.Series:
-    """Divide by layer over the layers that both have, in natural order."""
+    """Divide layer by layer, over the layers that both have, in natural order."""
     common = layer_order(set(ours.index) & set(theirs.index))
     return ours.reindex(common) / theirs.reindex(common)
 
@@ -200,7 +200,7 @@ def geometric_mean(ratios: pd.Series) -> float:
 
 
 def speed_unit(kind: str) -> tuple[str, float]:
-    """Choose the unit of speed for a device and what to multiply TFLOPS with: CPUs are told in GFLOPS."""
+    """Choose the unit of speed for a kind of device, and the factor from TFLOPS: a CPU's speed is given in GFLOPS."""
     return ("GFLOPS", 1000.0) if kind == "cpu" else ("TFLOPS", 1.0)
 
 
@@ -213,7 +213,7 @@ def state_of(rows: pd.DataFrame, layer: str, algorithm: str, column: str) -> tup
 
 
 def state(row: Mapping[Hashable, Any] | pd.Series, column: str) -> tuple[float, str, str]:
-    """Give the number of a row (NaN where there is none), its status and its reason."""
+    """Give a row's number (NaN where there is none), status and reason."""
     number = float(row[column])
     if row["status"] != "ok":
         return float("nan"), str(row["status"]), str(row["reason"])

@@ -1,4 +1,4 @@
-"""Which numbers of a table are older than today's sources: of the kernel, or of the measuring program."""
+"""Which numbers of a table are stale: the sources of the kernel or of the measuring program have changed since."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from analysis.table.schema import KEY, POINT_KEY
 
 @dataclass(frozen=True)
 class Staleness:
-    """What is stale: the keys (KEY values) of all rows and of those with an older kernel, and why, by algorithm."""
+    """The stale rows (KEY values), those of them with an older kernel, and the algorithms and counts for the report."""
 
     keys: frozenset[tuple[object, ...]]
     kernel_keys: frozenset[tuple[object, ...]]
@@ -25,12 +25,12 @@ class Staleness:
 
     @property
     def all_older(self) -> bool:
-        """Whether the measuring program has changed since every point was measured."""
+        """Whether the measuring program has changed since the last point was measured, so that every row is stale."""
         return self.older_harness == self.points
 
     @property
     def marked(self) -> frozenset[tuple[object, ...]]:
-        """The rows to mark; where all are older, only those with an older kernel: marks everywhere say nothing."""
+        """The rows to mark: the stale ones; if all rows are stale, only those with an older kernel."""
         return self.kernel_keys if self.all_older else self.keys
 
 
@@ -63,8 +63,8 @@ def against_today(recorded: object, sources: Mapping[str, Any] | None, algorithm
 def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
     """Compare the hash of every row that is ok, and of its run's measuring program, with today's.
 
-    An algorithm that today's sources do not have cannot be compared and is told apart. A run that recorded no hash of
-    the measuring program counts as older.
+    An algorithm that today's sources do not have cannot be compared, and is listed as unknown. A run that recorded no
+    hash of the measuring program counts as older.
     """
     today = sources["algorithms"]
     ok = archive.measurements[archive.measurements["status"] == "ok"]

@@ -65,7 +65,7 @@ Judgement = dict[str, object]
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """The resampled speeds of one selection: arbitrary units, as only their ratios are asked for."""
+    """The resampled speeds of one selection, in arbitrary units, as only their ratios are used."""
 
     resampler: Resampler
     selection: Selection
@@ -102,7 +102,7 @@ def judge(archive: Archive) -> pd.DataFrame:
 
 
 def judge_rows(claim: pd.Series, rows: pd.DataFrame, noise: Noise | None = None, hindrance: str = "") -> Judgement:
-    """Judge one claim on the rows of one selection (with `cudnn_best`); `hindrance` says why it cannot be."""
+    """Judge one claim on the rows of one selection (with `cudnn_best`); a `hindrance` says why it is not testable."""
     if hindrance:
         return _untestable(hindrance)
     rows = rows[rows["layer"].isin(published.layers().index)]
@@ -181,7 +181,7 @@ def _judge_value(claim: pd.Series, per_layer: pd.Series, resampled: pd.DataFrame
 
 
 def _judge_rank(claim: pd.Series, speed: Callable[[str], pd.Series], noise: Noise | None = None) -> Judgement:
-    """Rank what leaving out each optimization costs; one that costs as much as another ranks behind it."""
+    """Rank the optimizations by what leaving them out costs; of two that cost the same, both get the worse rank."""
     twelve = len(published.layers())
     losses = pd.DataFrame({name: divide(speed(paper()), speed(name)) for name in ablations()}).dropna()
     if losses.empty:
@@ -219,7 +219,7 @@ def _rank_interval(name: str, layers: list[str], noise: Noise) -> Judgement:
 
 
 def _decide(judgement: Judgement, verdict: Callable[[float], str], worse: str, better: str) -> Judgement:
-    """Give the verdict of the interval's worse end, and say so where its better end would earn another."""
+    """Take the verdict of the interval's worse end, and note it if the better end would get another one."""
     decided = verdict(float(judgement.get(worse, judgement["measured"])))  # type: ignore[arg-type]
     other = verdict(float(judgement.get(better, judgement["measured"])))  # type: ignore[arg-type]
     if other != decided:

@@ -1,1 +1,1 @@
-"""Sentences, each with numbers from the data: findings, reasons, method, the guide."""
+"""Text with numbers computed from the data: findings, reasons, method, guide, summary, traces."""

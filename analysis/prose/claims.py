@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims in words: why each comes out as it does, tables for people, and the rule."""
+"""The verdicts on the paper's claims as text: tables, explanations, and the rule that decides."""
 
 from dataclasses import astuple
 
@@ -14,7 +14,7 @@ from analysis.prose.reasons import abstract_and_logs, decompositions, explanatio
 from analysis.table.archive import Archive
 from analysis.writing.phrases import markdown_table, quantity
 
-#: The words of a report that are marked, and the classes of its style sheet for them.
+#: Words that a report marks -> their class in its style sheet.
 MARKS = {
     REPRODUCED: "mark good",
     PARTLY: "mark fair",
@@ -81,7 +81,7 @@ def to_markdown(judged: pd.DataFrame) -> str:
 
 
 def rule() -> str:
-    """Say the rule of the verdicts, what the intervals are and what is compared with, in a paragraph each."""
+    """Explain the rule of the verdicts, the intervals and the published numbers, in a paragraph each."""
     half = (len(published.layers()) + 1) // 2
     return (
         f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
@@ -103,5 +103,5 @@ def _cell(names: object) -> str:
 
 
 def _capital(text: str) -> str:
-    """Start a sentence, but leave the name im2win as it is."""
+    """Begin with a capital letter, unless the first word is the name im2win."""
     return text if text.startswith("im2win") else text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""The report's first sentences: what a table shows, in words, every number computed from the data."""
+"""The findings at the beginning of a report, every number computed from the data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ from analysis.writing.tables import DAGGER
 
 
 def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
-    """Say what the headline selection of a table shows; one sentence or two per item."""
+    """Summarize the headline of a table; one sentence or two per item."""
     (selection, rows), kind = headline(archive), archive.device_kind
     yardstick = YARDSTICKS[kind]
     said = [_verdicts(archive, judged)]
@@ -95,7 +95,7 @@ def _speed(rows: pd.DataFrame, algorithm: str, baselines: Sequence[str], kind: s
 
 
 def _other_batches(archive: Archive, selection: Selection, algorithm: str, yardstick: str) -> list[str]:
-    """Compare with the yardstick at the batches other than that of `selection`."""
+    """Compare an algorithm with the yardstick at the other batches of the table."""
     parts = []
     for batch in sorted(set(archive.measurements["batch"]) - {selection.batch}):
         rows = with_best_cudnn(rows_of(archive.measurements, replace(selection, batch=batch)))
@@ -106,7 +106,7 @@ def _other_batches(archive: Archive, selection: Selection, algorithm: str, yards
 
 
 def _ahead(over: pd.Series) -> str:
-    """On how many of the layers a ratio is above 1."""
+    """Say on how many of the layers a ratio is above 1."""
     return f"{(over > 1).sum()} of {plural(len(over), 'layer')}"
 
 
@@ -179,7 +179,7 @@ def _outcomes(archive: Archive) -> str:
 
 
 def about_the_paper() -> list[str]:
-    """Explain what in the paper's own data a reader should know before comparing."""
+    """Explain what a reader should know of the paper's own data before comparing."""
     return [
         "Time x TFLOPS in the authors' logs is the work of batch 64 with 32 input channels in conv4, while the "
         "artifact's text says batch 128 and the layer table 64 channels. So suite `paper_table` has 64 channels and "

@@ -1,4 +1,4 @@
-"""The guide: which algorithm for which layer, when does im2win pay, and what does its window tensor cost."""
+"""The guide: the fastest algorithm of each layer, when im2win pays, and what its window tensor costs."""
 
 import math
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from analysis.table.archive import Archive
 from analysis.writing.phrases import markdown_table, names, number, plural
 
 TITLE = "Which algorithm should I use?"
-# MiB of workspace that a user may have to spare; infinity is no limit.
+#: Limits on the workspace in MiB, the first of them none.
 LIMITS = (math.inf, 256.0, 64.0, 0.0)
 
 
@@ -34,14 +34,14 @@ class Choice:
     equals: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Name it with its time, and what is as fast."""
+        """Name it with its time and the algorithms that are as fast."""
         also = f", as fast: {names(label(name) for name in self.equals)}" if self.equals else ""
         return f"{label(self.algorithm)} ({number(self.time)} ms{also})"
 
 
 @dataclass(frozen=True)
 class Window:
-    """What im2win costs on one layer, and against the fastest other algorithm; ms, MiB, NaN where not measured."""
+    """The cost of im2win on one layer and the fastest other algorithm; in ms and MiB, NaN where not measured."""
 
     layer: str
     whole: float
@@ -52,7 +52,7 @@ class Window:
 
     @property
     def transform(self) -> float:
-        """What the window tensor and the reordered filter take: end to end less the kernel alone."""
+        """The time of the transform and the filter's reordering: end to end less the kernel alone."""
         return self.whole - self.kernel
 
     @property
@@ -67,7 +67,7 @@ class Window:
 
     @property
     def uses(self) -> float:
-        """How many convolutions must share one window tensor before im2win is the fastest; infinity for never."""
+        """From how many convolutions that share one window tensor im2win is the fastest; infinity for never."""
         if self.other is None or self.transform != self.transform:
             return math.nan
         spared = self.other.time - self.kernel
@@ -155,7 +155,7 @@ def _which(rows: pd.DataFrame, protocol: str) -> str:
 
 
 def _accurate(rows: pd.DataFrame, accurate: pd.DataFrame, group: Selection) -> list[str]:
-    """Say what ours on tensor cores gain over the fastest of strict FP32; nothing for other classes."""
+    """Compare ours on tensor cores with the fastest of strict FP32; empty for other classes."""
     said = []
     for name in in_order(accurate["algorithm"]) if group.numerics == STRICT else []:
         times = values(accurate, name, "time_ms")
@@ -236,7 +236,7 @@ def _told(compared: list[Window]) -> str:
 
 
 def _beyond(compared: list[Window]) -> list[str]:
-    """Say where another convolution of ours is the fastest, and with how much workspace."""
+    """List the layers on which another convolution of ours is the fastest, with its workspace."""
     found: dict[str, dict[str, float]] = {}
     for one in compared:
         if not one.ahead and one.other and about(one.other.algorithm).role == OURS:

@@ -1,4 +1,4 @@
-"""The report's sections on how it was measured, on what, and where every number comes from."""
+"""The report's sections on the method, the machine and the provenance."""
 
 import hashlib
 from typing import Any
@@ -15,7 +15,7 @@ from analysis.writing.phrases import markdown_table, names, number, plural
 
 
 def method(archive: Archive) -> str:
-    """Tell how the rows were measured: the protocols as configured, the limits on errors, how sampling ended."""
+    """Describe how the rows were measured: limits on errors, sampling, ceilings, and the protocols as configured."""
     configs = [point.get("config") or {} for point in archive.provenance["points"]]
     said = [
         "The FLOPs are those of the direct convolution, 2 N Cout Ho Wo C Hf Wf, for every algorithm; so a method that "
@@ -55,7 +55,7 @@ def _sampling(measurements: pd.DataFrame) -> list[str]:
 
 
 def _discarded(archive: Archive) -> list[str]:
-    """Say how many samples were thrown away because the device was slowed down; nothing where that was not recorded."""
+    """Count the samples that were discarded because the device was slowed down; empty if that was not recorded."""
     states = [
         state
         for point in archive.provenance["points"]
@@ -79,7 +79,7 @@ def _ceilings(archive: Archive) -> list[str]:
     ]
     if not parts:
         return []
-    # Another GPU's, or those of a program that has changed since, may be newer than the first points.
+    # Ceilings that were measured again, for another GPU or by a changed program, may be newer than the first points.
     older = any((point.get("run") or {}).get("started", "~") < measured.get("measured", "") for point in points)
     when = "Measured" if older else "Measured before any point"
     return [f"{when}: {names(parts)}. No time below what follows from these is kept."]
@@ -99,7 +99,7 @@ def _protocols(configs: list[dict[str, Any]]) -> str:
 
 
 def machine(archive: Archive) -> str:
-    """Tell every environment that the table was measured in; the second and later ones only where they differ."""
+    """Describe every environment of the table; of all but the first, what differs from the first."""
     parts: list[str] = []
     first: dict[str, str] = {}
     for index, environment in enumerate(archive.provenance["environments"]):
@@ -114,7 +114,7 @@ def machine(archive: Archive) -> str:
 
 
 def provenance(archive: Archive, staleness: Staleness) -> str:
-    """Tell the files that the report was made from, and the kernels' sources that were measured."""
+    """List the files behind the report, and the hashes of the sources that were measured."""
     files = []
     for name in (*TABLE_FILES, *COMPANIONS):
         if not (archive.folder / name).is_file():

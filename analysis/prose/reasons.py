@@ -1,9 +1,8 @@
-"""Say why a claim comes out as it does: sentences whose every number and layer is read from the measurements.
+"""Reasons for the result of each claim, in sentences whose numbers and layers come from the measurements.
 
-What is said beyond the data has a source: that FFT and Winograd algorithms multiply less than a direct method is
-cuDNN's documentation of its forward algorithms; that PyTorch, with cuDNN off, makes the im2col matrix of one image at
-a time is its aten/src/ATen/native/cuda/ConvolutionMM2d.cu, and the counted workspace agrees wherever we say so; how our
-direct convolution reads is kernels/cuda/direct.cu.
+Sources of what does not follow from the measurements: cuDNN's documentation of its forward algorithms (FFT and Winograd
+multiply less than a direct method); PyTorch's aten/src/ATen/native/cuda/ConvolutionMM2d.cu (with cuDNN off, one image's
+im2col matrix at a time, which is stated only where the counted workspace agrees); kernels/cuda/direct.cu.
 """
 
 from collections.abc import Mapping
@@ -16,14 +15,14 @@ from analysis.numbers.layers import Size, im2col_bytes
 from analysis.numbers.series import MIB, PROCESS_PEAK, geometric_mean, memory_metric, ratio, values
 from analysis.writing.phrases import names, number, plural
 
-#: cuBLAS on ready-made matrices, which says what of the im2col + cuBLAS baseline is the product itself.
+#: cuBLAS on ready-made matrices: how much of the im2col + cuBLAS baseline is the matrix product.
 CEILING = "cublas_gemm_ceiling"
 
 Sizes = Mapping[tuple[str, str], Size]
 
 
 def abstract_and_logs() -> str:
-    """Say how the abstract's means differ from those of the authors' logs, and that no usual average explains it."""
+    """Compare the abstract's means with those of the authors' logs; no usual average explains the difference."""
     speed, memory = published.authors_tflops(), published.authors_memory_mib()
     claimed = published.claims().set_index("id")["value"]
     faster = _averages(speed[paper()] / speed["im2col_cublas"], speed[[paper(), "im2col_cublas"]])
@@ -64,7 +63,7 @@ def explanation(claim: pd.Series, rows: pd.DataFrame, sizes: Sizes) -> str:
 
 
 def decompositions(judged: pd.DataFrame) -> pd.Series:
-    """Say, for every claim on speed, how much of it is the kernel and how much the protocol; else an empty text."""
+    """Compare every claim on speed between the protocols, so that kernel and transform are told apart; else empty."""
     said = pd.Series("", index=judged.index, dtype=object)
     alike = ["claim", "experiment", "suite", "batch", "numerics"]
     speed = judged[(judged["unit"] == "x") & judged["measured"].notna()]
@@ -97,7 +96,7 @@ def _change(value: float, reference: float) -> str:
 
 
 def _against_log(rows: pd.DataFrame, baseline: str) -> str:
-    """Tell which side of the ratio moved since the authors' log."""
+    """Compare both sides of the ratio with the authors' log."""
     log = published.authors_tflops()
     moved = {}
     for name in (paper(), baseline):
@@ -164,7 +163,7 @@ def _other_mathematics(rows: pd.DataFrame) -> str:
 
 
 def _counted(rows: pd.DataFrame, baseline: str) -> str:
-    """Tell how the counted bytes compare, and how little of a process's peak they are."""
+    """Compare the counted bytes, and give their share of the process's peak."""
     counted = 100 * (1 - ratio(rows, paper(), baseline, "counted_bytes"))
     if counted.empty:
         return ""

@@ -15,12 +15,12 @@ from analysis.table.archive import Archive
 from analysis.table.schema import POINT_KEY
 from analysis.writing.phrases import SHORT, number, plural, quantity
 
-#: Outcomes that someone should look at; `unsupported` is an answer.
+#: Outcomes that need attention; `unsupported` is a valid result.
 TO_LOOK_AT = ("failed", "incorrect", "out_of_memory")
 
 
 def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[str]:
-    """The lines on one results table whose figures and report are in `folder`."""
+    """Summarize one results table, whose figures and report are in `folder`."""
     selection, rows = headline(archive)
     rows = with_accurate(archive, selection, rows)
     unit, factor = speed_unit(archive.device_kind)
@@ -34,7 +34,7 @@ def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[s
 
 
 def verdicts(claims: pd.DataFrame) -> Iterator[str]:
-    """A line for each claim; one for all of them where none can be tested."""
+    """Write a line for each claim; one for all of them if none is testable."""
     if set(claims["verdict"]) == {NOT_TESTABLE}:
         yield f"claims of the paper: {NOT_TESTABLE} ({'; '.join(dict.fromkeys(claims['reason']))})"
         return
@@ -45,7 +45,7 @@ def verdicts(claims: pd.DataFrame) -> Iterator[str]:
 
 
 def speed_table(rows: pd.DataFrame, algorithms: Sequence[str], factor: float) -> Iterator[str]:
-    """Lines of speeds, a layer each; in place of a number what became of it."""
+    """Write a line of speeds for each layer, with the status in place of a number that there is not."""
     there = [name for name in algorithms if name in set(rows["algorithm"])]
     cells = {(row["layer"], row["algorithm"]): _cell(row, factor) for _, row in rows.iterrows()}
     widths = [max(len(label(name)), 7) for name in there]
@@ -60,7 +60,7 @@ def _cell(row: pd.Series, factor: float) -> str:
 
 
 def outcomes(archive: Archive) -> Iterator[str]:
-    """How many points had each outcome, and those to look at with their reasons and logs."""
+    """Count the points by outcome, and list those that need attention with their reasons and logs."""
     points = archive.measurements.drop_duplicates(list(POINT_KEY))
     counts = points["status"].value_counts()
     yield "points: " + ", ".join(f"{count} {str(status).replace('_', ' ')}" for status, count in counts.items())
@@ -75,7 +75,7 @@ def outcomes(archive: Archive) -> Iterator[str]:
 
 
 def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:
-    """One line on a results table."""
+    """Summarize a results table in one line."""
     counts = headline_claims(judged, archive)["verdict"].value_counts()
     each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
     claims = plural(int(counts.sum()), "claim")

@@ -28,12 +28,12 @@ from analysis.table.errors import ArchiveError
 from analysis.table.schema import KEY, MEASUREMENTS, POINT_KEY, SAMPLES
 from analysis.writing.phrases import names, number, quantity
 
-#: What of a selection is chosen by an option; its protocol has a place of its own.
+#: The parts of a selection that are options of the program; the protocol is an argument.
 OPTIONS = ("experiment", "suite", "batch", "numerics")
 
 
 def choose(archive: Archive, wanted: Mapping[str, object], algorithm: str = "") -> Selection:
-    """The first selection of the table that has what is `wanted`, and `algorithm` if one of them has it.
+    """Choose the first selection of the table with the `wanted` values that has `algorithm`; if none has, the first.
 
     Raises ArchiveError, listing those that are there.
     """
@@ -44,7 +44,7 @@ def choose(archive: Archive, wanted: Mapping[str, object], algorithm: str = "") 
         if all(getattr(one, key) == value for key, value in asked_for.items())
     ]
     for selection in fitting:
-        # The best cuDNN is no row of its own, but the first selection has one.
+        # No row has the name of the best cuDNN; the first selection is the one to look for it.
         if algorithm in set(rows_of(archive.measurements, selection)["algorithm"]):
             return selection
     if fitting:
@@ -55,7 +55,7 @@ def choose(archive: Archive, wanted: Mapping[str, object], algorithm: str = "") 
 
 
 def row_of(archive: Archive, selection: Selection, layer: str, algorithm: str) -> pd.Series:
-    """One row of the table, that of the best cuDNN included. Raises ArchiveError, listing what is there."""
+    """Find one row of the table or of the best cuDNN. Raises ArchiveError, listing what there is."""
     rows = with_best_cudnn(rows_of(archive.measurements, selection))
     for column, value, there in (
         ("layer", layer, layer_order(rows["layer"])),
@@ -70,7 +70,7 @@ def row_of(archive: Archive, selection: Selection, layer: str, algorithm: str) -
 
 
 def trace(archive: Archive, row: pd.Series, today: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """The lines that say where a row's numbers come from; `today` holds the hashes of the current sources."""
+    """Write the origin of a row's numbers as lines; `today` holds the hashes of the current sources."""
     if row["algorithm"] == BEST_CUDNN:
         yield f"the best cuDNN on {row['layer']} is {row['chosen']}, the fastest of those that are ok:"
         row = row.copy()
@@ -159,7 +159,7 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
 
 
 def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[str]:
-    """The lines that say which rows a claim's number is made of. Raises ArchiveError, listing the claims."""
+    """Write the rows behind a claim's number as lines. Raises ArchiveError, listing the claims."""
     known = published.claims().set_index("id")
     if claim not in known.index:
         raise ArchiveError(archive.folder, f"there is no claim {claim}", f"the claims are: {names(known.index)}")
@@ -186,7 +186,7 @@ def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[
 
 
 def trace_error(folder: Path, layer: str, algorithm: str, data: str, today: Mapping[str, Any] | None) -> Iterator[str]:
-    """The lines that say where an error on a kind of `data` comes from; `today` holds today's hashes.
+    """Write the origin of an error on a kind of `data` as lines; `today` holds the hashes of the current sources.
 
     Raises ArchiveError, listing what is there, if there is no such row.
     """

@@ -1,1 +1,1 @@
-"""The format of a results table and of what lies beside it: columns, reading, writing, checking."""
+"""The format of a results table and of the tables beside it: columns, reading, writing, checking."""

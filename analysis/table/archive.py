@@ -1,8 +1,8 @@
 """The results table of one device: `measurements.csv`, `samples.csv.gz` and `provenance.json` in one folder.
 
 `read` checks everything it reads and raises ArchiveError, whose message names the file, what is wrong with it and the
-way out. The writers check the same things before they write, so that a damaged table is never published by us. What
-a row may hold is in `analysis.table.schema`.
+way out. The writers check the same things before they write, so that no damaged table is written. What a
+row may hold is in `analysis.table.schema`.
 """
 
 import csv
@@ -226,7 +226,7 @@ def _read_samples(path: Path, measurements: pd.DataFrame) -> pd.DataFrame:
             line = int(bad.to_numpy().argmax())
             found = f"line {line + 2}, column {column}: {frame[column].iloc[line]!r} is not a number above 0"
             raise ArchiveError(path, found)
-        # to_numeric may be off in the last bit of a float; a time is what was measured, to the bit.
+        # to_numeric may be off in the last bit of a float, but times must be read exactly.
         frame[column] = frame[column].astype("float64") if column == "time_ms" else numbers.astype("int64")
     counted = frame.groupby(list(KEY)).size().to_dict()
     wanted = measurements[measurements["samples"] > 0].set_index(list(KEY))["samples"].astype("int64").to_dict()

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Lay out nested objects as dotted names and texts; lists are joined, and null is told as not recorded."""
+    """Lay out nested objects as dotted names and texts; lists are joined, and null becomes "not recorded"."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Show a report's sections as one HTML file that needs nothing else: style, script, figures and data are within it."""
+"""Write a report's sections as one self-contained HTML file, with style, script, figures and data in it."""
 
 import base64
 import html
@@ -67,9 +67,9 @@ def render(title: str, sections: list[Section], folder: Path, marks: Mapping[str
 
 
 def inline_svg(text: str, prefix: str, caption: str) -> str:
-    """Make an SVG file part of a page: no prolog, ids that start with `prefix`, styles that stay within it.
+    """Make an SVG file part of a page: without prolog, with ids that start with `prefix` and styles of its own.
 
-    Figures of one program have the same ids for their clips, markers and glyphs; on one page the first would win.
+    Matplotlib gives clips, markers and glyphs of different figures the same ids; on one page they would collide.
     """
     text = HEAD.sub("", text).strip()
     text = re.sub(r'\bid="', f'id="{prefix}', text)

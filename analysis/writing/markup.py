@@ -1,6 +1,6 @@
 """Turn the Markdown that this package writes into HTML: headings, lists, tables, paragraphs, images and inline marks.
 
-It is not a Markdown reader for any text, only for ours, so that a report is composed once and shown in both forms.
+It reads only the Markdown of this package, so that a report is composed once and written in both forms.
 """
 
 import html
@@ -13,7 +13,7 @@ Image = Callable[[str, str], str]  # alternative text, path -> HTML
 Link = Callable[[str, str], str]  # text, target -> HTML
 
 MAX_NAME = 36
-# A column of texts with a longer cell than this many characters has its lines broken.
+#: A column of texts with a cell longer than this many characters gets line breaks.
 SHORT_CELL = 20
 CELL = re.compile(r"(?<!\\)\|")
 STRONG = re.compile(r"\*\*(\S.*?)\*\*")
@@ -25,7 +25,7 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")
 class Section:
     """One part of a report: its anchor, its title, and its Markdown with headings from the third level on.
 
-    What is `folded` is long: where it can be, each of its parts is shown on demand.
+    A `folded` section is long: in HTML each of its parts is shown on demand.
     """
 
     name: str
@@ -46,7 +46,7 @@ def to_html(
     classes: Mapping[str, str] | None = None,
     prefix: str = "",
 ) -> str:
-    """Convert Markdown; `classes` are those of strong texts that are marks, `prefix` begins the headings' ids."""
+    """Convert Markdown; `classes` maps strong texts to their CSS class, and the headings' ids begin with `prefix`."""
     marks = classes or {}
     kinds = [(_kind(line), line) for line in text.split("\n")]
     parts, count = [], 0
@@ -116,7 +116,7 @@ def _table(lines: list[str], link: Link, classes: Mapping[str, str]) -> str:
         f"<tr>{''.join(f'<td{attribute(kind)}>{inline(cell, link, classes)}</td>' for cell, kind in pairs)}</tr>"
         for pairs in (list(zip(row, kinds, strict=True)) for row in body)
     )
-    # Names in the first column stay in sight when a table is scrolled sideways; sentences would fill a phone.
+    # The first column stays in view when a table is scrolled sideways, unless it holds sentences: they fill a phone.
     kind = "keys" if all(len(row[0]) <= MAX_NAME for row in body) else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table{attribute(kind)}>\n'

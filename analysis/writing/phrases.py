@@ -3,7 +3,7 @@
 import math
 from collections.abc import Container, Iterable, Sequence
 
-# What a table shows in place of a number; the reasons are in the outcome table.
+#: Status -> what a table shows in place of a number; the reasons are in the table of what was not ok.
 SHORT = {
     "unsupported": "unsup.",
     "out_of_memory": "OOM",
@@ -16,7 +16,7 @@ SHORT_EXPLAINED = "unsup. = unsupported, OOM = out of memory, wrong = incorrect 
 
 
 def number(value: float, significant: int = 3) -> str:
-    """Write three (or more) significant digits without an exponent, and never fewer than the whole number."""
+    """Write a number with three (or more) significant digits and no exponent; all digits before the point are kept."""
     if not math.isfinite(value):
         return "-"
     if value == 0:

@@ -1,4 +1,4 @@
-"""A table as data (its CSV) and as blocks for people, which are written as Markdown or as LaTeX with booktabs."""
+"""A table as data, written as CSV, and as blocks for readers, written as Markdown or as LaTeX with booktabs."""
 
 import re
 from collections.abc import Container, Sequence
@@ -20,11 +20,11 @@ ESCAPES = {
     DAGGER: r"$\dagger$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-#: How many characters of a table fit beside each other in LaTeX, and how many the space between two columns takes.
+#: Characters that fit in one line of a LaTeX table, and the width of the space between two columns in characters.
 LINE, GAP = 122, 1
-#: A column whose lines are broken.
+#: The LaTeX type of a column with line breaks.
 BROKEN = r">{\raggedright\arraybackslash}p"
-#: Where a line of a narrow column may end.
+#: The characters after which a line of a narrow column may break.
 ENDS = re.compile(r"[\s/_]")
 
 
@@ -77,7 +77,7 @@ class Table:
 
 
 def escape(text: str, breaks: bool = False) -> str:
-    """Write plain text so that LaTeX shows it as it is; with `breaks`, a line may end within a path or a name."""
+    """Escape plain text for LaTeX; with `breaks`, a line may break within a path or a name."""
     ends = r"\allowbreak{}" if breaks else ""
     return "".join(ESCAPES.get(one, one) + (ends if one in "/_" else "") for one in text)
 
