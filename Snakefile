@@ -24,7 +24,7 @@ wildcard_constraints:
 
 # Snakemake's own lock outlives a run that is killed; this one does not.
 onstart:
-    begin(RESULTS, log)
+    begin(RESULTS, log, RUN.devices)
 
 
 onerror:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "workflow.machine": {"kernels", "kernels.build"},
     "workflow.experiment": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
     "workflow.harness": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
-    "workflow.session": {"analysis.table"},
+    "workflow.session": {"workflow.machine", "analysis.table"},
     "workflow.jobs": {"workflow.experiment", "workflow.harness", "workflow.machine", "analysis.table", "kernels.build"},
     "workflow": {
         *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session", "jobs")),

@@ -31,6 +31,13 @@ class Run:
         self.datasets = Datasets(request, self.accuracy.files + self.transforms.files)
 
     @property
+    def devices(self) -> list[str]:
+        """The devices of this host that are measured on, as a lease names them."""
+        if not self.request.sweep or self.request.cluster:
+            return []
+        return [gpu.uuid for gpu in self.request.gpus] or ["cpu"]
+
+    @property
     def everything(self) -> list[str]:
         """What `snakemake` without a target makes, apart from the summary."""
         drawn = self.datasets.each(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.datasets.compared

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.table.files import write_atomically
+from workflow.machine.lease import LeaseError, check_locks
 from workflow.session.lock import hold
 from workflow.session.slurm import take_over
 from workflow.session.stop import clear
@@ -15,15 +16,21 @@ from workflow.session.stop import clear
 _LEAST_BYTES = 2**20
 
 
-def begin(results: str, logs: Sequence[str]) -> None:
+def begin(results: str, logs: Sequence[str], devices: Sequence[str] = ()) -> None:
     """Lock the folder of results and clear what an earlier run left there; `logs` are Snakemake's own.
 
-    Exits with status 1 and a message if another run holds the folder, or nothing can be written there.
+    `devices` are those of this host that are to be measured on.
+
+    Exits with status 1 and a message if another run holds the folder, or nothing can be written there,
+    or measurements could not take turns on a device.
     """
     try:
         hold(results)
         clear(results)
         take_over(results, logs)
+        check_locks(devices)
+    except LeaseError as error:
+        sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(_unwritable(results, error))
 
