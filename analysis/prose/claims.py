@@ -84,16 +84,16 @@ def rule() -> str:
     """Explain the rule of the verdicts, the intervals and the published numbers, in a paragraph each."""
     half = (len(published.layers()) + 1) // 2
     return (
-        f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
-        f"beyond (a rank: first), *{PARTLY}* below that if the direction holds (a ratio above 1, a reduction above 0, "
-        f"rank 2), else *{NOT_REPRODUCED}*; it is *{NOT_TESTABLE}* with fewer than {half} layers on which everything "
-        f"compared is ok, and called ambiguous where the interval's other end would earn another verdict. A layer "
+        f"A claim is *{REPRODUCED}* if the worse end of its interval reaches {ENOUGH:.0%} of the published value (a "
+        f"rank: if it is 1); *{PARTLY}* if it is lower, but in the claimed direction (a ratio above 1, a reduction "
+        f"above 0, rank 2); else *{NOT_REPRODUCED}*. It is *{NOT_TESTABLE}* with fewer than {half} layers on which all "
+        "compared algorithms are ok, and ambiguous if the other end of the interval gives another verdict. A layer "
         f"carries a claim if it alone reaches {ENOUGH:.0%} of the published value, and contradicts it if im2win is not "
         f"ahead there.\n\nThe {LEVEL:.0%} interval is a percentile bootstrap of {TIMES} resamples: every row's raw "
         "samples are drawn again with replacement and reduced by the statistic that gave its time (the median; under "
-        "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen anew "
-        "each time. It holds the noise within the measuring processes, not that between days or machines. Memory is "
-        "read once per point, so a memory claim has no interval.\n\n"
+        "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen again "
+        "for each resample. It covers the noise within a measuring process, not the variation between days or "
+        "machines. Memory is read once per point, so a memory claim has no interval.\n\n"
         f"{abstract_and_logs()}\n"
     )
 

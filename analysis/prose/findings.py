@@ -185,8 +185,8 @@ def about_the_paper() -> list[str]:
         "artifact's text says batch 128 and the layer table 64 channels. So suite `paper_table` has 64 channels and "
         "suite `authors_log` has 32; both are measured at batch 64 unless told otherwise.",
         "The authors start the clock after the im2win transform and take the minimum of 100 runs for their kernel, but "
-        "the mean for the libraries. Our `end_to_end` counts the transform, `kernel_only` does not, and `authors` does "
-        "as they did.",
+        "the mean for the libraries. Our `end_to_end` includes the transform, `kernel_only` does not, and `authors` "
+        "follows them.",
     ]
 
 

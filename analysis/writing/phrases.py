@@ -33,11 +33,12 @@ def quantity(value: float, unit: str) -> str:
 
 
 def names(items: Iterable[str], none: str = "none") -> str:
-    """List names for a sentence: a, b and c."""
+    """List names for a sentence: a, b and c; with semicolons if a name has a comma."""
     items = list(items)
     if len(items) < 2:
         return items[0] if items else none
-    return f"{', '.join(items[:-1])} and {items[-1]}"
+    separator = "; " if any(", " in item for item in items) else ", "
+    return f"{separator.join(items[:-1])} and {items[-1]}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:
