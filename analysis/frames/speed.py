@@ -191,10 +191,8 @@ def batches(archive: Archive) -> Picture:
         caption += f"(mean of {plural(len(speed), 'layer')})."
     if fewer:
         which = "; ".join(f"at batch {batch} {names(some)}" for batch, some in fewer.items())
-        caption += (
-            " Not every cuDNN algorithm was measured at every batch, and the best may be missing, where its marks "
-        )
-        caption += f"are hollow: {which}."
+        caption += " Not every cuDNN algorithm was measured at every batch, and the best may be missing: "
+        caption += f"{which}. There the marks of the best cuDNN are hollow."
     return Picture(title, tuple(panels), caption + other_class(frame) + missing(frame))
 
 

@@ -140,7 +140,7 @@ def _other_mathematics(rows: pd.DataFrame) -> str:
     others = [layer for layer in over.index if layer not in fewer]
     said = []
     if fewer:
-        which = names(label(name).removeprefix("cuDNN ") for name in dict.fromkeys(best[fewer]))
+        which = names((label(name).removeprefix("cuDNN ") for name in dict.fromkeys(best[fewer])), commas=True)
         said.append(
             f"The best cuDNN is {which} on {plural(len(fewer), 'layer')} ({' '.join(fewer)}), which takes fewer "
             f"multiplications than any direct method; there im2win is {number(over[fewer].mean())}x as fast."
