@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.numbers import published
 from analysis.numbers.bootstrap import LEVEL, TIMES
-from analysis.numbers.judged import CLAIM_COLUMNS, headline_claims, interval_text, told, under_every_protocol
+from analysis.numbers.judged import CLAIM_COLUMNS, headline_claims, interval_text, under_every_protocol, verdict_text
 from analysis.numbers.layers import layer_sizes
 from analysis.numbers.series import PROTOCOLS, Selection, rows_of, selections, with_best_cudnn
 from analysis.numbers.verdicts import ENOUGH, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, SELECTED, judge
@@ -50,7 +50,7 @@ def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str
     for _, group in alike.groupby("claim", sort=False):
         rows = group.set_index("protocol")
         row = rows.loc[protocols[0]]
-        cells = [told(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
+        cells = [verdict_text(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
         published = [quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
         lines.append([row["statement"], *cells, *published])
         texts = [text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text]

@@ -63,7 +63,7 @@ def explanation(claim: pd.Series, rows: pd.DataFrame, sizes: Sizes) -> str:
 
 
 def decompositions(judged: pd.DataFrame) -> pd.Series:
-    """Compare every claim on speed between the protocols, so that kernel and transform are told apart; else empty."""
+    """Compare every claim on speed between the protocols, to separate kernel and transform; else empty."""
     said = pd.Series("", index=judged.index, dtype=object)
     alike = ["claim", "experiment", "suite", "batch", "numerics"]
     speed = judged[(judged["unit"] == "x") & judged["measured"].notna()]

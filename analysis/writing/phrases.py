@@ -33,7 +33,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def names(items: Iterable[str], none: str = "none", commas: bool = False) -> str:
-    """List names for a sentence: a, b and c; where a name has a comma, a; b, c; and d, unless `commas` are asked for."""
+    """List names for a sentence: a, b and c; where a name has a comma, a; b, c; and d, unless `commas` is true."""
     items = list(items)
     if len(items) < 3:
         return " and ".join(items) or none
