@@ -56,7 +56,7 @@ def compose(
         Section("figures", "Figures", "\n".join(drawn)),
         Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),
         Section("tables", "Tables", "\n".join(parts), folded=True),
-        Section("not-ok", "What was not ok", inventory.outcome(archive).markdown),
+        Section("not-ok", "Rows that are not ok", inventory.outcome(archive).markdown),
         Section("method", "Method", method.method(archive)),
         Section("paper", "About the paper's own data", _list(about_the_paper())),
         Section("machine", "Machine and software", method.machine(archive)),

@@ -1,4 +1,4 @@
-"""Prints what came of a run: speeds, verdicts, where the reports are, and every point that is not as it should be.
+"""Print the summary of a run: speeds, verdicts, outcomes, points that need attention, and where the reports are.
 
     python -m analysis.summary --results results NAME=FOLDER ...
 
@@ -19,7 +19,7 @@ from analysis.table.errors import ArchiveError
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description="Print what came of a run.")
+    parser = argparse.ArgumentParser(prog="python -m analysis.summary", description="Print the summary of a run.")
     parser.add_argument("--results", required=True, type=Path, help="the folder of all results")
     parser.add_argument("tables", nargs="*", metavar="NAME=FOLDER", help="a results table and its name")
     options = parser.parse_args(arguments)

@@ -60,7 +60,7 @@ def main() -> None:
         return
     print("\n".join(trace(archive, row_of(archive, selection, *named[:2]), today)))
     if today is None:
-        print(f"Whether it is stale cannot be told: {options.sources} is missing, which snakemake writes.")
+        print(f"Whether it is stale is not known: {options.sources} is missing, which snakemake writes.")
 
 
 if __name__ == "__main__":

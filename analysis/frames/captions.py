@@ -12,7 +12,7 @@ CAPTIONS = "captions.json"
 PAPER_CAPTIONS = {
     "tflops": "Speed per layer, counting the FLOPs of the direct convolution for every algorithm.",
     "memory": "Memory per layer.",
-    "ablation": "What each optimization of im2win is worth: the speed without it.",
+    "ablation": "Speed of im2win, and of im2win without one of its optimizations each.",
 }
 
 

@@ -53,8 +53,8 @@ def other_class(frame: pd.DataFrame) -> str:
     found = [label(name) for name in in_order(frame["algorithm"]) if about(name).is_accurate_only]
     if not found:
         return ""
-    verb = "is" if len(found) == 1 else "are"
-    return f" {names(found)}, of the class {ACCURATE}, {verb} on tensor cores with error compensation."
+    verb = "runs" if len(found) == 1 else "run"
+    return f" {names(found)} {verb} on tensor cores with error compensation (class {ACCURATE})."
 
 
 def cells(rows: pd.DataFrame, algorithms: Iterable[str], column: str, factor: float = 1.0) -> pd.DataFrame:

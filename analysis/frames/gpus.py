@@ -80,8 +80,8 @@ def use_of_gpus(archive: Archive) -> Table | None:
     header = ["host", "GPUs", "points", "a GPU was busy for, s", "elapsed, s", "times one GPU's speed"]
     shown = [[row[0], row[1], row[2], *(number(value) for value in row[3:])] for row in frame.itertuples(index=False)]
     closing = (
-        f"A row is a host from one pause of more than {PAUSE} s to the next. A point has a GPU to itself, so the "
-        "seconds that points took of a GPU are what one GPU would have needed at least. Of a point that was measured "
-        "again only the last time is known: where it was measured before, its GPU seems idle. A host is told by a hash."
+        f"A row is a host between two pauses of more than {PAUSE} s. A point has a GPU to itself, so one GPU alone "
+        "would have needed at least the time for which the points kept a GPU busy. If a point was measured again, only "
+        "the last time is recorded, and its GPU seems idle during the first. Hosts are identified by a hash."
     )
     return Table(USE_TITLE, frame, (Block(header, shown),), closing)

@@ -1,4 +1,4 @@
-"""The tables of the layers, of what was not ok, of the machine and of the judged claims."""
+"""The tables of the layers, of the rows that are not ok, of the machine and of the judged claims."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def outcome(archive: Archive) -> Table:
     points = archive.points()
     runs = [points.get(tuple(key), {}).get("run") or {} for key in bad[list(POINT_KEY)].to_numpy().tolist()]
     frame["log"] = [str(one.get("log", "")) for one in runs]
-    title = "What is not ok"
+    title = "Rows that are not ok"
     if frame.empty:
         return Table(title, frame, closing="Every row is ok.")
     header = ["algorithm", "status", "reason", "layers", "log (of the first)", "suite", "batches", "numerics"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.frames.devices import device_names
-from analysis.numbers.judged import told, under_every_protocol
+from analysis.numbers.judged import under_every_protocol, verdict_text
 from analysis.numbers.series import PROTOCOLS, Selection
 from analysis.numbers.verdicts import SELECTED, judge
 from analysis.table.archive import Archive
@@ -40,7 +40,7 @@ def _block(judged: dict[str, pd.DataFrame], protocol: str) -> Block:
     lines = [
         [
             row["statement"],
-            *(told(one.loc[claim]) if claim in one.index else "-" for one in columns.values()),
+            *(verdict_text(one.loc[claim]) if claim in one.index else "-" for one in columns.values()),
             quantity(row["published"], row["unit"]),
         ]
         for claim, row in known.iterrows()

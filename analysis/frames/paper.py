@@ -81,7 +81,7 @@ def ablation(archive: Archive) -> Picture:
     losses = {name: ratio(rows, whole, name, "tflops") for name in (*variants, *further)}
     means = {name: float(loss.mean()) for name, loss in losses.items() if not loss.empty}
     said = [f"{number(means[name])}x as fast as {label(name)}" for name in sorted(means, key=lambda one: -means[one])]
-    caption = f"What each optimization of im2win is worth ({selection}): the speed without it. "
+    caption = f"Speed of im2win, and of im2win without one of its optimizations each ({selection}). "
     caption += f"On average over the layers, im2win is {names(said)}." if said else "No layer has both numbers."
     return _picture(archive, "Ablation of im2win", [measured, _authors_tflops((whole, *variants))], caption)
 

@@ -132,8 +132,8 @@ def transform(archive: Archive) -> Picture:
             said.append(f"{span} of {label(algorithm)}'s time, {number(share.mean())} % on average")
     if not said:
         return Picture(title, note="no convolution with a transform is ok under both end_to_end and kernel_only")
-    caption = f"What the kernel alone leaves out of the end-to-end time (batch {whole.batch}, {whole.numerics}): the "
-    caption += f"transform and the filter's reordering. It is {names(said)}."
+    caption = f"The share of the end-to-end time that kernel_only leaves out (batch {whole.batch}, {whole.numerics}), "
+    caption += f"which is the transform and the reordering of the filter: {names(said)}."
     absent = missing(panels[0].frame[::2])
     of_copies, said_of_it = _transform_alone(archive, whole)
     return Picture(title, (*panels, *of_copies), caption + said_of_it + absent)
@@ -191,10 +191,8 @@ def batches(archive: Archive) -> Picture:
         caption += f"(mean of {plural(len(speed), 'layer')})."
     if fewer:
         which = "; ".join(f"at batch {batch} {names(some)}" for batch, some in fewer.items())
-        caption += (
-            f" Not every cuDNN algorithm was measured at every batch, and the best may be missing: {which}. Marks of "
-        )
-        caption += "such a best are hollow."
+        caption += " Not every cuDNN algorithm was measured at every batch, and the best may be missing: "
+        caption += f"{which}. There the marks of the best cuDNN are hollow."
     return Picture(title, tuple(panels), caption + other_class(frame) + missing(frame))
 
 

@@ -83,7 +83,7 @@ class Resampler:
     def frame(self, rows: pd.DataFrame, selection: Selection, members: list[str]) -> pd.DataFrame:
         """Give the resampled times of the fastest of `members` by layer (columns), over their ok rows.
 
-        A single member is an algorithm itself. For a best of several, each resample chooses anew, as a repetition of
+        A single member is an algorithm itself. For a best of several, each resample chooses again, as a repetition of
         the experiment would. A layer without samples is left out.
         """
         ok = rows[rows["algorithm"].isin(members) & (rows["status"] == "ok")]

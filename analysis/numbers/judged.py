@@ -51,7 +51,7 @@ def under_every_protocol(judged: pd.DataFrame, archive: Archive) -> pd.DataFrame
     return judged[same]
 
 
-def told(row: pd.Series) -> str:
+def verdict_text(row: pd.Series) -> str:
     """Write a verdict, its number and its interval as one cell of a table."""
     if pd.isna(row["measured"]):
         return f"**{row['verdict']}** ({row['reason']})"

@@ -103,7 +103,7 @@ def accurate_rows(measurements: pd.DataFrame, selection: Selection) -> pd.DataFr
 
 
 def with_accurate(archive: Archive, selection: Selection, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows of `accurate_rows` to those of a selection; their labels and a note in the caption name the class."""
+    """Add the rows of `accurate_rows` to those of a selection; labels and captions say that their class is another."""
     return pd.concat([rows, accurate_rows(archive.measurements, selection)], ignore_index=True)
 
 
@@ -149,7 +149,7 @@ def _no_best(rows: pd.DataFrame) -> pd.Series:
 
 
 def memory_metric(rows: pd.DataFrame) -> MemoryMetric:
-    """Choose the paper's metric for all rows if any ok row has it: process peaks are not compared with counted bytes."""
+    """Choose the paper's metric for all rows if any ok row has it: process peaks and counted bytes do not compare."""
     peaks = rows.loc[rows["status"] == "ok", PROCESS_PEAK.column]
     return PROCESS_PEAK if peaks.notna().any() else COUNTED
 
@@ -172,7 +172,7 @@ def constant_memory(archive: Archive, rows: pd.DataFrame) -> str:
     constant = (archive.provenance.get("ceilings") or {}).get("context_bytes")
     if not constant or memory_metric(rows) != PROCESS_PEAK:
         return ""
-    return f"{constant / MIB:.0f} MiB of each is constant: what a process takes that only makes a context"
+    return f"{constant / MIB:.0f} MiB of each is constant, the CUDA context"
 
 
 def values(rows: pd.DataFrame, algorithm: str, column: str) -> pd.Series:

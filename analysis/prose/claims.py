@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.numbers import published
 from analysis.numbers.bootstrap import LEVEL, TIMES
-from analysis.numbers.judged import CLAIM_COLUMNS, headline_claims, interval_text, told, under_every_protocol
+from analysis.numbers.judged import CLAIM_COLUMNS, headline_claims, interval_text, under_every_protocol, verdict_text
 from analysis.numbers.layers import layer_sizes
 from analysis.numbers.series import PROTOCOLS, Selection, rows_of, selections, with_best_cudnn
 from analysis.numbers.verdicts import ENOUGH, NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, SELECTED, judge
@@ -50,7 +50,7 @@ def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str
     for _, group in alike.groupby("claim", sort=False):
         rows = group.set_index("protocol")
         row = rows.loc[protocols[0]]
-        cells = [told(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
+        cells = [verdict_text(rows.loc[protocol]) if protocol in rows.index else "-" for protocol in protocols]
         published = [quantity(row[name], row["unit"]) for name in ("published", "authors_logs")]
         lines.append([row["statement"], *cells, *published])
         texts = [text for text in (row["explanation"], row["decomposition"]) if isinstance(text, str) and text]
@@ -84,16 +84,16 @@ def rule() -> str:
     """Explain the rule of the verdicts, the intervals and the published numbers, in a paragraph each."""
     half = (len(published.layers()) + 1) // 2
     return (
-        f"A claim is *{REPRODUCED}* if the worse end of its interval is at {ENOUGH:.0%} of the published value or "
-        f"beyond (a rank: first), *{PARTLY}* below that if the direction holds (a ratio above 1, a reduction above 0, "
-        f"rank 2), else *{NOT_REPRODUCED}*; it is *{NOT_TESTABLE}* with fewer than {half} layers on which everything "
-        f"compared is ok, and called ambiguous where the interval's other end would earn another verdict. A layer "
+        f"A claim is *{REPRODUCED}* if the worse end of its interval reaches {ENOUGH:.0%} of the published value (a "
+        f"rank: if it is 1); *{PARTLY}* if it is lower, but in the claimed direction (a ratio above 1, a reduction "
+        f"above 0, rank 2); else *{NOT_REPRODUCED}*. It is *{NOT_TESTABLE}* with fewer than {half} layers on which all "
+        "compared algorithms are ok, and ambiguous if the other end of the interval gives another verdict. A layer "
         f"carries a claim if it alone reaches {ENOUGH:.0%} of the published value, and contradicts it if im2win is not "
         f"ahead there.\n\nThe {LEVEL:.0%} interval is a percentile bootstrap of {TIMES} resamples: every row's raw "
         "samples are drawn again with replacement and reduced by the statistic that gave its time (the median; under "
-        "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen anew "
-        "each time. It holds the noise within the measuring processes, not that between days or machines. Memory is "
-        "read once per point, so a memory claim has no interval.\n\n"
+        "`authors` the minimum for im2win and direct, the mean for the libraries), and the best cuDNN is chosen again "
+        "for each resample. It covers the noise within a measuring process, not the variation between days or "
+        "machines. Memory is read once per point, so a memory claim has no interval.\n\n"
         f"{abstract_and_logs()}\n"
     )
 

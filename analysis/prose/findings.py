@@ -183,10 +183,10 @@ def about_the_paper() -> list[str]:
     return [
         "Time x TFLOPS in the authors' logs is the work of batch 64 with 32 input channels in conv4, while the "
         "artifact's text says batch 128 and the layer table 64 channels. So suite `paper_table` has 64 channels and "
-        "suite `authors_log` has 32; both are measured at batch 64 unless told otherwise.",
+        "suite `authors_log` has 32; both are measured at batch 64 by default.",
         "The authors start the clock after the im2win transform and take the minimum of 100 runs for their kernel, but "
-        "the mean for the libraries. Our `end_to_end` counts the transform, `kernel_only` does not, and `authors` does "
-        "as they did.",
+        "the mean for the libraries. Our `end_to_end` includes the transform, `kernel_only` does not, and `authors` "
+        "follows them.",
     ]
 
 
@@ -208,5 +208,5 @@ def stale_sentences(staleness: Staleness) -> list[str]:
             said.append(f"{changed} {some} were measured; their numbers are marked {DAGGER} too.")
     if staleness.unknown:
         whose = names(label(name) for name in staleness.unknown)
-        said.append(f"Today's sources do not have {whose}: whether those numbers are current cannot be told.")
+        said.append(f"Today's sources do not have {whose}: whether those numbers are current is not known.")
     return said

@@ -128,8 +128,8 @@ def body(archive: Archive) -> str:
 
 def _intro(archive: Archive) -> str:
     return (
-        f"Read off the results table of {archive.device_name}: it holds for these layers at this batch, on this GPU "
-        "with this software. An algorithm is called *as fast* if its 95 % interval overlaps that of the fastest.\n"
+        f"From the results table of {archive.device_name}; valid for these layers and batches with this hardware and "
+        "software. An algorithm is called *as fast* if its 95 % interval overlaps that of the fastest.\n"
     )
 
 
@@ -172,8 +172,8 @@ def _accurate(rows: pd.DataFrame, accurate: pd.DataFrame, group: Selection) -> l
     if not said:
         return []
     return [
-        f"If tensor cores with error compensation will do (class {ACCURATE}, held to the accuracy of cuDNN's implicit "
-        f"precomputed GEMM in FP32): {'; '.join(said)}.\n"
+        f"If tensor cores with error compensation are accepted (class {ACCURATE}, held to the accuracy of cuDNN's "
+        f"implicit precomputed GEMM in FP32): {'; '.join(said)}.\n"
     ]
 
 
@@ -193,8 +193,8 @@ def _when(compared: list[Window], group: Selection) -> str:
     header += ["end to end, ms", "kernel only, ms", "workspace, MiB", "transform, ms", "transform, %"]
     header += ["pays from this many uses"]
     closing = (
-        "*Transform, %* is its part of the end-to-end time. *Pays from this many uses* counts the convolutions that "
-        "share one window tensor, each with the kernel's time, until im2win is the fastest.\n"
+        "*Transform, %* is the transform's share of the end-to-end time. *Pays from this many uses* is the number of "
+        "convolutions with one window tensor, made once, from which im2win is the fastest.\n"
     )
     return f"{title}{_told(compared)}\n{markdown_table(header, lines, texts=(0, 1, 2))}\n{closing}"
 
@@ -211,7 +211,7 @@ def _told(compared: list[Window]) -> str:
     timed = [one for one in compared if one.kernel == one.kernel]
     if timed:
         kernel = [one.layer for one in timed if one.kernel_ahead]
-        said[0] += f" By the kernel alone it is on {len(kernel)}{_where(kernel)}."
+        said[0] += f" Of the kernels alone, its own is on {len(kernel)}{_where(kernel)}."
         shares = pd.Series({one.layer: 100 * one.transform / one.whole for one in timed})
         times = pd.Series({one.layer: one.transform for one in timed})
         said.append(
@@ -222,10 +222,10 @@ def _told(compared: list[Window]) -> str:
         later = [one for one in timed if not one.ahead and math.isfinite(one.uses)]
         if later:
             each = names(f"{one.layer} from {one.uses:.0f}" for one in later)
-            said.append(f"Where several convolutions share one window tensor, im2win pays later: {each} uses on.")
+            said.append(f"If several convolutions share one window tensor, im2win pays on {each} uses on.")
         never = [one.layer for one in timed if math.isinf(one.uses)]
         if never:
-            said.append(f"Nothing makes it pay on {' '.join(never)}: there another algorithm beats the bare kernel.")
+            said.append(f"It never pays on {' '.join(never)}, where another algorithm is faster than its kernel alone.")
     mib = pd.Series({one.layer: one.mib for one in compared}).dropna()
     if not mib.empty:
         said.append(
@@ -245,7 +245,9 @@ def _beyond(compared: list[Window]) -> list[str]:
     for name in in_order(found):
         mib = pd.Series(found[name]).dropna()
         takes = f", with {number(mib.min())} to {number(mib.max())} MiB of workspace" if len(mib) else ""
-        said.append(f"On {len(found[name])} of the others{_where(list(found[name]))} {label(name)} is{takes}.")
+        said.append(
+            f"On {len(found[name])} of the others{_where(list(found[name]))} {label(name)} is the fastest{takes}."
+        )
     return said
 
 

@@ -48,8 +48,8 @@ def _sampling(measurements: pd.DataFrame) -> list[str]:
         parts = names(f"{str(reason).replace('_', ' ')} for {count}" for reason, count in reasons.items())
         width = 50 * ((group["time_ms_high"] - group["time_ms_low"]) / group["time_ms"]).median()
         said.append(
-            f"`{protocol}`: {group['samples'].min():.0f} to {group['samples'].max():.0f} samples a row; they ended: "
-            f"{parts} of {plural(len(group), 'row')}; median half-width of the 95 % interval {number(width)} %."
+            f"`{protocol}`: {group['samples'].min():.0f} to {group['samples'].max():.0f} samples a row; sampling "
+            f"ended: {parts} of {plural(len(group), 'row')}; median half-width of the 95 % interval {number(width)} %."
         )
     return said
 
@@ -82,7 +82,7 @@ def _ceilings(archive: Archive) -> list[str]:
     # Ceilings that were measured again, for another GPU or by a changed program, may be newer than the first points.
     older = any((point.get("run") or {}).get("started", "~") < measured.get("measured", "") for point in points)
     when = "Measured" if older else "Measured before any point"
-    return [f"{when}: {names(parts)}. No time below what follows from these is kept."]
+    return [f"{when}: {names(parts)}. A time below the lower bound that follows from these is rejected."]
 
 
 def _protocols(configs: list[dict[str, Any]]) -> str:

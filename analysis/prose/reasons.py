@@ -63,7 +63,7 @@ def explanation(claim: pd.Series, rows: pd.DataFrame, sizes: Sizes) -> str:
 
 
 def decompositions(judged: pd.DataFrame) -> pd.Series:
-    """Compare every claim on speed between the protocols, so that kernel and transform are told apart; else empty."""
+    """Compare every claim on speed between the protocols, to separate kernel and transform; else empty."""
     said = pd.Series("", index=judged.index, dtype=object)
     alike = ["claim", "experiment", "suite", "batch", "numerics"]
     speed = judged[(judged["unit"] == "x") & judged["measured"].notna()]
@@ -140,7 +140,7 @@ def _other_mathematics(rows: pd.DataFrame) -> str:
     others = [layer for layer in over.index if layer not in fewer]
     said = []
     if fewer:
-        which = names(label(name).removeprefix("cuDNN ") for name in dict.fromkeys(best[fewer]))
+        which = names((label(name).removeprefix("cuDNN ") for name in dict.fromkeys(best[fewer])), commas=True)
         said.append(
             f"The best cuDNN is {which} on {plural(len(fewer), 'layer')} ({' '.join(fewer)}), which takes fewer "
             f"multiplications than any direct method; there im2win is {number(over[fewer].mean())}x as fast."

@@ -155,7 +155,7 @@ def _machine(archive: Archive, point: Mapping[str, Any]) -> Iterator[str]:
     yield f"ceilings   {', '.join(rates) or 'not measured'}"
     if constant := ceilings.get("context_bytes"):
         share = f"{constant} bytes ({number(constant / MIB)} MiB)"
-        yield f"context    {share} of a process's peak: what a context alone takes"
+        yield f"context    {share} of a process's peak is the CUDA context"
 
 
 def trace_claim(archive: Archive, selection: Selection, claim: str) -> Iterator[str]:

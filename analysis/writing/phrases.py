@@ -32,11 +32,13 @@ def quantity(value: float, unit: str) -> str:
     return f"rank {value:.0f}" if unit == "rank" else f"{number(value)}{'' if unit == 'x' else ' '}{unit}"
 
 
-def names(items: Iterable[str], none: str = "none") -> str:
-    """List names for a sentence: a, b and c."""
+def names(items: Iterable[str], none: str = "none", commas: bool = False) -> str:
+    """List names for a sentence: a, b and c; where a name has a comma, a; b, c; and d, unless `commas` is true."""
     items = list(items)
-    if len(items) < 2:
-        return items[0] if items else none
+    if len(items) < 3:
+        return " and ".join(items) or none
+    if not commas and any(", " in item for item in items):
+        return f"{'; '.join(items[:-1])}; and {items[-1]}"
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 

@@ -84,7 +84,7 @@ def test_the_best_cudnn_is_the_one_it_was(told: Archive, monkeypatch: pytest.Mon
     assert run(monkeypatch, told.folder, "conv1", "cudnn_best", "--sources", told.folder / "none") == 0
     said = capsys.readouterr().out
     assert said.startswith("the best cuDNN on conv1 is cudnn_implicit_gemm")
-    assert "Whether it is stale cannot be told" in said
+    assert "Whether it is stale is not known" in said
 
 
 def test_what_is_not_ok_has_its_reason(told: Archive, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -1,4 +1,4 @@
-"""The tables of the machine, the judged claims and what was not ok."""
+"""The tables of the machine, the judged claims and the rows that are not ok."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -137,4 +137,7 @@ def test_tensor_cores_are_beside_the_others_under_their_own_name(build: Build, c
     assert [len(axes.patches) for axes in figure.axes[:2]] == [16 * 12, 12]
     for picture in (speed.times(archive), cost.memory_speed(archive), cost.roofline(archive)):
         assert "im2win_tensor_core" in set(picture.panels[0].frame["algorithm"])
-        assert "of the class fp32_accurate, is on tensor cores with error compensation" in picture.caption
+        assert (
+            "im2win, tensor cores (compensated) runs on tensor cores with error compensation (class fp32_accurate)."
+            in picture.caption
+        )

@@ -102,10 +102,10 @@ def test_the_page_says_what_the_other_kernels_of_im2win_gain(
         make_row("im2win_tensor_core", "conv2", 4.0, numerics="fp32_accurate", workspace_bytes=2 * MIB),
     ]
     text = guide.body(table.read(build(rows)))
-    assert "On 1 of the others (conv1) im2win, fused is, with 1.00 to 1.00 MiB of workspace." in text
+    assert "On 1 of the others (conv1) im2win, fused is the fastest, with 1.00 to 1.00 MiB of workspace." in text
     assert "is faster than the fastest of these on 1 of 2 layers, 0.500x (conv2) to 1.50x (conv1)" in text
     assert "with 2.00 to 3.00 MiB of workspace" in text
-    assert text.count("If tensor cores with error compensation will do") == 1  # not in the part of their own class
+    assert text.count("If tensor cores with error compensation are accepted") == 1  # not in the part of their own class
 
 
 def test_a_table_without_kernel_only_and_one_of_a_cpu(archive: Archive, build: Build, cpu_rows: Rows) -> None:

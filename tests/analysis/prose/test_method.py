@@ -6,7 +6,7 @@ from analysis.prose import method
 from analysis.prose.findings import _memory
 from analysis.table.archive import Archive
 
-CONSTANT = "500 MiB of each is constant: what a process takes that only makes a context"
+CONSTANT = "500 MiB of each is constant, the CUDA context"
 
 
 def test_the_constant_part_of_memory(archive: Archive) -> None:
