@@ -89,6 +89,7 @@ with open("compiled.log", "a") as log:
 """
 GPU_MACHINE = f'''
 import workflow.machine.devices
+workflow.machine.devices.pytorch_without_cuda = lambda: ""
 workflow.machine.devices.find_gpus = lambda: [workflow.machine.devices.Gpu(0, "GPU-a", "{H100}", "sm_90a")]
 '''
 

@@ -8,7 +8,15 @@ from typing import Any
 
 from workflow.experiment.errors import GpuError, unknown
 from workflow.experiment.points import positive
-from workflow.machine.devices import DeviceError, Gpu, select_gpus, why_none
+from workflow.machine.devices import (
+    DeviceError,
+    Gpu,
+    described,
+    find_gpus,
+    pytorch_without_cuda,
+    select_gpus,
+    why_none,
+)
 
 #: cp.async, with which the kernels copy into shared memory, came with it.
 OLDEST_ARCHITECTURE = 80
@@ -30,7 +38,7 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
         models = {gpu.name for gpu in chosen}
         if len(models) > 1:
             raise GpuError(
-                f"gpu={','.join(wanted)} names different models: {_described(chosen)}\n"
+                f"gpu={','.join(wanted)} names different models: {described(chosen)}\n"
                 "one run fills the results table of one model; run once for each"
             )
         return tuple(chosen), ""
@@ -39,12 +47,14 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
             f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine{why_no_gpu()}\n"
             "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
         )
-    chosen = [gpu for gpu in there if gpu.name == there[0].name]
-    others = [gpu for gpu in there if gpu.name != there[0].name]
+    first = next((gpu for gpu in there if not _too_old(gpu)), there[0])
+    chosen = [gpu for gpu in there if gpu.name == first.name]
+    others = [gpu for gpu in there if gpu.name != first.name]
     if not others:
         return tuple(chosen), ""
-    note = f"Measuring on {_described(chosen)} and not on {_described(others)}, for which gpu={others[0].index} asks."
-    return tuple(chosen), note
+    asked = next((gpu for gpu in others if not _too_old(gpu)), None)
+    why = f", for which gpu={asked.index} asks" if asked else f", which are older than sm_{OLDEST_ARCHITECTURE}"
+    return tuple(chosen), f"Measuring on {described(chosen)} and not on {described(others)}{why}."
 
 
 def first_gpus(count: str, there: tuple[Gpu, ...], by_index: bool) -> tuple[Gpu, ...]:
@@ -53,7 +63,7 @@ def first_gpus(count: str, there: tuple[Gpu, ...], by_index: bool) -> tuple[Gpu,
         raise GpuError("gpu= names GPUs and gpus= counts them; leave out one of them")
     number = positive("gpus", count)
     if number > len(there):
-        raise GpuError(f"gpus is {number}; the GPUs of one model on this machine are: {_described(there)}")
+        raise GpuError(f"gpus is {number}; the GPUs of one model on this machine are: {described(there)}")
     return there[:number]
 
 
@@ -61,28 +71,44 @@ def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:
     """The GPUs with these indices. Raises GpuError, listing those that exist."""
     for index in wanted:
         if not index.isdecimal():
-            raise GpuError(f"gpu is {index}; it must be an index of: {_described(there)}")
+            raise GpuError(
+                f"gpu is {index}; it must be an index of: {described(there)}{why_no_gpu() if not there else ''}"
+            )
     try:
         return select_gpus([int(index) for index in wanted], there)
     except DeviceError as error:
-        raise GpuError(str(error)) from None
+        raise GpuError(f"{error}{'' if there else why_no_gpu()}") from None
 
 
-def check_architectures(gpus: Sequence[Gpu]) -> None:
-    """Raises GpuError for a GPU that is older than the kernels' asynchronous copies."""
+def usable_gpus() -> list[Gpu]:
+    """The GPUs of this machine. Raises GpuError if there are some and PyTorch cannot use any."""
+    gpus = find_gpus()
+    if gpus and (version := pytorch_without_cuda()):
+        raise GpuError(
+            f"{described(gpus)} is here, but PyTorch {version} was built without CUDA\n"
+            "install the CUDA build (unset PIP_EXTRA_INDEX_URL; make clean environment), or measure the CPU backend "
+            "(CUDA_VISIBLE_DEVICES=-1), or redraw archived measurements (archive=all)"
+        )
+    return gpus
+
+
+def check_architectures(gpus: Sequence[Gpu], there: Sequence[Gpu] = ()) -> None:
+    """Raises GpuError for a GPU that is older than the kernels' asynchronous copies; `there` are this machine's."""
     for gpu in gpus:
-        if int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE:
+        if _too_old(gpu):
+            newer = [one for one in there if not _too_old(one)]
+            instead = f"choose another GPU with gpu=INDEX ({described(newer)}), " if newer else "choose "
             raise GpuError(
                 f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
-                "choose another GPU with gpu=INDEX, experiment=paper_cpu, or archive=all"
+                f"{instead}experiment=paper_cpu, or archive=all"
             )
+
+
+def _too_old(gpu: Gpu) -> bool:
+    return int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE
 
 
 def why_no_gpu() -> str:
     """Why no GPU was found, in brackets, where the driver says why."""
     why = why_none()
     return f" ({why})" if why else ""
-
-
-def _described(gpus: Sequence[Gpu]) -> str:
-    return ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none; this machine has no NVIDIA GPU"

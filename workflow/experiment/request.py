@@ -29,11 +29,12 @@ from workflow.experiment.gpus import (
     cluster_gpu,
     first_gpus,
     select_or_raise,
+    usable_gpus,
     why_no_gpu,
 )
 from workflow.experiment.points import AXES
 from workflow.experiment.sweep import Selection, Sweep
-from workflow.machine.devices import Gpu, find_gpus
+from workflow.machine.devices import Gpu
 
 KEYS = ("experiment", *AXES, "gpu", "gpus", "cluster", "gpu_model", "results", "archive", "container")
 #: Keys that go with archive=.
@@ -77,7 +78,7 @@ class Request:
 
 def resolve(
     config: Mapping[str, Any],
-    gpus: Callable[[], Sequence[Gpu]] = find_gpus,
+    gpus: Callable[[], Sequence[Gpu]] = usable_gpus,
     archives: Path = ARCHIVES,
     known: Catalog | None = None,
 ) -> Request:
@@ -93,7 +94,7 @@ def resolve(
     on_cpu_for_want = "experiment" not in values and not cluster and not gpus()
     sweep = _sweep(values, base.catalog, on_cpu_for_want)
     chosen, note = _gpus(values, sweep, cluster, model, gpus)
-    check_architectures(chosen)
+    check_architectures(chosen, () if cluster or not chosen else gpus())
     if on_cpu_for_want:
         note = _fallback_note(sweep)
     if chosen:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -49,9 +52,57 @@ def nvml() -> Iterator[Any]:
 def find_gpus() -> list[Gpu]:
     """The GPUs that CUDA programs of this process would see, in their order; empty where there is no driver.
 
-    Obeys CUDA_VISIBLE_DEVICES, whose entries may be indices or UUIDs. One that has fallen off the bus is left out, and
-    a line on stderr says so.
+    Obeys CUDA_VISIBLE_DEVICES, whose entries may be indices or UUIDs: as CUDA does, up to the first one that names no
+    GPU (CUDA C++ Programming Guide, "CUDA Environment Variables").
     """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = _installed_gpus()
+    if visible is None:
+        return gpus
+    found: list[Gpu] = []
+    for entry in visible.split(","):
+        named = [gpu for gpu in gpus if _names(entry.strip(), gpu)]
+        if not named:
+            break
+        found += named
+    return found
+
+
+def why_none() -> str:
+    """Why `find_gpus` finds none: what NVML says, or which setting hides the GPUs that there are."""
+    try:
+        with nvml() as library:
+            if not library.nvmlDeviceGetCount():
+                return "the driver lists none"
+    except pynvml.NVMLError as error:
+        return str(error)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return "none answers"
+    parts = ": parts of a GPU (MIG) are not measured, only whole ones" if visible.startswith("MIG-") else ""
+    return f"CUDA_VISIBLE_DEVICES is {visible!r} and hides {described(_installed_gpus())}{parts}; unset it"
+
+
+def pytorch_without_cuda() -> str:
+    """The version of a PyTorch that was built without CUDA, as the builds for CPUs are; else nothing.
+
+    Read from its files: importing it takes a second.
+    """
+    found = importlib.util.find_spec("torch")
+    if found is None or not found.submodule_search_locations:
+        return ""
+    text = Path(found.submodule_search_locations[0], "version.py").read_text()
+    without = re.search(r"^cuda\b[^=\n]*= *None", text, re.MULTILINE)
+    return importlib.metadata.version("torch") if without else ""
+
+
+def described(gpus: Sequence[Gpu]) -> str:
+    """GPUs by index and name, for a message."""
+    return ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none"
+
+
+def _installed_gpus() -> list[Gpu]:
+    """Every GPU that answers; one that has fallen off the bus is left out, and a line on stderr says so."""
     gpus = []
     try:
         with nvml() as library:
@@ -62,10 +113,7 @@ def find_gpus() -> list[Gpu]:
                     print(f"GPU {index} does not answer and is left out: {error}", file=sys.stderr)
     except pynvml.NVMLError:
         return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return gpus
-    return [gpu for entry in visible.split(",") for gpu in gpus if _names(entry.strip(), gpu)]
+    return gpus
 
 
 def use(uuid: str) -> None:
@@ -84,15 +132,6 @@ def require_in_use(uuid: str) -> None:
     if found.removeprefix("GPU-") != uuid.removeprefix("GPU-"):
         wrong = f"{uuid} was to be used, but CUDA's first device is GPU-{found}"
         raise DeviceError(f"{wrong}: something started CUDA before the GPU was chosen")
-
-
-def why_none() -> str:
-    """What NVML says where it finds no driver; nothing where there is one."""
-    try:
-        with nvml():
-            return ""
-    except pynvml.NVMLError as error:
-        return str(error)
 
 
 def _gpu(library: Any, index: int) -> Gpu:
@@ -117,6 +156,5 @@ def select_gpus(indices: Sequence[int], gpus: Sequence[Gpu]) -> list[Gpu]:
     by_index = {gpu.index: gpu for gpu in gpus}
     for index in indices:
         if index not in by_index:
-            there = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none"
-            raise DeviceError(f"there is no GPU {index}; the GPUs of this machine: {there}")
+            raise DeviceError(f"there is no GPU {index}; the GPUs of this machine: {described(gpus)}")
     return [by_index[index] for index in indices]

@@ -36,15 +36,17 @@ def git_state() -> dict[str, Any]:
     """Revision and dirty flag of this checkout.
 
     Where the sources travelled, the variable SOURCE_REVISION tells both, as `<revision>` or `<revision>-dirty`. It goes
-    before what git says: the history beside a copy may be an older one's. They are null where there is neither.
+    before what git says: the history beside a copy may be an older one's. They are null where there is neither, as in a
+    download that was unpacked inside another repository.
     """
     if told := os.environ.get("SOURCE_REVISION"):
         return {"revision": told.removesuffix("-dirty"), "dirty": told.endswith("-dirty")}
     try:
-        revision = _git("rev-parse", "HEAD")
-        return {"revision": revision, "dirty": bool(_git("status", "--porcelain"))}
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() == ROOT:
+            return {"revision": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
-        return {"revision": None, "dirty": None}
+        pass
+    return {"revision": None, "dirty": None}
 
 
 def _git(*arguments: str) -> str:

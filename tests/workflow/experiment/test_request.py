@@ -72,6 +72,22 @@ def test_a_gpu_that_is_too_old() -> None:
     assert Kernels(make([Gpu(0, "GPU-n", "NVIDIA B200", "sm_100")])).architectures == ["sm_100"]
 
 
+def test_an_old_gpu_beside_a_good_one() -> None:
+    old = Gpu(0, "GPU-t", "Tesla T4", "sm_75")
+    made = make([old, *GPUS[1:]])
+    assert [gpu.index for gpu in made.gpus] == [1]
+    with pytest.raises(GpuError, match=r"choose another GPU with gpu=INDEX \(1 \(NVIDIA H100"):
+        make([old, *GPUS[1:]], gpu="0")
+
+
+def test_a_gpu_beside_a_pytorch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow.experiment.gpus.find_gpus", lambda: GPUS)
+    monkeypatch.setattr("workflow.experiment.gpus.pytorch_without_cuda", lambda: "2.13.0+cpu")
+    with pytest.raises(GpuError, match=r"0 \(NVIDIA H100.* is here, but PyTorch 2.13.0\+cpu was built without CUDA"):
+        resolve({}, known=CONF)
+    assert resolve({"experiment": "tiny"}, known=CONF).backend == "cpu"
+
+
 def test_a_machine_without() -> None:
     made = make([])
     assert (made.experiment, made.backend, made.device, made.gpus) == ("paper_cpu", "cpu", "cpu", ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,16 @@ import pytest
 import torch
 
 from workflow.machine import devices
-from workflow.machine.devices import DeviceError, Gpu, find_gpus, require_in_use, select_gpus, slug, why_none
+from workflow.machine.devices import (
+    DeviceError,
+    Gpu,
+    find_gpus,
+    pytorch_without_cuda,
+    require_in_use,
+    select_gpus,
+    slug,
+    why_none,
+)
 
 UUIDS = ["GPU-aa11", "GPU-bb22", "GPU-cc33"]
 
@@ -44,7 +54,16 @@ def test_what_nvml_lists(three_gpus: None) -> None:
 
 @pytest.mark.parametrize(
     ("visible", "found"),
-    [("1", [1]), ("2,0", [2, 0]), ("GPU-bb22", [1]), ("GPU-cc,GPU-aa", [2, 0]), ("", []), ("7", []), ("-1", [])],
+    [
+        ("1", [1]),
+        ("2,0", [2, 0]),
+        ("GPU-bb22", [1]),
+        ("GPU-cc,GPU-aa", [2, 0]),
+        ("", []),
+        ("7", []),
+        ("-1", []),
+        ("0,-1,1", [0]),
+    ],
 )
 def test_visible_devices(three_gpus: None, monkeypatch: pytest.MonkeyPatch, visible: str, found: list[int]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -74,6 +93,35 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
     assert find_gpus() == []
     assert why_none() == "NVML Shared Library Not Found"
+
+
+@pytest.mark.parametrize(
+    ("visible", "said"),
+    [
+        ("", "CUDA_VISIBLE_DEVICES is '' and hides 0 (NVIDIA H100 80GB HBM3), 1 "),
+        ("-1", "CUDA_VISIBLE_DEVICES is '-1' and hides "),
+        ("7", "CUDA_VISIBLE_DEVICES is '7' and hides "),
+        ("MIG-1234", "parts of a GPU (MIG) are not measured"),
+    ],
+)
+def test_why_a_gpu_is_hidden(three_gpus: None, monkeypatch: pytest.MonkeyPatch, visible: str, said: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert said in why_none()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("cuda: Optional[str] = None", True), ("cuda = None", True), ("cuda: Optional[str] = '13.0'", False)],
+)
+def test_a_pytorch_without_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, found: bool) -> None:
+    (tmp_path / "version.py").write_text(f"from typing import Optional\n__version__ = '2.13.0'\n{line}\nhip = None\n")
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    assert bool(pytorch_without_cuda()) == found
+
+
+def test_whether_this_pytorch_has_cuda() -> None:
+    assert bool(pytorch_without_cuda()) == (torch.version.cuda is None)
 
 
 def test_a_gpu_that_is_not_there(three_gpus: None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,8 @@ def _read_anew() -> Iterator[None]:
 
 def test_revision_of_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     def fake(*arguments: str) -> str:
-        return "0123abc" if arguments[0] == "rev-parse" else " M file"
+        answers = {"rev-parse --show-toplevel": str(provenance.ROOT), "rev-parse HEAD": "0123abc"}
+        return answers.get(" ".join(arguments), " M file")
 
     monkeypatch.setattr(provenance, "_git", fake)
     monkeypatch.delenv("SOURCE_REVISION", raising=False)
@@ -47,6 +49,17 @@ def test_revision_without_git(monkeypatch: pytest.MonkeyPatch, told: str, state:
     monkeypatch.setenv("SOURCE_REVISION", told)
     provenance.git_state.cache_clear()
     assert provenance.git_state() == state
+
+
+def test_a_copy_inside_another_repository_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a zip download has none of its own, whatever the folder above is."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    copy = tmp_path / "download"
+    copy.mkdir()
+    monkeypatch.setattr(provenance, "ROOT", copy)
+    monkeypatch.delenv("SOURCE_REVISION", raising=False)
+    provenance.git_state.cache_clear()
+    assert provenance.git_state() == {"revision": None, "dirty": None}
 
 
 def test_the_host_is_marked_but_not_named() -> None:
