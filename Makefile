@@ -16,8 +16,8 @@
 ##   ENVIRONMENT=active   use the Python environment that is active now (conda, or a machine with no package index)
 ##                        and build no .venv
 ##
-## pip's own settings apply. For the CPU build of PyTorch, which is far smaller than the CUDA build, point
-## PIP_EXTRA_INDEX_URL at PyTorch's index of CPU wheels before the first run.
+## pip's own settings apply (index, certificates, cache), except where it installs. For the CPU build of PyTorch, which
+## is far smaller than the CUDA build, point PIP_EXTRA_INDEX_URL at PyTorch's index of CPU wheels before the first run.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -36,6 +36,10 @@ PYTHON := .venv/bin/python
 READY := .venv/.complete
 # The jobs that snakemake starts find the same environment.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# It keeps to itself, whatever the shell says: packages come from nowhere else, and are installed nowhere else.
+unexport PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_ROOT
+export PYTHONNOUSERSITE := 1
+export PIP_USER := 0
 else ifeq ($(ENVIRONMENT),active)
 PYTHON := $(shell command -v python || command -v python3 || echo python3)
 READY := active-environment
@@ -81,6 +85,9 @@ endef
 	@touch .venv/.incomplete
 	@echo "Installing the pinned packages into .venv. The CUDA build of PyTorch is a few GB; the rest takes a minute."
 	.venv/bin/python -m pip install --requirement requirements.lock
+	@.venv/bin/python -c 'import hydra, seaborn, snakemake, sys; sys.exit(not snakemake.__file__.startswith(sys.prefix))' || { \
+	    echo "Error: pip installed the packages elsewhere than into .venv: see '.venv/bin/python -m pip config list' and" \
+	        "remove target, prefix or root there, or set PIP_CONFIG_FILE to another file." >&2; exit 1; }
 	@rm .venv/.incomplete
 	@touch $@
 

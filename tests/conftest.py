@@ -9,7 +9,6 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
 
 GPU_TESTS = Path(__file__).parent / "gpu"
 

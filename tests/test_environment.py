@@ -1,6 +1,9 @@
 """pyproject.toml, environment.yml and requirements.lock must describe the same environment."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -88,3 +91,49 @@ def test_lock_is_complete() -> None:
             if needed not in lock and not CUDA_ONLY.fullmatch(needed):
                 missing.append(f"{name} needs {needed}")
     assert missing == []
+
+
+#: In place of the environment's Python: notes what it is called with, and under which variables; says that packages are
+#: in the environment unless there is a file `elsewhere`.
+PYTHON = """#!/bin/sh
+echo "$@" >>calls
+env >variables
+case "$*" in *seaborn*) test ! -e elsewhere ;; esac
+"""
+STRANGE = {"PYTHONPATH": "/elsewhere", "PYTHONHOME": "/home", "PIP_USER": "1", "PIP_TARGET": "/t", "PIP_PREFIX": "/p"}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A checkout whose environment is a stand-in."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    return tmp_path
+
+
+def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | STRANGE
+    return subprocess.run(["make", target], cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("target", ["environment", "figures"])
+def test_the_environment_keeps_to_itself(made: Path, target: str) -> None:
+    """Whatever the shell says of where packages come from and go to."""
+    result = make(made, target)
+    assert result.returncode == 0, result.stderr
+    assert (made / ".venv/.complete").is_file()
+    variables = dict(line.partition("=")[::2] for line in (made / "variables").read_text().splitlines())
+    assert not set(STRANGE) - {"PIP_USER"} & set(variables)
+    assert (variables["PIP_USER"], variables["PYTHONNOUSERSITE"]) == ("0", "1")
+
+
+def test_packages_that_pip_put_elsewhere_make_no_environment(made: Path) -> None:
+    (made / "elsewhere").touch()
+    result = make(made, "environment")
+    assert result.returncode != 0
+    assert "Error: pip installed the packages elsewhere than into .venv: see" in result.stderr
+    assert not (made / ".venv/.complete").exists()

@@ -86,7 +86,7 @@ def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
     """Apply the style of all figures, with the sizes of a layout."""
     sizes = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
     changes = dict.fromkeys(sizes, layout.font) | {"figure.titlesize": layout.font + 2}
-    with mpl.style.context([STYLE, changes]):
+    with mpl.style.context([STYLE, changes], after_reset=True):  # whatever a matplotlibrc of the user says
         yield
 
 
