@@ -35,6 +35,7 @@ from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import Groups, last_job
 from workflow.jobs.results import CEILINGS, brief, holds, next_attempt, read_result, stamp
 from workflow.machine.devices import DeviceError, find_gpus
+from workflow.machine.settings import clean
 from workflow.session import stop
 
 #: Looked up here, because between fork and exec only the simplest may be done.
@@ -94,7 +95,7 @@ def _environment(point: dict[str, Any], device: str | None) -> dict[str, str]:
 
     Raises DeviceError if there is none.
     """
-    environment = dict(os.environ)
+    environment = clean(os.environ)
     if device is None or point["device"]["kind"] != "cuda":
         return environment
     there = find_gpus()

@@ -189,6 +189,8 @@ class Device:
     time_limit_seconds: float = MISSING
     #: A result this share above a measured ceiling of the machine is an error of measuring, and stops the run.
     ceiling_tolerance: float = MISSING
+    #: Threads of the CPU backend; 0: as many as there are cores that the process may use.
+    threads: int = 0
 
 
 @dataclass

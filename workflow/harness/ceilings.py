@@ -16,6 +16,7 @@ import torch
 
 from workflow.harness import memory
 from workflow.harness.identity import ceilings_hash
+from workflow.harness.surroundings import use_threads
 from workflow.machine import provenance
 from workflow.machine.devices import require_in_use
 
@@ -32,7 +33,9 @@ def document(uuid: str | None, kernels: Path | None) -> dict[str, Any]:
     """Everything that ceilings.json holds. `uuid` names the GPU; None is the CPU."""
     before = memory.used_bytes(uuid) if uuid else None
     device = torch.device("cuda", 0) if uuid else torch.device("cpu")
-    if uuid:
+    if not uuid:
+        use_threads(0)
+    else:
         torch.cuda.init()
         require_in_use(uuid)
         torch.cuda.synchronize()

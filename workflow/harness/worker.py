@@ -27,17 +27,19 @@ from kernels import algorithm as algorithms
 from kernels.algorithm import Algorithm
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from workflow.harness import distributions, lower_bounds, memory, statistics, timing, verify
+from workflow.harness import distributions, lower_bounds, memory, statistics, surroundings, timing, verify
 from workflow.harness.checks import Checks, IncorrectError
 from workflow.harness.guards import Guards
 from workflow.harness.identity import harness_hash
 from workflow.harness.lower_bounds import OverCeilingError
 from workflow.harness.monitor import Monitor, monitor
 from workflow.harness.outcome import empty_rows, result_document
+from workflow.harness.surroundings import UntimedError
 from workflow.harness.timing import ThrottledError
 from workflow.machine import provenance
 from workflow.machine.devices import find_gpus, nvml, require_in_use, use
 from workflow.machine.lease import lease
+from workflow.machine.settings import settings
 
 
 def main() -> int:
@@ -88,6 +90,8 @@ def measure(
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "harness_hash": harness_hash(),
         "uuid": uuid,
+        "settings": settings(),
+        "threads": None if uuid else surroundings.use_threads(point["device"].get("threads", 0)),
         "protocols": {},
         "seconds": {},
     }
@@ -101,6 +105,8 @@ def measure(
         status, reason = "out_of_memory", _sentence(error)
     except IncorrectError as error:
         status, reason = "incorrect", str(error)
+    except UntimedError as error:
+        status, reason = "failed", str(error)
     except (OverCeilingError, ThrottledError) as error:
         print(json.dumps({"reason": str(error), "run": run, "samples": record.samples}))  # into the log
         status, reason = "failed", str(error)
@@ -166,6 +172,10 @@ def _measure_into(
         record.lap("autotune")
         checks = _checks(subject)
         checks.output("scaled_normal")
+        if why := surroundings.why_untimed(subject.device):
+            checks.output("uniform")
+            checks.output("log_uniform", some=True)
+            raise UntimedError(f"its results are right, but it cannot be timed: {why}")
         checks.stream()
         record.lap("checks before")
         with monitor(uuid) as gpu:

@@ -15,6 +15,7 @@ from workflow.jobs import companions
 from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.measurements import Measurements
+from workflow.machine.settings import spoiled_by
 
 
 class Run:
@@ -56,6 +57,8 @@ def start(config: Mapping[str, Any], is_main_process: bool) -> Run:
         if request.note:
             print(request.note, file=sys.stderr)
         if request.gpus and not request.cluster:
+            if spoiling := spoiled_by(os.environ):
+                print(f"Measuring without {spoiling}.", file=sys.stderr)
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in request.gpus)
     return Run(request)
 

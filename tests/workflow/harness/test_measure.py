@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
+from workflow.harness import worker
 from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.groups import split
 from workflow.jobs.results import CEILINGS
@@ -267,3 +269,27 @@ def test_a_stop_lets_no_other_measurement_start(
     stop.clear(str(tmp_path.parent))
     main(arguments)
     assert len(asked) == 7
+
+
+def test_threads_do_not_follow_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what Snakemake sets for its cores: one point, one number of threads, which is recorded."""
+    found = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        document = measure_point(resolved(), tmp_path / "result.json", tmp_path / "log.txt")
+        found.append(document["run"]["threads"])
+        assert document["run"]["settings"]["OMP_NUM_THREADS"] == threads
+    assert found == [len(os.sched_getaffinity(0))] * 2
+    point = resolved()
+    point["device"] = point["device"] | {"threads": 1}
+    assert measure_point(point, tmp_path / "result.json", tmp_path / "log.txt")["run"]["threads"] == 1
+
+
+def test_right_results_that_cannot_be_timed_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "a stream cannot be blocked here: is a profiler or a sanitizer (ncu, compute-sanitizer) attached?"
+    monkeypatch.setattr("workflow.harness.surroundings.why_untimed", lambda device: why)
+    document = worker.measure(resolved(), None, None)
+    assert document["status"] == "failed"
+    assert document["reason"] == f"its results are right, but it cannot be timed: {why}"
+    wrong = worker.measure(rogue_point("unwritten"), None, None)
+    assert wrong["status"] == "incorrect"
