@@ -36,18 +36,25 @@ def why_untimed(device: torch.device) -> str:
     if device.type != "cuda":
         return ""
     source, target, other = torch.ones(1024, device=device), torch.zeros(1024, device=device), torch.cuda.Stream()
-    for _ in range(2):  # the first time loads kernels
-        target.zero_()
-        torch.cuda.synchronize()
-        try:
-            with Gate().closed():
-                target.copy_(source)
-                time.sleep(_SHOW_SECONDS)
-                with torch.cuda.stream(other):
-                    early = bool(target.any())
-        except (GateError, WaitedError):
-            return f"a stream cannot be blocked here{_suspects()}"
-        torch.cuda.synchronize()
+
+    def looks_written() -> bool:
+        with torch.cuda.stream(other):
+            return bool(target.any())
+
+    # What runs for the first time loads kernels, which may synchronize: so all of it runs once before.
+    target.copy_(source)
+    torch.cuda.synchronize()
+    looks_written()
+    target.zero_()
+    torch.cuda.synchronize()
+    try:
+        with Gate().closed():
+            target.copy_(source)
+            time.sleep(_SHOW_SECONDS)
+            early = looks_written()
+    except (GateError, WaitedError):
+        return f"a stream cannot be blocked here{_suspects()}"
+    torch.cuda.synchronize()
     return f"work on a blocked stream begins here{_suspects()}" if early else ""
 
 
