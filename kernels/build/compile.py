@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
+from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
 
 #: Machine instructions counted in the report: arithmetic, and how shared, global and local memory are accessed.
 COUNTED = ("FFMA", "HMMA", "HGMMA", "LDG", "STG", "LDS", "STS", "LDL", "STL", "LDGSTS", "BAR")
@@ -51,6 +51,7 @@ def compile_program(program: str, architecture: str) -> tuple[bytes, dict[str, A
             ptxas_options="-v",
             no_cache=True,  # where there is a driver NVRTC keeps a cache, and a hit says nothing of registers
             include_path=str(CUDA_FOLDER),
+            define_macro=[(name, str(value)) for name, value in DEFINITIONS.items()],
             **COMPILE_OPTIONS,
         )
         source = (CUDA_FOLDER / f"{program}.cu").read_text()

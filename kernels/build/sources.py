@@ -13,9 +13,12 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, PROGRAMS
+from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
 
+#: The packages of this project: an import of theirs says where something lies, not what it means.
+_PACKAGES = ("kernels", "workflow", "analysis")
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z_]\w*")
 #: Imports that are not followed: the lists of all algorithms, of which the hash takes what concerns one, so that a new
 #: tile of one leaves the others as they are; and this module, which computes no number.
 _NOT_FOLLOWED = ("kernels.build.programs", "kernels.build.compile", "kernels.build.sources")
@@ -72,14 +75,22 @@ def source_hash(module: str, programs: Iterable[str]) -> str:
 
 @cache
 def _hash(module: str, programs: tuple[str, ...]) -> str:
-    parts = [normalized_python(path.read_text()) for path in module_files(module)]
-    for path in sorted({path for program in programs for path in program_files(program)}):
-        parts.append(normalized_cuda(path.read_text()))
+    texts = [normalized_python(path.read_text()) for path in module_files(module)]
+    cuda = [normalized_cuda(path.read_text()) for path in {path for name in programs for path in program_files(name)}]
+    # In an order of their own: where a file lies and what it is called has no meaning.
+    parts = [*sorted(texts), *sorted(cuda)]
+    words = {word for text in cuda for word in _WORD.findall(text)}
+    parts += [f"{name}={value}" for name, value in sorted(DEFINITIONS.items()) if name in words]
     for program in programs:
         parts += PROGRAMS[program]
     if programs:
         parts.append(repr(COMPILE_OPTIONS))
     return digest(parts)
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash of the meaning of all Python modules of a folder, whatever they are called."""
+    return digest(sorted(normalized_python(path.read_text()) for path in folder.rglob("*.py")))
 
 
 def digest(parts: Iterable[str]) -> str:
@@ -88,7 +99,8 @@ def digest(parts: Iterable[str]) -> str:
 
 
 def normalized_cuda(source: str) -> str:
-    """CUDA C++ without comments and without the white space that means nothing."""
+    """CUDA C++ without comments, without includes of our own files and without white space that means nothing."""
+    source = _INCLUDE.sub("", source)
     code = _LITERAL_OR_COMMENT.sub(lambda match: match[0] if match[0][0] in "\"'" else " ", source)
     # A preprocessor line ends with its line, so its newline is kept as a mark.
     lines = re.sub(r"\\\n", " ", code).split("\n")
@@ -102,16 +114,17 @@ def _between_words(text: str, match: re.Match[str]) -> bool:
 
 
 def normalized_python(source: str) -> str:
-    """Python without comments, docstrings and formatting, the same under every version of Python.
+    """Python without comments, docstrings, imports of this project's modules and formatting.
 
-    `ast.dump` differs between versions; this walk names only the fields that say something.
+    It is the same under every version of Python: `ast.dump` differs between versions; this walk names only the fields
+    that say something.
     """
     return _node_text(ast.parse(source))
 
 
 def _node_text(node: object) -> str:
     if isinstance(node, list):
-        return "[" + ",".join(_node_text(item) for item in node) + "]"
+        return "[" + ",".join(_node_text(item) for item in node if not _is_own_import(item)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = []
@@ -123,3 +136,7 @@ def _node_text(node: object) -> str:
             continue
         fields.append(f"{name}={_node_text(value)}")
     return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_own_import(node: object) -> bool:
+    return isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in _PACKAGES

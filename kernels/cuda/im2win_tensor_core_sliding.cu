@@ -10,30 +10,27 @@
 #include "include/warpgroups.cuh"
 
 constexpr int CHUNK_BYTES = CHUNK * 2;
-// Positions that are gathered beyond those that are multiplied, for the taps.
-constexpr int MOST_SHIFT = 8;
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
 struct Shape {
-  static constexpr int CONSUMERS = 2, WINDOW_STAGES = 3;
-  static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMERS, "the consumers lie beside each other");
-  static constexpr int PARTS_N = CONSUMERS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
-  static constexpr int THREADS = 128 * (CONSUMERS + PRODUCERS);
+  static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
+  static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
+  static constexpr int THREADS = 128 * (CONSUMER_WARPGROUPS + PRODUCERS);
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static constexpr int GROUPS = (N + MOST_SHIFT + GROUP - 1) / GROUP;
+  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS;
   // One chunk of all positions of a consumer: eight neighbours, from any on, are a core matrix (PTX ISA, no swizzle).
-  static constexpr int PLANE_BYTES = GROUPS * GROUP * CHUNK_BYTES;
+  static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
   static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, WINDOW_BYTES = PARTS_N * PART_BYTES;
   static constexpr int UNITS = PARTS_N * GROUPS;
   static constexpr int GATHERERS = 4 * PRODUCERS - 1;  // the last warp has the filter copied
-  static_assert(GATHERERS <= UNITS * WINDOW_STAGES, "a warp would lose track of the rounds of the ring");
+  static_assert(GATHERERS <= UNITS * SLIDING_WINDOW_STAGES, "a warp would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights; each consumer holds N / 2 sums and as many
   // results, and the producers share the rest.
-  static constexpr int REGISTERS = 65536 / THREADS / 8 * 8 * (CONSUMERS + PRODUCERS);  // a thread of each warpgroup
-  static constexpr int LEFT = (REGISTERS - CONSUMERS * (N + 24)) / PRODUCERS / 8 * 8;
+  static constexpr int REGISTERS = REGISTER_FILE / THREADS / 8 * 8 * (CONSUMER_WARPGROUPS + PRODUCERS);  // a thread of each warpgroup
+  static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / PRODUCERS / 8 * 8;
   static constexpr int PRODUCER_REGISTERS = LEFT < 96 ? LEFT : 96;
-  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMERS / 8 * 8;
+  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a stage of one position");
 };
 
@@ -75,7 +72,7 @@ struct Positions {
 // `stages` counts stages of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
 // Dynamic shared memory: see kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
-__global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_sliding(
+__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y, int pitch,
     unsigned pitch_multiplier, unsigned pitch_shift, TENSOR_CORE_PARAMETERS) {
@@ -83,14 +80,14 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES>;
   using Output = WarpOutput<N, Positions>;
   extern __shared__ unsigned char dynamic[];
-  unsigned char* const filters = dynamic + (1024 - shared_address(dynamic) % 1024) % 1024;
+  unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   unsigned char* const windows = filters + FILTER_STAGES * S::FILTER_BYTES;
-  float* const buffers = reinterpret_cast<float*>(windows + S::WINDOW_STAGES * S::WINDOW_BYTES);
-  float* const factors = buffers + 4 * S::CONSUMERS * Output::BUFFER;  // [WINDOW_STAGES][UNITS]
-  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + (S::WINDOW_STAGES * S::UNITS + 1) / 2 * 2);
+  float* const buffers = reinterpret_cast<float*>(windows + SLIDING_WINDOW_STAGES * S::WINDOW_BYTES);
+  float* const factors = buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;  // [SLIDING_WINDOW_STAGES][UNITS]
+  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + (SLIDING_WINDOW_STAGES * S::UNITS + 1) / 2 * 2);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
-  Barrier* const window_empty = window_full + S::WINDOW_STAGES;
+  Barrier* const window_empty = window_full + SLIDING_WINDOW_STAGES;
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
@@ -99,23 +96,23 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   Ring<FILTER_STAGES> filter;
-  Ring<S::WINDOW_STAGES> window;
+  Ring<SLIDING_WINDOW_STAGES> window;
   if (threadIdx.x == 0) {
     for (int i = 0; i < FILTER_STAGES; ++i) {
       filter_full[i].initialize(1);
-      filter_empty[i].initialize(4 * S::CONSUMERS);
+      filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
-    for (int i = 0; i < S::WINDOW_STAGES; ++i) {
+    for (int i = 0; i < SLIDING_WINDOW_STAGES; ++i) {
       window_full[i].initialize(S::UNITS);
-      window_empty[i].initialize(4 * S::CONSUMERS);
+      window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     fence_barriers();
   }
   __syncthreads();
 
-  if (warpgroup >= S::CONSUMERS) {
+  if (warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
-    int unit = warp - 4 * S::CONSUMERS;
+    int unit = warp - 4 * CONSUMER_WARPGROUPS;
     const bool copies = unit == S::GATHERERS;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
@@ -142,7 +139,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
           if (++phase == phases) phase = 0, ++stage;
         }
         if (stage == tile.last_stage) break;
-        const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * GROUP + lane;
+        const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
         const Place place(p, by_pitch, tile.first_pixel + part * N + position);
         float values[STAGE_K];
         gather(values, x, place.find_window(p, phase), offsets + stage * STAGE_K);
@@ -151,7 +148,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
         // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
         float largest = max_magnitude(values);
 #pragma unroll
-        for (int lanes = 1; lanes < GROUP; lanes *= 2) {
+        for (int lanes = 1; lanes < EPILOGUE_COLUMNS; lanes *= 2) {
           largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
         }
         const StageScale scale(largest, exponent_limit);
@@ -211,8 +208,8 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_s
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
               // Only in the last eight columns of a group a window may start in the next one.
-              const int group = 8 * j / GROUP;
-              const bool last = 8 * j % GROUP == GROUP - 8;
+              const int group = 8 * j / EPILOGUE_COLUMNS;
+              const bool last = 8 * j % EPILOGUE_COLUMNS == EPILOGUE_COLUMNS - 8;
               const float first = last && beyond >= 0 ? undo[last ? group + 1 : group] : undo[group];
               const float second = last && beyond >= -1 ? undo[last ? group + 1 : group] : undo[group];
               results[j][0] = fmaf(sums[j][0], first, results[j][0]);

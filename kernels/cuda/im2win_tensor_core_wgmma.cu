@@ -10,24 +10,23 @@
 // A block computes 64 * WARPGROUPS_M output channels x PIXELS pixels at a time, each consumer 64 x N of them.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
 struct Shape {
-  static constexpr int CONSUMERS = 2;
-  static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMERS, "the consumers lie beside each other");
-  static constexpr int TILE_M = 64 * WARPGROUPS_M, PIXELS = N * (CONSUMERS / WARPGROUPS_M);
-  static constexpr int THREADS = 128 * (CONSUMERS + PRODUCERS);
+  static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
+  static constexpr int TILE_M = 64 * WARPGROUPS_M, PIXELS = N * (CONSUMER_WARPGROUPS / WARPGROUPS_M);
+  static constexpr int THREADS = 128 * (CONSUMER_WARPGROUPS + PRODUCERS);
   static constexpr int FILTER_BYTES = (PARTS - 1) * WARPGROUPS_M * FILTER_TILE_BYTES;
   static constexpr int WINDOW_TILE_BYTES = PIXELS * ROW_BYTES, WINDOW_BYTES = (PARTS - 1) * WINDOW_TILE_BYTES;
   static constexpr int STAGE_BYTES = FILTER_BYTES + WINDOW_BYTES;
   static_assert(PARTS == 2 || WARPGROUPS_M == 1, "only one filter tile's parts lie behind each other");
   static_assert(N % 16 == 0, "factors are dealt in groups of 16");
-  static_assert(STAGE_BYTES % 1024 == 0, "swizzled tiles start at multiples of 1024 bytes");
+  static_assert(STAGE_BYTES % TILE_ALIGNMENT == 0, "swizzled tiles are aligned");
   // The windows of 32 pixels in one stage are a warp's unit of work.
   static constexpr int UNITS = (PIXELS + 31) / 32, PRODUCER_WARPS = 4 * PRODUCERS;
   static_assert(PRODUCER_WARPS <= UNITS * STAGES, "a warp would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights; the consumers take over what the
   // producers give back. Each consumer holds N / 2 sums and as many results.
-  static constexpr int REGISTERS = 65536 / THREADS / 8 * 8 * (CONSUMERS + PRODUCERS);  // a thread of each warpgroup
-  static constexpr int PRODUCER_REGISTERS = PRODUCERS > 1 ? 64 : REGISTERS - CONSUMERS * (N + 24) / 8 * 8;
-  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMERS / 8 * 8;
+  static constexpr int REGISTERS = REGISTER_FILE / THREADS / 8 * 8 * (CONSUMER_WARPGROUPS + PRODUCERS);  // a thread of each warpgroup
+  static constexpr int PRODUCER_REGISTERS = PRODUCERS > 1 ? 64 : REGISTERS - CONSUMER_WARPGROUPS * (N + 24) / 8 * 8;
+  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
 };
 
 // The columns of a consumer's results, for WarpOutput.
@@ -55,7 +54,7 @@ __device__ inline void promote(float (&results)[4], const float (&sums)[4], cons
 // results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
 // kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
-__global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_wgmma(
+__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_wgmma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
     TENSOR_CORE_PARAMETERS) {
@@ -63,9 +62,9 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, STAGES, PARTS>;
   using Output = WarpOutput<N, Pixels>;
   extern __shared__ unsigned char dynamic[];
-  unsigned char* const buffers = dynamic + (1024 - shared_address(dynamic) % 1024) % 1024;
+  unsigned char* const buffers = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   float* const outputs = reinterpret_cast<float*>(buffers + STAGES * S::STAGE_BYTES);
-  float* const factors = outputs + 4 * S::CONSUMERS * Output::BUFFER;  // [STAGES][PIXELS], dealt
+  float* const factors = outputs + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;  // [STAGES][PIXELS], dealt
   Barrier* const full = reinterpret_cast<Barrier*>(factors + STAGES * S::PIXELS);
   Barrier* const empty = full + STAGES;
 
@@ -77,7 +76,7 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
       full[i].initialize(32 * S::UNITS + 1);  // the lanes of the units of windows, and the copy of the filter
-      empty[i].initialize(4 * S::CONSUMERS);  // the consumers' warps
+      empty[i].initialize(4 * CONSUMER_WARPGROUPS);  // the consumers' warps
     }
     fence_barriers();
   }
@@ -85,9 +84,9 @@ __global__ __launch_bounds__(128 * (2 + PRODUCERS), 1) void im2win_tensor_core_w
   // For the split filter. Every warp that gathers may be the one that has it copied.
   wait_for_previous();
 
-  if (warpgroup >= S::CONSUMERS) {
+  if (warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
-    int unit = warp - 4 * S::CONSUMERS;  // the warps take turns: this one's next unit, counted from this stage's first
+    int unit = warp - 4 * CONSUMER_WARPGROUPS;  // the warps take turns: this one's next unit, counted from this stage's first
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
       for (int stage = tile.first_stage;; unit += S::PRODUCER_WARPS) {

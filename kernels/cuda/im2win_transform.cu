@@ -3,8 +3,6 @@
 #include "include/overlap.cuh"
 #include "include/shared_memory.cuh"
 
-// Threads of a block, and the side of the square of F that it transposes (kernels/families/im2win_transform.py has both).
-constexpr int THREADS = 256, SIDE = 32;
 // Floats of a line of the L2, and for which block a block asks the L2 beside its own: 264 and 528 blocks ahead are equally
 // fast on an H100; with 1056 too much is on its way, and some is displaced before it is read.
 constexpr int LINE = 32, AHEAD = 264;
@@ -43,7 +41,7 @@ __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const f
   const long long size = static_cast<long long>(p.batch) * p.in_channels * p.height * p.width;
   const int before = misalignment(x + begin), needed = begin_of(end - 1) + p.window_row() + before;
   const SharedAddress to = shared_address(input);
-  for (int i = threadIdx.x * VECTOR; i < needed; i += THREADS * VECTOR) {
+  for (int i = threadIdx.x * VECTOR; i < needed; i += REORDER_THREADS * VECTOR) {
     const long long from = begin - before + i;
     if (from >= 0 && from + VECTOR <= size) {
       copy_async<VECTOR * sizeof(float)>(to + i * sizeof(float), x + from);
@@ -57,14 +55,14 @@ __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const f
   const int later = first + AHEAD * rows;
   if (later < all) {
     const long long from = begin_in_input(p, later);
-    for (int i = threadIdx.x * LINE; i < needed && from + i < size; i += THREADS * LINE) prefetch(x + from + i);
+    for (int i = threadIdx.x * LINE; i < needed && from + i < size; i += REORDER_THREADS * LINE) prefetch(x + from + i);
   }
   wait_for_copies<0>();
   __syncthreads();
 
   const int values = (end - first) * p.window_row();
   float* const target = window + static_cast<long long>(first) * p.window_row();
-  for (int i = threadIdx.x * VECTOR - misalignment(target); i < values; i += THREADS * VECTOR) {
+  for (int i = threadIdx.x * VECTOR - misalignment(target); i < values; i += REORDER_THREADS * VECTOR) {
     const int column = by_kernel.quotient(max(i, 0));  // of the block's rows together
     int u = max(i, 0) - column * p.kernel_h, row = p.by_width.quotient(column), w = column - row * p.width;
     const float* from = input + before + begin_of(first + row);
@@ -100,12 +98,12 @@ __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const f
 // of F' in shared memory, so that reads and writes are both contiguous.
 __device__ void reorder_square(const Problem& p, const float* __restrict__ f, float* __restrict__ reordered, int by_columns,
                                int padded_channels, int padded_reduction, int number) {
-  constexpr int LINES = THREADS / SIDE, PASSES = SIDE / LINES;
-  __shared__ float square[SIDE][SIDE + 1];  // one more column: reading down a column meets no bank conflict
-  __shared__ int places[SIDE];              // which row of F' each k of the square is
-  const int squares_k = (padded_reduction + SIDE - 1) / SIDE;
-  const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
-  const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+  constexpr int LINES = REORDER_THREADS / REORDER_SIDE, PASSES = REORDER_SIDE / LINES;
+  __shared__ float square[REORDER_SIDE][REORDER_SIDE + 1];  // one more column: reading down a column meets no bank conflict
+  __shared__ int places[REORDER_SIDE];              // which row of F' each k of the square is
+  const int squares_k = (padded_reduction + REORDER_SIDE - 1) / REORDER_SIDE;
+  const int first_k = number % squares_k * REORDER_SIDE, first_channel = number / squares_k * REORDER_SIDE;
+  const int lane = threadIdx.x % REORDER_SIDE, line = threadIdx.x / REORDER_SIDE;
   float values[PASSES];  // all on their way at once
 #pragma unroll
   for (int i = 0; i < PASSES; ++i) {
@@ -113,7 +111,7 @@ __device__ void reorder_square(const Problem& p, const float* __restrict__ f, fl
     const bool inside = channel < p.out_channels && k < p.reduction();
     values[i] = inside ? f[static_cast<long long>(channel) * p.reduction() + k] : 0.0f;
   }
-  if (threadIdx.x < SIDE) {
+  if (threadIdx.x < REORDER_SIDE) {
     const int k = first_k + threadIdx.x;
     places[threadIdx.x] = k;
     if (by_columns && k < p.reduction()) {
@@ -133,7 +131,7 @@ __device__ void reorder_square(const Problem& p, const float* __restrict__ f, fl
 }
 
 // F alone, for kernels that read X itself. Grid: x covers the squares.
-__global__ __launch_bounds__(THREADS) void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered,
+__global__ __launch_bounds__(REORDER_THREADS) void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered,
                                                           int by_columns, int padded_channels, int padded_reduction,
                                                           PROBLEM_PARAMETERS) {
   begin_next();
@@ -143,7 +141,7 @@ __global__ __launch_bounds__(THREADS) void filter_reorder(const float* __restric
 
 // Both, side by side: F is small, and alone would keep the device waiting. Grid: x covers the `squares` of F, then the rows
 // of I.
-__global__ __launch_bounds__(THREADS) void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int rows,
+__global__ __launch_bounds__(REORDER_THREADS) void im2win_transform(const float* __restrict__ x, float* __restrict__ window, int rows,
                                                             unsigned kernel_multiplier, unsigned kernel_shift, int squares,
                                                             const float* __restrict__ f, float* __restrict__ reordered,
                                                             int by_columns, int padded_channels, int padded_reduction,

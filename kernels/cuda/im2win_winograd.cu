@@ -14,9 +14,9 @@
 // `Problem` is that of the strips here, with a filter of one row: out_height is a sixth of Y's, rounded up; height is X's.
 #include "include/im2win_tile.cuh"
 
-constexpr int OUTPUTS = 6, PRODUCTS = 8, COLUMNS = 3;
+constexpr int COLUMNS = 3;  // of the filter
 
-__device__ inline void transform_weights(const float g[3], float u[PRODUCTS]) {
+__device__ inline void transform_weights(const float g[3], float u[STRIP_PRODUCTS]) {
   const float outer = g[0] + g[2], near = fmaf(4.0f, g[2], g[0]), far = fmaf(4.0f, g[0], g[2]), twice = 2.0f * g[1];
   u[0] = g[0];
   u[1] = outer + g[1], u[2] = outer - g[1];
@@ -24,7 +24,7 @@ __device__ inline void transform_weights(const float g[3], float u[PRODUCTS]) {
   u[5] = far + twice, u[6] = far - twice;
   u[7] = g[2];
 }
-__device__ inline void transform_inputs(const float d[PRODUCTS], float v[PRODUCTS]) {
+__device__ inline void transform_inputs(const float d[STRIP_PRODUCTS], float v[STRIP_PRODUCTS]) {
   v[0] = fmaf(5.25f, d[4] - d[2], d[0] - d[6]);
   v[7] = fmaf(5.25f, d[3] - d[5], d[7] - d[1]);
   float even = fmaf(-4.25f, d[4], d[2] + d[6]), odd = fmaf(-4.25f, d[3], d[1] + d[5]);
@@ -40,7 +40,7 @@ __device__ inline float divide(float sum) {
   const float near = sum * PART;
   return fmaf(fmaf(-90.0f, near, sum), PART, near);
 }
-__device__ inline void transform_products(const float m[PRODUCTS], float y[OUTPUTS]) {
+__device__ inline void transform_products(const float m[STRIP_PRODUCTS], float y[STRIP_OUTPUTS]) {
   const float even1 = -20.0f * (m[1] + m[2]), even2 = m[3] + m[4], even3 = m[5] + m[6];
   const float odd1 = -20.0f * (m[1] - m[2]), odd2 = m[3] - m[4], odd3 = m[5] - m[6];
   y[0] = divide(fmaf(90.0f, m[0], fmaf(16.0f, even3, even1 + even2)));
@@ -53,10 +53,10 @@ __device__ inline void transform_products(const float m[PRODUCTS], float y[OUTPU
 
 // A stage of the pipeline: the first product's window tile, and the filter's tiles of all products, are where MicroKernel
 // expects its own. The pad of the filter's rows moves neighbouring channels of X to other banks, as WeightLoader writes them.
-constexpr int FILTER_PAD = 8, WINDOW_PAD = 0;
+constexpr int WINDOW_PAD = 0;
 template <int TILE_M, int TILE_N, int TILE_K>
-struct ProductStage : Stage<PRODUCTS * TILE_M, TILE_N, TILE_K, FILTER_PAD, WINDOW_PAD> {
-  float other_windows[PRODUCTS - 1][TILE_K][TILE_N + WINDOW_PAD];
+struct ProductStage : Stage<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, WINOGRAD_FILTER_PAD, WINDOW_PAD> {
+  float other_windows[STRIP_PRODUCTS - 1][TILE_K][TILE_N + WINDOW_PAD];
 };
 
 // Brings the weights of TILE_M channels of Y in TILE_K / COLUMNS channels of X from F into registers, and transformed from
@@ -73,7 +73,7 @@ class WeightLoader {
     next_ = f + (static_cast<long long>(channel) * strips.in_channels + step * CHANNELS + of_x()) * WEIGHTS;
   }
   __device__ static int place() {
-    return (of_x() * COLUMNS * Stage::FILTER_ROW + of_y() / RUN * PRODUCTS * RUN + of_y() % RUN) * sizeof(float);
+    return (of_x() * COLUMNS * Stage::FILTER_ROW + of_y() / RUN * STRIP_PRODUCTS * RUN + of_y() % RUN) * sizeof(float);
   }
   // The next step's weights are on their way from `begin` to `end`, which has them in the stage; both take its address plus
   // `place`. Zeros beyond X's channels.
@@ -87,10 +87,10 @@ class WeightLoader {
 #pragma unroll
     for (int column = 0; column < COLUMNS; ++column) {
       const float g[] = {g_[column], g_[COLUMNS + column], g_[2 * COLUMNS + column]};
-      float u[PRODUCTS];
+      float u[STRIP_PRODUCTS];
       transform_weights(g, u);
 #pragma unroll
-      for (int product = 0; product < PRODUCTS; ++product) {
+      for (int product = 0; product < STRIP_PRODUCTS; ++product) {
         write_shared(to + (column * Stage::FILTER_ROW + product * RUN) * sizeof(float), u[product]);
       }
     }
@@ -112,7 +112,7 @@ class PreparedLoader {
  public:
   static constexpr int THREADS = TILE_M * TILE_K / COLUMNS;
   // In a row of the stage, and rows that the threads copy at a time.
-  static constexpr int VECTORS = PRODUCTS * TILE_M / VECTOR, ROWS = THREADS / VECTORS;
+  static constexpr int VECTORS = STRIP_PRODUCTS * TILE_M / VECTOR, ROWS = THREADS / VECTORS;
   static_assert(THREADS % VECTORS == 0 && TILE_K % ROWS == 0, "all threads copy equally many");
 
   __device__ PreparedLoader(const Problem& strips, const float* transformed, int first_channel, int step) {
@@ -148,7 +148,7 @@ class InputLoader {
       : channel_(step * CHANNELS + threadIdx.x / TILE_N), channels_(strips.in_channels),
         channel_values_(strips.height * strips.width), row_values_(strips.width) {
     const Pixel at(strips, min(first_strip + strip(), strips.pixels() - 1));
-    const int row = OUTPUTS * at.row;
+    const int row = STRIP_OUTPUTS * at.row;
     first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + row * row_values_ + at.column;
     last_row_ = strips.height - row - 1;
   }
@@ -161,7 +161,7 @@ class InputLoader {
     const float* channel = first_ + min(channel_, channels_ - 1) * channel_values_;
     channel_ += CHANNELS;
 #pragma unroll
-    for (int row = 0; row < PRODUCTS; ++row) {
+    for (int row = 0; row < STRIP_PRODUCTS; ++row) {
       const float* from = channel + min(row, last_row_) * row_values_;
 #pragma unroll
       for (int column = 0; column < COLUMNS; ++column) d_[column][row] = load_here(from + column);
@@ -171,10 +171,10 @@ class InputLoader {
   __device__ void put(SharedAddress to) const {
 #pragma unroll
     for (int column = 0; column < COLUMNS; ++column) {
-      float v[PRODUCTS];
+      float v[STRIP_PRODUCTS];
       transform_inputs(d_[column], v);
 #pragma unroll
-      for (int product = 0; product < PRODUCTS; ++product) {
+      for (int product = 0; product < STRIP_PRODUCTS; ++product) {
         write_shared(to + (product * TILE_K + column) * Stage::WINDOW_ROW * sizeof(float), v[product]);
       }
     }
@@ -185,14 +185,14 @@ class InputLoader {
 
   const float* first_;
   int channel_, channels_, channel_values_, row_values_, last_row_;
-  float d_[COLUMNS][PRODUCTS];
+  float d_[COLUMNS][STRIP_PRODUCTS];
 };
 
 // The products of a tile, TILE_M channels x TILE_N strips each. To MicroKernel they are one tile of eight times as many
 // channels, in the stage's order: so each warp computes one of them.
 template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
-class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, FILTER_PAD, WINDOW_PAD> {
-  using Micro = MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, FILTER_PAD, WINDOW_PAD>;
+class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, WINOGRAD_FILTER_PAD, WINDOW_PAD> {
+  using Micro = MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, WINOGRAD_FILTER_PAD, WINDOW_PAD>;
 
  public:
   using Tiles = ProductStage<TILE_M, TILE_N, TILE_K>;
@@ -210,7 +210,7 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
   // Writes the tile's outputs, or adds them to what Y holds, part by part: all threads put a part's products into shared
   // memory, and then a warp stores the rows of 32 neighbouring strips of a channel at a time. `scratch` has room for two
   // parts, so that one is written while the one before is still read.
-  static constexpr int SCRATCH = 2 * PRODUCTS * RUN * TILE_N;
+  static constexpr int SCRATCH = 2 * STRIP_PRODUCTS * RUN * TILE_N;
   static_assert(SCRATCH * sizeof(float) <= 2 * sizeof(Tiles), "it has the room of two stages");
   __device__ void store(const Problem& strips, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
                         float* scratch) const {
@@ -231,9 +231,9 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
     for (int r = 0; r < RUNS; ++r) {
       const int strip = tile.first_pixel + r * 32 + lane;
       const Pixel at(strips, strip);
-      const long long row = static_cast<long long>(at.image) * strips.out_channels * rows + OUTPUTS * at.row;
+      const long long row = static_cast<long long>(at.image) * strips.out_channels * rows + STRIP_OUTPUTS * at.row;
       first[r] = y + row * strips.out_width + at.column;
-      outputs[r] = strip < strips.pixels() ? min(rows - OUTPUTS * at.row, OUTPUTS) : 0;
+      outputs[r] = strip < strips.pixels() ? min(rows - STRIP_OUTPUTS * at.row, STRIP_OUTPUTS) : 0;
     }
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {
@@ -243,14 +243,14 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
       turns.wait(part);
       float* to[TASKS];
       int stored[TASKS];
-      float old[TASKS][OUTPUTS] = {};
+      float old[TASKS][STRIP_OUTPUTS] = {};
 #pragma unroll
       for (int i = 0; i < TASKS; ++i) {
         const int channel = tile.first_channel + part * RUN + i / RUNS * WARPS + warp;
         to[i] = first[i % RUNS] + static_cast<long long>(channel) * channel_values;
         stored[i] = channel < strips.out_channels ? outputs[i % RUNS] : 0;
 #pragma unroll
-        for (int row = 0; row < OUTPUTS; ++row) {
+        for (int row = 0; row < STRIP_OUTPUTS; ++row) {
           // Read past the L1 cache, which does not know of what other blocks store.
           if (ADD && row < stored[i]) old[i][row] = __ldcg(to[i] + row * strips.out_width);
         }
@@ -258,12 +258,12 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
 #pragma unroll
       for (int i = 0; i < TASKS; ++i) {
         const float* from = products + (i / RUNS * WARPS + warp) * TILE_N + i % RUNS * 32 + lane;
-        float m[PRODUCTS], sums[OUTPUTS];
+        float m[STRIP_PRODUCTS], sums[STRIP_OUTPUTS];
 #pragma unroll
-        for (int product = 0; product < PRODUCTS; ++product) m[product] = from[product * RUN * TILE_N];
+        for (int product = 0; product < STRIP_PRODUCTS; ++product) m[product] = from[product * RUN * TILE_N];
         transform_products(m, sums);
 #pragma unroll
-        for (int row = 0; row < OUTPUTS; ++row) {
+        for (int row = 0; row < STRIP_OUTPUTS; ++row) {
           if (row < stored[i]) to[i][row * strips.out_width] = old[i][row] + sums[row];
         }
       }
@@ -273,49 +273,48 @@ class Products : public MicroKernel<PRODUCTS * TILE_M, TILE_N, TILE_K, MICRO_M, 
 };
 
 // Transforms F beforehand, for PreparedLoader: F'[tile][k][a stage's row], k = (channel of X, column), zero beyond K and
-// Cout. A tile has `tile_channels`, and `run` as RUN below. Grid: x covers squares of SIDE k and SIDE channels.
-constexpr int FILTER_THREADS = 256, SIDE = 32;
-__global__ __launch_bounds__(FILTER_THREADS) void winograd_filter(const float* __restrict__ f,
+// Cout. A tile has `tile_channels`, and `run` as RUN below. Grid: x covers squares of REORDER_SIDE k and REORDER_SIDE channels.
+__global__ __launch_bounds__(REORDER_THREADS) void winograd_filter(const float* __restrict__ f,
                                                                   float* __restrict__ transformed, int tile_channels,
                                                                   int run, int padded_reduction, PROBLEM_PARAMETERS) {
   begin_next();
   // Whole channels of X, which a square may begin and end within.
-  constexpr int LINES = FILTER_THREADS / SIDE, CHANNELS_OF_X = (SIDE + 2 * COLUMNS - 2) / COLUMNS, VALUES = CHANNELS_OF_X * 9;
-  __shared__ float values[SIDE][VALUES | 1];  // an odd number: reading down a column meets no bank conflict
+  constexpr int LINES = REORDER_THREADS / REORDER_SIDE, CHANNELS_OF_X = (REORDER_SIDE + 2 * COLUMNS - 2) / COLUMNS, VALUES = CHANNELS_OF_X * 9;
+  __shared__ float values[REORDER_SIDE][VALUES | 1];  // an odd number: reading down a column meets no bank conflict
   const Problem p = PROBLEM_ARGUMENTS;
-  const int squares_k = (padded_reduction + SIDE - 1) / SIDE, number = block_index();
-  const int first_k = number % squares_k * SIDE, first_channel = number / squares_k * SIDE;
+  const int squares_k = (padded_reduction + REORDER_SIDE - 1) / REORDER_SIDE, number = block_index();
+  const int first_k = number % squares_k * REORDER_SIDE, first_channel = number / squares_k * REORDER_SIDE;
   const int first_of_x = first_k / COLUMNS, left = min(VALUES, (p.in_channels - first_of_x) * 9);
-  const int lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+  const int lane = threadIdx.x % REORDER_SIDE, line = threadIdx.x / REORDER_SIDE;
 #pragma unroll
-  for (int i = line; i < SIDE; i += LINES) {
+  for (int i = line; i < REORDER_SIDE; i += LINES) {
     const float* from = f + (static_cast<long long>(first_channel + i) * p.in_channels + first_of_x) * 9;
 #pragma unroll
-    for (int value = lane; value < VALUES; value += SIDE) {
+    for (int value = lane; value < VALUES; value += REORDER_SIDE) {
       values[i][value] = first_channel + i < p.out_channels && value < left ? from[value] : 0.0f;
     }
   }
   __syncthreads();
   const int channel = first_channel + lane, tile = channel / tile_channels, in_tile = channel % tile_channels;
-  const int place = in_tile / run * run * PRODUCTS + in_tile % run;
+  const int place = in_tile / run * run * STRIP_PRODUCTS + in_tile % run;
 #pragma unroll
-  for (int i = line; i < SIDE; i += LINES) {
+  for (int i = line; i < REORDER_SIDE; i += LINES) {
     const int k = first_k + i;
     if (k >= padded_reduction) break;
     const float* from = values[lane] + (k / COLUMNS - first_of_x) * 9 + k % COLUMNS;
     const float g[3] = {from[0], from[COLUMNS], from[2 * COLUMNS]};
-    float u[PRODUCTS];
+    float u[STRIP_PRODUCTS];
     transform_weights(g, u);
-    float* to = transformed + (static_cast<long long>(tile) * padded_reduction + k) * PRODUCTS * tile_channels + place;
+    float* to = transformed + (static_cast<long long>(tile) * padded_reduction + k) * STRIP_PRODUCTS * tile_channels + place;
 #pragma unroll
-    for (int product = 0; product < PRODUCTS; ++product) to[product * run] = u[product];
+    for (int product = 0; product < STRIP_PRODUCTS; ++product) to[product * run] = u[product];
   }
 }
 
 // Y from X and `filter`: F with WeightLoader, what winograd_filter made of it with PreparedLoader. `turns` as in im2win.cu;
 // `input_height` is X's. Dynamic shared memory: two stages.
 template <template <class, int, int, int> class Loader, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
-__global__ __launch_bounds__(PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
+__global__ __launch_bounds__(STRIP_PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
 void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns,
                      int steps_per_block, int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;

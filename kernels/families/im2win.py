@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.build.programs import fused_cluster, fused_resident, without_micro_kernel
-from kernels.families.im2win_transform import VECTOR, FilterReorder, Transform
+from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
 from kernels.plan import OverlappingPlan, Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
@@ -15,10 +14,15 @@ from kernels.tiles.tiled import (
     RESIDENT_TILE,
     RESIDENT_VALUES,
     TILE_WITHOUT_MICRO_KERNEL,
+    VECTOR,
     Schedule,
     Tile,
     choose_schedule,
+    fused,
+    fused_cluster,
+    fused_resident,
     takes_resident,
+    without_micro_kernel,
 )
 
 
@@ -74,7 +78,7 @@ class TiledPlan(OverlappingPlan):
         self._reorder = FilterReorder(problem, device, kernels, tile, by_columns=not fused)
         self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
-        self._semaphores = torch.zeros(tiles * _semaphores(tile), dtype=torch.int32, device=device)
+        self._semaphores = torch.zeros(tiles * tile.semaphores, dtype=torch.int32, device=device)
         self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
         tensors = [self._reorder.filter, self._k_bytes, self._semaphores]
         if self._transform is not None:
@@ -168,11 +172,6 @@ class ResidentPlan(Plan):
         launch(self._kernel, self._grid, threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes)
 
 
-def _semaphores(tile: Tile) -> int:
-    """Fix-up semaphores of a tile: each warp has one for every four rows of its threads' outputs."""
-    return tile.threads // 32 * max(1, tile.micro_m // VECTOR)
-
-
 def _check_span(problem: ConvProblem, tile: Tile, fused: bool) -> None:
     """A tile's pixels lie within 2^32 bytes of its first one, or UnsupportedError."""
     pixels = problem.out_height * problem.out_width
@@ -252,7 +251,7 @@ class Im2winFused(Tiled):
             return ResidentPlan(problem, device, library)
         if schedule.cluster > 1:
             return ClusterPlan(problem, device, library, schedule)
-        expression = f"im2win_fused<{schedule.loader}, {schedule.tile.arguments}>"
+        expression = fused(schedule.loader, schedule.tile)
         return TiledPlan(problem, device, library, "im2win_fused", expression, schedule, fused=True)
 
 

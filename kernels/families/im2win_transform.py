@@ -7,15 +7,11 @@ import torch
 from kernels.launch import KernelLibrary, problem_arguments
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
-from kernels.tiles.tiled import Tile
+from kernels.tiles.tiled import VECTOR, Tile
+from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS
 
 #: Values of the window tensor that a block of the transform writes, about.
 _TRANSFORM_VALUES = 4096
-#: Threads of a block of the two reorderings, and side of the square of F that it transposes (THREADS and SIDE in
-#: cuda/im2win_transform.cu).
-_REORDER_THREADS, _REORDER_SIDE = 256, 32
-#: Floats in a 16-byte access (VECTOR in cuda/shared_memory.cuh).
-VECTOR = 4
 
 
 class FilterReorder:
@@ -31,7 +27,7 @@ class FilterReorder:
         self.channels = m if tile is None else -(-m // tile.m) * tile.m
         reduction = k if tile is None else tile.steps(problem) * tile.k
         self.filter = torch.empty((reduction, self.channels), device=device)
-        self.squares = -(-reduction // _REORDER_SIDE) * -(-self.channels // _REORDER_SIDE)
+        self.squares = -(-reduction // REORDER_SIDE) * -(-self.channels // REORDER_SIDE)
         self.sizes = (int(by_columns), self.channels, reduction)
         self._problem = problem_arguments(problem)
         self._kernel = kernels.kernel("im2win_transform", "filter_reorder")
@@ -39,7 +35,7 @@ class FilterReorder:
 
     def __call__(self, f: torch.Tensor) -> None:
         sizes = (*self.sizes, *self._problem)
-        self._kernels.launch(self._kernel, (self.squares,), _REORDER_THREADS, f, self.filter, *sizes)
+        self._kernels.launch(self._kernel, (self.squares,), REORDER_THREADS, f, self.filter, *sizes)
 
 
 class Transform:
@@ -67,7 +63,7 @@ class Transform:
         self._kernels.launch(
             self._kernel,
             self._grid,
-            _REORDER_THREADS,
+            REORDER_THREADS,
             x,
             self.window,
             *self._sizes,

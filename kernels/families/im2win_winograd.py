@@ -5,17 +5,20 @@ from __future__ import annotations
 import torch
 
 from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.build.programs import winograd
-from kernels.families.im2win_transform import VECTOR
 from kernels.launch import KernelLibrary, problem_arguments
 from kernels.plan import OverlappingPlan, Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.winograd import PRODUCTS, WINOGRAD_TILE, choose_steps, prepares, strips_of
-
-#: Floats between the end of a row of the filter's tile and the next (FILTER_PAD in cuda/im2win_winograd.cu).
-_FILTER_PAD = 8
-#: Threads of a block that transforms the filter beforehand, and the side of its square (FILTER_THREADS and SIDE there).
-_FILTER_THREADS, _SIDE = 256, 32
+from kernels.tiles.tiled import VECTOR
+from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS
+from kernels.tiles.winograd import (
+    STRIP_PRODUCTS,
+    WINOGRAD_FILTER_PAD,
+    WINOGRAD_TILE,
+    choose_steps,
+    prepares,
+    strips_of,
+    winograd,
+)
 
 
 class WinogradPlan(OverlappingPlan):
@@ -39,14 +42,16 @@ class WinogradPlan(OverlappingPlan):
         of_problem = problem_arguments(problem)  # refuses what is too large
         strips, tile = strips_of(problem), WINOGRAD_TILE
         self._prepared = prepares(strips, kernels.multiprocessors) if prepared is None else prepared
-        self._threads = PRODUCTS * tile.threads
+        self._threads = STRIP_PRODUCTS * tile.threads
         self._kernels = kernels
         self._kernel = kernels.kernel("im2win_winograd", winograd(self._prepared))
-        self._shared_bytes = FLOAT_BYTES * tile.stages * tile.k * (PRODUCTS * (tile.m + tile.n) + _FILTER_PAD)
+        self._shared_bytes = (
+            FLOAT_BYTES * tile.stages * tile.k * (STRIP_PRODUCTS * (tile.m + tile.n) + WINOGRAD_FILTER_PAD)
+        )
         kernels.allow_shared(self._kernel, self._shared_bytes)
-        slots = kernels.resident_blocks(self._kernel, self._threads, self._shared_bytes)
+        resident = kernels.resident_blocks(self._kernel, self._threads, self._shared_bytes)
         tiles, steps = tile.blocks(strips), tile.steps(strips)
-        steps_per_block = steps_per_block or choose_steps(strips, slots)
+        steps_per_block = steps_per_block or choose_steps(strips, resident)
         channels, reduction = -(-problem.out_channels // tile.m) * tile.m, steps * tile.k
         if max(tiles * steps + steps_per_block, channels * reduction) >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
@@ -59,8 +64,8 @@ class WinogradPlan(OverlappingPlan):
         self.workspace_bytes = self._semaphores.nbytes
         if self._prepared:
             self._filter_kernel = kernels.kernel("im2win_winograd", "winograd_filter")
-            self._filter = torch.empty(PRODUCTS * channels * reduction, device=device)
-            self._squares = (-(-reduction // _SIDE) * -(-channels // _SIDE),)
+            self._filter = torch.empty(STRIP_PRODUCTS * channels * reduction, device=device)
+            self._squares = (-(-reduction // REORDER_SIDE) * -(-channels // REORDER_SIDE),)
             # Neighbouring channels of a product in the filter's order are those of a part of the tile.
             self._filter_sizes = (tile.m, tile.m // parts, reduction, *of_problem)
             self.workspace_bytes += self._filter.nbytes
@@ -68,7 +73,7 @@ class WinogradPlan(OverlappingPlan):
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         if self._prepared:
             tensors = (f, self._filter)
-            self._kernels.launch(self._filter_kernel, self._squares, _FILTER_THREADS, *tensors, *self._filter_sizes)
+            self._kernels.launch(self._filter_kernel, self._squares, REORDER_THREADS, *tensors, *self._filter_sizes)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         tensors = (x, self._filter if self._prepared else f, y, self._semaphores)

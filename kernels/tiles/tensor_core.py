@@ -9,20 +9,41 @@ from dataclasses import dataclass
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
 
-#: Values of the reduction in a stage, and bytes of a row of its tile (STAGE_K, ROW_BYTES in cuda/tensor_core.cuh).
+#: The K block: values of the reduction in a pipeline stage; and bytes of a row of its tile, two FP16 parts of each
+#: value.
 STAGE_K = 32
-ROW_BYTES = 128
-#: The split filter's output channels are padded to a multiple of this (FILTER_PADDING in cuda/tensor_core.cuh).
+ROW_BYTES = 2 * 2 * STAGE_K
+#: The split filter's output channels are padded to a multiple of this.
 FILTER_PADDING = 128
+#: Consumer warpgroups of a block.
+CONSUMER_WARPGROUPS = 2
+#: Swizzled tiles start at a multiple of so many bytes of shared memory.
+TILE_ALIGNMENT = 1024
+#: The epilogue's buffer of a consumer warp: 16 channels x EPILOGUE_COLUMNS, one column for each lane, and the pad of a
+#: row.
+EPILOGUE_COLUMNS, EPILOGUE_PAD = 32, 8
+#: Pipeline stages of the sliding kernel's window tensor, and by how many positions a window can reach beyond its first
+#: column.
+SLIDING_WINDOW_STAGES, MAX_SHIFT = 3, 8
+
+DEFINITIONS = {
+    "STAGE_K": STAGE_K,
+    "ROW_BYTES": ROW_BYTES,
+    "FILTER_PADDING": FILTER_PADDING,
+    "CONSUMER_WARPGROUPS": CONSUMER_WARPGROUPS,
+    "TILE_ALIGNMENT": TILE_ALIGNMENT,
+    "EPILOGUE_COLUMNS": EPILOGUE_COLUMNS,
+    "EPILOGUE_PAD": EPILOGUE_PAD,
+    "SLIDING_WINDOW_STAGES": SLIDING_WINDOW_STAGES,
+    "MAX_SHIFT": MAX_SHIFT,
+}
+
 #: What a block may have on Hopper.
 MAX_SHARED_BYTES = 227 * 1024
 #: Partial results of a reduction that is computed in parts may take this much.
 MAX_PARTIAL_BYTES = 48 * 2**20
-#: Through which two consumers' warps write 16 channels x 32 columns each (WarpOutput in cuda/warpgroups.cuh).
-_OUTPUT_BYTES = 8 * 16 * (32 + 8) * FLOAT_BYTES
-#: By how many positions a sliding tile's windows can reach beyond their first column (MOST_SHIFT in
-#: cuda/im2win_tensor_core_sliding.cu).
-_MOST_SHIFT = 8
+#: The buffers of all consumer warps' epilogues.
+_EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -78,7 +99,7 @@ class SlidingTile(TensorCoreTile):
     """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, output rows with what their windows need besides."""
 
     def supports(self, problem: ConvProblem) -> bool:
-        return _shifts(problem) <= _MOST_SHIFT
+        return _shifts(problem) <= MAX_SHIFT
 
     def taps(self, problem: ConvProblem) -> int:
         return problem.kernel_w
@@ -105,16 +126,16 @@ def _wgmma(
     warpgroups_m: int, columns: int, producers: int, stages: int, times: tuple[float, float], parts: int = 2
 ) -> TensorCoreTile:
     """Shape in cuda/im2win_tensor_core_wgmma.cu: two consumers, each 64 channels x `columns` pixels."""
-    m, n = 64 * warpgroups_m, columns * (2 // warpgroups_m)
+    m, n = 64 * warpgroups_m, columns * (CONSUMER_WARPGROUPS // warpgroups_m)
     ring = stages * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES)
-    barriers, alignment = 2 * stages * 8, 1024
+    barriers = 2 * stages * 8
     return TensorCoreTile(
         program="im2win_tensor_core_wgmma",
         arguments=f"{warpgroups_m}, {columns}, {producers}, {stages}, {parts}",
         m=m,
         n=n,
-        threads=128 * (2 + producers),
-        shared_bytes=ring + barriers + alignment + _OUTPUT_BYTES,
+        threads=128 * (CONSUMER_WARPGROUPS + producers),
+        shared_bytes=ring + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
         stage_time=times[0],
         tile_time=times[1],
         parts=parts,
@@ -124,19 +145,20 @@ def _wgmma(
 
 def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float, float]) -> SlidingTile:
     """Two consumers, each 64 channels x `columns` positions."""
-    parts_n, window_stages, group = 2 // warpgroups_m, 3, 32
-    units = parts_n * -(-(columns + _MOST_SHIFT) // group)
-    windows = window_stages * units * group * ROW_BYTES
-    factors = -(-window_stages * units // 2) * 2 * FLOAT_BYTES
-    filter_tile, barrier_pair, alignment = 64 * warpgroups_m * ROW_BYTES, 16, 1024
-    left = MAX_SHARED_BYTES - alignment - windows - factors - _OUTPUT_BYTES - window_stages * barrier_pair
+    consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
+    units = consumers_n * -(-(columns + MAX_SHIFT) // EPILOGUE_COLUMNS)
+    windows = SLIDING_WINDOW_STAGES * units * EPILOGUE_COLUMNS * ROW_BYTES
+    factors = -(-SLIDING_WINDOW_STAGES * units // 2) * 2 * FLOAT_BYTES
+    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
+    window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
+    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - _EPILOGUE_BYTES - window_barriers
     filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
         arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}",
         m=64 * warpgroups_m,
-        n=columns * parts_n,
-        threads=128 * (2 + producers),
+        n=columns * consumers_n,
+        threads=128 * (CONSUMER_WARPGROUPS + producers),
         shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
         stage_time=times[0],
         tile_time=times[1],
@@ -176,7 +198,7 @@ WGMMA_TILES = (
     _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
     _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
 )
-#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and _MOST_SHIFT more are whole
+#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and MAX_SHIFT more are whole
 #: groups of 32.
 SLIDING_TILES = (
     _sliding(1, 152, 2, (1240, 5200)),
@@ -188,6 +210,15 @@ SLIDING_TILES = (
     _sliding(2, 88, 2, (710, 2300)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
+
+
+#: Program -> name expressions of its kernels.
+INSTANCES = {
+    "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
+    "im2win_tensor_core_wgmma": tuple(tile.expression for tile in WGMMA_TILES),
+    "im2win_tensor_core_sliding": tuple(tile.expression for tile in SLIDING_TILES),
+    "im2win_tensor_core_mma": tuple(tile.expression for tile in MMA_TILES),
+}
 
 
 def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:

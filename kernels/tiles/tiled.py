@@ -8,8 +8,25 @@ from typing import Any
 
 from kernels.problem import ConvProblem
 
+#: Floats in a 16-byte access.
+VECTOR = 4
 #: Registers of a multiprocessor in all GPUs that the kernels run on (CUDA C++ Programming Guide, compute capabilities).
-_REGISTERS = 65536
+REGISTER_FILE = 65536
+#: Micro-tiles of up to so many outputs count as small and as medium, and the registers that a thread with one needs;
+#: with a larger one it needs MAX_REGISTERS, as many as a thread can have.
+SMALL_MICRO_TILE, SMALL_TILE_REGISTERS = 32, 128
+MEDIUM_MICRO_TILE, MEDIUM_TILE_REGISTERS = 64, 168
+MAX_REGISTERS = 255
+
+DEFINITIONS = {
+    "VECTOR": VECTOR,
+    "REGISTER_FILE": REGISTER_FILE,
+    "SMALL_MICRO_TILE": SMALL_MICRO_TILE,
+    "SMALL_TILE_REGISTERS": SMALL_TILE_REGISTERS,
+    "MEDIUM_MICRO_TILE": MEDIUM_MICRO_TILE,
+    "MEDIUM_TILE_REGISTERS": MEDIUM_TILE_REGISTERS,
+    "MAX_REGISTERS": MAX_REGISTERS,
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +58,17 @@ class Tile:
 
     @property
     def resident(self) -> int:
-        """Blocks that share a multiprocessor, as BLOCKS_PER_MULTIPROCESSOR in cuda/im2win_tile.cuh plans it."""
+        """Blocks that share a multiprocessor: BLOCKS_PER_MULTIPROCESSOR in cuda/include/im2win_tile.cuh."""
         outputs = self.micro_m * self.micro_n
-        registers = 128 if outputs <= 32 else 168 if outputs <= 64 else 255
-        return max(1, _REGISTERS // (self.threads * registers))
+        registers = MAX_REGISTERS
+        if outputs <= MEDIUM_MICRO_TILE:
+            registers = SMALL_TILE_REGISTERS if outputs <= SMALL_MICRO_TILE else MEDIUM_TILE_REGISTERS
+        return max(1, REGISTER_FILE // (self.threads * registers))
+
+    @property
+    def semaphores(self) -> int:
+        """Fix-up semaphores of a tile whose blocks share it: one for each warp and each VECTOR of a thread's rows."""
+        return self.threads // 32 * max(1, self.micro_m // VECTOR)
 
     def blocks(self, problem: ConvProblem) -> int:
         """Tiles that cover the output."""
@@ -116,12 +140,12 @@ class Schedule:
     loader: str = "WindowLoader"
     cluster: int = 1
 
-    def steps_per_block(self, problem: ConvProblem, slots: int) -> int:
-        """`slots` is how many of the kernel's blocks the device holds at one time."""
+    def steps_per_block(self, problem: ConvProblem, resident_blocks: int) -> int:
+        """Steps of the reduction that a block does, if so many blocks are resident on the device at once."""
         steps = self.tile.steps(problem)
         if self.waves == 0:
             return steps
-        return max(1, -(-self.tile.blocks(problem) * steps // max(1, int(slots * self.waves))))
+        return max(1, -(-self.tile.blocks(problem) * steps // max(1, int(resident_blocks * self.waves))))
 
     def to_parameters(self) -> dict[str, Any]:
         of_cluster = {"cluster": self.cluster} if self.cluster > 1 else {}
@@ -210,3 +234,49 @@ def choose_schedule(
         return rounds * tile.resident * (per_block * tile.k + overhead) * tile.m * tile.n / efficiency
 
     return min(candidates(problem, multiprocessors, ("WindowLoader",), fused and clusters), key=cost)
+
+
+def without_micro_kernel() -> str:
+    """Name expression of the kernel with one output per thread."""
+    tile = TILE_WITHOUT_MICRO_KERNEL
+    return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}, {tile.stages}>"
+
+
+def fused(loader: str, tile: Tile) -> str:
+    """Name expression of the fused kernel."""
+    return f"im2win_fused<{loader}, {tile.arguments}>"
+
+
+def fused_cluster(blocks: int, loader: str, tile: Tile) -> str:
+    """Name expression of the fused kernel whose tiles are shared by clusters of `blocks`."""
+    return f"im2win_fused_cluster<{blocks}, {loader}, {tile.arguments}>"
+
+
+def fused_resident(edge: bool) -> str:
+    """Name expression of the fused kernel for short reductions; `edge` if a tile has channels beyond the output."""
+    tile = RESIDENT_TILE
+    return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
+
+
+#: The programs that are compiled for every one of TILES.
+_TILED = (
+    "im2win",
+    "im2win_without_prefetch",
+    "im2win_without_double_buffering",
+    "im2win_without_vectorized_load",
+    "im2win_without_shared_memory",
+)
+#: Program -> name expressions of its kernels.
+INSTANCES: dict[str, tuple[str, ...]] = {
+    **{kernel: tuple(f"{kernel}<{tile.arguments}>" for tile in TILES) for kernel in _TILED},
+    "im2win_without_micro_kernel": (without_micro_kernel(),),
+    "im2win_fused": tuple(fused(loader, tile) for loader in LOADERS for tile in TILES if fits(loader, tile)),
+    "im2win_fused_cluster": tuple(
+        fused_cluster(blocks, loader, tile)
+        for blocks in CLUSTER_BLOCKS
+        for loader in LOADERS
+        for tile in CLUSTER_TILES
+        if fits(loader, tile)
+    ),
+    "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
+}

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from kernels.build.programs import CUDA_FOLDER
+from kernels.build.programs import CUDA_FOLDER, DEFINITIONS
 from kernels.launch import KernelLibrary
 
 STAND_INS = Path(__file__).parent / "cuda"
@@ -84,5 +84,6 @@ class EmulatedLibrary(KernelLibrary):
         )
         binary = sources / "program.so"
         assert COMPILER is not None
-        subprocess.run([COMPILER, *OPTIONS, "-I.", "program.cpp", "-o", binary], cwd=sources, check=True)
+        macros = [f"-D{name}={value}" for name, value in DEFINITIONS.items()]
+        subprocess.run([COMPILER, *OPTIONS, *macros, "-I.", "program.cpp", "-o", binary], cwd=sources, check=True)
         return ctypes.CDLL(str(binary))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kernels.build.programs import PROGRAMS, without_micro_kernel
+from kernels.build.programs import PROGRAMS
 from kernels.families import im2win_tensor_core
 from kernels.families.cpu import im2win_transform
 from kernels.families.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
@@ -21,7 +21,16 @@ from kernels.families.im2win_winograd import WinogradPlan
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
-from kernels.tiles.tiled import CLUSTER_TILES, LOADERS, TILE_WITHOUT_MICRO_KERNEL, TILES, Schedule, Tile, fits
+from kernels.tiles.tiled import (
+    CLUSTER_TILES,
+    LOADERS,
+    TILE_WITHOUT_MICRO_KERNEL,
+    TILES,
+    Schedule,
+    Tile,
+    fits,
+    without_micro_kernel,
+)
 from kernels.tiles.winograd import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.problems import SHORT_REDUCTIONS, random_problems

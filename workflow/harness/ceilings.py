@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from kernels.tiles.ceilings import FFMA_CHAINS, FFMA_ROUNDS, FFMA_STEPS, FFMA_THREADS
 from workflow.harness import memory
 from workflow.harness.identity import ceilings_hash
 from workflow.harness.surroundings import use_threads
@@ -21,8 +22,6 @@ from workflow.machine import provenance
 from workflow.machine.devices import require_in_use
 
 _REPEATS = 12
-#: Threads of a block and multiply-adds of a thread's round in cuda/ceilings.cu.
-_THREADS, _PER_ROUND, _ROUNDS = 512, 16 * 64, 256
 _MATRIX_SIZES = (4096, 8192)
 _COPY_BYTES = 2**30
 _CPU_MATRIX_SIZES = (1024, 2048)
@@ -117,10 +116,10 @@ def _multiply_adds(device: torch.device, kernels: Path | None) -> float:
     library = KernelLibrary(device, kernels)
     kernel = library.kernel("ceilings", "ffma_rate")
     properties = torch.cuda.get_device_properties(device)
-    blocks = properties.multi_processor_count * (properties.max_threads_per_multi_processor // _THREADS)
+    blocks = properties.multi_processor_count * (properties.max_threads_per_multi_processor // FFMA_THREADS)
     never = torch.empty(1, device=device)
-    seconds = _best_seconds(device, lambda: library.launch(kernel, (blocks,), _THREADS, never, _ROUNDS))
-    return 2 * blocks * _THREADS * _PER_ROUND * _ROUNDS / seconds
+    seconds = _best_seconds(device, lambda: library.launch(kernel, (blocks,), FFMA_THREADS, never, FFMA_ROUNDS))
+    return 2 * blocks * FFMA_THREADS * FFMA_ROUNDS * FFMA_CHAINS * FFMA_STEPS / seconds
 
 
 def _products(device: torch.device, size: int, dtype: torch.dtype, tf32: bool) -> float:

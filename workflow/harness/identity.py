@@ -5,18 +5,13 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from kernels.build.sources import digest, normalized_python, source_hash
+from kernels.build.sources import folder_hash, source_hash
 
 
 @cache
 def harness_hash() -> str:
     """Hash of the meaning of every module of this folder, so that none can be forgotten."""
     return folder_hash(Path(__file__).parent)
-
-
-def folder_hash(folder: Path) -> str:
-    """Hash of the meaning of every module of a folder."""
-    return digest(sorted(normalized_python(path.read_text()) for path in folder.rglob("*.py")))
 
 
 def ceilings_hash() -> str:

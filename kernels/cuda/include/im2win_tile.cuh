@@ -12,10 +12,12 @@
 // Blocks that share a multiprocessor, so that one multiplies while another waits at its barrier: as many as leave a thread
 // the registers that its micro-tile needs. Compiled for Blackwell the same code needs more of them.
 template <int MICRO_TILE>
-constexpr int REGISTERS = MICRO_TILE <= 32 ? 128 : MICRO_TILE <= 64 && __CUDA_ARCH__ < 1000 ? 168 : 255;
+constexpr int REGISTERS = MICRO_TILE <= SMALL_MICRO_TILE                           ? SMALL_TILE_REGISTERS
+                          : MICRO_TILE <= MEDIUM_MICRO_TILE && __CUDA_ARCH__ < 1000 ? MEDIUM_TILE_REGISTERS
+                                                                                    : MAX_REGISTERS;
 template <int THREADS, int MICRO_TILE>
 constexpr int BLOCKS_PER_MULTIPROCESSOR =
-    65536 > THREADS * REGISTERS<MICRO_TILE> ? 65536 / (THREADS * REGISTERS<MICRO_TILE>) : 1;
+    REGISTER_FILE > THREADS * REGISTERS<MICRO_TILE> ? REGISTER_FILE / (THREADS * REGISTERS<MICRO_TILE>) : 1;
 
 // What every variant does around its main loop: takes this block's segments one after the other and stores their
 // outputs. `main_loop(segment, tile, micro_kernel)` multiplies the segment's steps.

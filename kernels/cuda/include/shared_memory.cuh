@@ -2,8 +2,6 @@
 // CUDA C++ has no words for.
 #pragma once
 
-constexpr int VECTOR = 4;  // floats in a 16-byte access
-
 // The same value, of which the compiler does not know that: what was computed of it before is computed again, instead
 // of being kept in registers meanwhile, or the other way round.
 __device__ inline int opaque(int value) {

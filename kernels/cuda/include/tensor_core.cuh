@@ -8,17 +8,13 @@
 #include "convolution.cuh"
 #include "half.cuh"
 
-constexpr int STAGE_K = 32;
-
 // Values are split into PARTS FP16 values, 2 or 3. A row of a tile holds two parts of one pixel's (or one output
 // channel's) STAGE_K values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
 // with half of each row unused. Exchanging chunks within groups of eight rows (the 128-byte swizzle of the PTX ISA's
 // matrix descriptors) lets eight rows be read or written at one chunk without bank conflicts.
-constexpr int ROW_BYTES = 2 * STAGE_K * 2;
 constexpr int CHUNK = 8;  // values in a chunk
 constexpr int CHUNKS = STAGE_K / CHUNK;
 constexpr int FILTER_ROWS = 64;  // output channels in a tile of the split filter
-constexpr int FILTER_PADDING = 128;  // the split filter's output channels are padded to a multiple
 constexpr int FILTER_TILE_BYTES = FILTER_ROWS * ROW_BYTES;
 
 // Byte offset of a chunk in a tile; chunks CHUNKS and up are the second part.

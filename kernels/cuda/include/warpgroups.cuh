@@ -21,9 +21,6 @@ __device__ inline unsigned long long tile_descriptor(unsigned address) {
   return SWIZZLE_128 | EIGHT_ROWS | UNUSED | (address & 0x3ffff) >> 4;
 }
 
-// Columns that a warp writes at a time, one for each lane.
-constexpr int GROUP = 32;
-
 // Writes the results of a consumer's warp, 16 channels x N columns. A thread has two rows and two of every eight columns;
 // they pass through shared memory, so that each instruction writes neighbouring outputs of one channel: writing pairs
 // straight from registers took most of the time of short reductions.
@@ -34,7 +31,7 @@ template <int N, class COLUMNS>
 struct WarpOutput {
   static constexpr int ROWS = 16;
   // Floats from row to row of the buffer: four rows of two neighbours from four lanes meet no bank conflict.
-  static constexpr int ROW = GROUP + 8, BUFFER = ROWS * ROW;
+  static constexpr int ROW = EPILOGUE_COLUMNS + EPILOGUE_PAD, BUFFER = ROWS * ROW;
 
   const Problem& p;
   COLUMNS columns;
@@ -49,10 +46,10 @@ struct WarpOutput {
     float* const own = buffer + lane / 4 * ROW + lane % 4 * 2;
     float check = 0.0f;  // NaN as soon as one result is not finite
 #pragma unroll
-    for (int group = 0; group < N; group += GROUP) {
+    for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
       __syncwarp();
 #pragma unroll
-      for (int j = 0; j < GROUP / 8 && group + 8 * j < N; ++j) {
+      for (int j = 0; j < EPILOGUE_COLUMNS / 8 && group + 8 * j < N; ++j) {
         const float* const of = results[group / 8 + j];
         *reinterpret_cast<float2*>(own + 8 * j) = make_float2(of[0] * factors.first, of[1] * factors.first);
         *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(of[2] * factors.second, of[3] * factors.second);
@@ -76,7 +73,7 @@ struct WarpOutput {
   __device__ void store_strict(const float* x, const float* f, const int* offsets, int first, int last, int taps) const {
     const int end = min(last, p.reduction() / taps);
 #pragma unroll 1
-    for (int column = threadIdx.x % 32; column < N; column += GROUP) {
+    for (int column = threadIdx.x % 32; column < N; column += EPILOGUE_COLUMNS) {
       if (!columns.is_output(column)) continue;
 #pragma unroll 1
       for (int row = channel; row < min(channel + ROWS, p.out_channels); ++row) {

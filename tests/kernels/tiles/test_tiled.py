@@ -43,7 +43,7 @@ def test_blocks_and_steps_cover_the_problem() -> None:
 
 def test_one_tile_per_block_or_equal_shares() -> None:
     tile = Tile(64, 64, 8, 8, 8, 3)
-    assert Schedule(tile, 0).steps_per_block(CONV6, slots=792) == tile.steps(CONV6)
+    assert Schedule(tile, 0).steps_per_block(CONV6, resident_blocks=792) == tile.steps(CONV6)
     total = tile.blocks(CONV6) * tile.steps(CONV6)
     for waves, slots in itertools.product((0.5, 1, 2), (132, 792)):
         share = Schedule(tile, waves).steps_per_block(CONV6, slots)

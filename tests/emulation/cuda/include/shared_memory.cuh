@@ -2,7 +2,6 @@
 #pragma once
 #include "cuda.h"
 
-constexpr int VECTOR = 4;
 using SharedAddress = unsigned;
 
 template <class T>
