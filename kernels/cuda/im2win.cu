@@ -2,28 +2,10 @@
 // micro-kernel, vectorized loads, double buffering and prefetching. The im2win_without_* files each lack one.
 #include "include/im2win_tile.cuh"
 
-// TILE_M output channels x TILE_N pixels per tile, TILE_K values of the reduction per step; MICRO_M x MICRO_N
-// outputs per thread. `filter` is F'[k][padded_channels], `k_bytes` the table of WindowLoader, `turns` the zeros
-// of Turns. Grid: x covers the steps of all tiles, `steps_per_block` each.
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
-__global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
-                                  (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
-void im2win(const float* __restrict__ window, const float* __restrict__ filter, float* y,
-            const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
-            PROBLEM_PARAMETERS) {
+TILED_TEMPLATE __global__ TILED_LAUNCH_BOUNDS void im2win(TILED_PARAMETERS) {
   using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
-  using Tiles = typename Micro::Tiles;
-  using Window = WindowLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Window = WindowLoader<TILE_N, TILE_K, Micro::Tiles::WINDOW_ROW, Micro::THREADS>;
   using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, VECTOR>;
-  __shared__ __align__(16) Tiles stages[STAGES];
-  static_assert(sizeof(stages) >= Micro::THREADS * Micro::SCRATCH * sizeof(float), "the stages serve as scratch memory");
-
   const Problem p = PROBLEM_ARGUMENTS;
-  const SharedAddress shared = shared_address(stages);
-  convolve<Micro>(p, y, turns, steps_per_block, reinterpret_cast<float*>(stages),
-                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
-    Window window_loader(p, window, k_bytes, tile.first_pixel, segment.first, WindowStart{p});
-    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
-    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
-  });
+  convolve_prefetched<Micro, Window, Filter, STAGES>(TILED_ARGUMENTS, WindowStart{p});
 }

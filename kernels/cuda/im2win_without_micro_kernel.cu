@@ -37,23 +37,10 @@ class SingleOutput {
 
 // As in im2win.cu, one thread for each output of the tile.
 template <int TILE_M, int TILE_N, int TILE_K, int STAGES>
-__global__ __launch_bounds__(TILE_M * TILE_N)
-void im2win_without_micro_kernel(const float* __restrict__ window, const float* __restrict__ filter, float* y,
-                                 const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
-                                 PROBLEM_PARAMETERS) {
+__global__ __launch_bounds__(TILE_M * TILE_N) void im2win_without_micro_kernel(TILED_PARAMETERS) {
   using Micro = SingleOutput<TILE_M, TILE_N, TILE_K>;
-  using Tiles = typename Micro::Tiles;
-  using Window = WindowLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Window = WindowLoader<TILE_N, TILE_K, Micro::Tiles::WINDOW_ROW, Micro::THREADS>;
   using Filter = FilterLoader<TILE_M, TILE_K, Micro::THREADS, VECTOR>;
-  __shared__ __align__(16) Tiles stages[STAGES];
-  static_assert(sizeof(stages) >= Micro::THREADS * Micro::SCRATCH * sizeof(float), "the stages serve as scratch memory");
-
   const Problem p = PROBLEM_ARGUMENTS;
-  const SharedAddress shared = shared_address(stages);
-  convolve<Micro>(p, y, turns, steps_per_block, reinterpret_cast<float*>(stages),
-                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
-    Window window_loader(p, window, k_bytes, tile.first_pixel, segment.first, WindowStart{p});
-    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
-    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
-  });
+  convolve_prefetched<Micro, Window, Filter, STAGES>(TILED_ARGUMENTS, WindowStart{p});
 }

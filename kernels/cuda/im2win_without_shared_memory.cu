@@ -2,23 +2,18 @@
 #include "include/im2win_tile.cuh"
 
 // As in im2win.cu; STAGES is not used, since nothing is staged.
-template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
-__global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
-                                  (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
-void im2win_without_shared_memory(const float* __restrict__ window, const float* __restrict__ filter, float* y,
-                                  const int* __restrict__ k_bytes, int* turns, int steps_per_block, int padded_channels,
-                                  PROBLEM_PARAMETERS) {
+TILED_TEMPLATE __global__ TILED_LAUNCH_BOUNDS void im2win_without_shared_memory(TILED_PARAMETERS) {
   using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   __shared__ __align__(16) float scratch[Micro::THREADS * Micro::SCRATCH];  // for the stores alone
 
   const Problem p = PROBLEM_ARGUMENTS;
-  convolve<Micro>(p, y, turns, steps_per_block, scratch,
+  convolve<Micro>(p, y, semaphores, steps_per_block, scratch,
                   [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
     const float* pixels[MICRO_N];
 #pragma unroll
     for (int n = 0; n < MICRO_N; ++n) {
       const int pixel = min(tile.first_pixel + Micro::column(n), p.pixels() - 1);
-      pixels[n] = window + WindowStart{p}(Pixel(p, pixel));
+      pixels[n] = source + WindowStart{p}(Pixel(p, pixel));
     }
     const int end = min(segment.last * TILE_K, p.reduction());
     const float* channels = filter + static_cast<long long>(segment.first) * TILE_K * padded_channels + tile.first_channel;

@@ -19,6 +19,19 @@ template <int THREADS, int MICRO_TILE>
 constexpr int BLOCKS_PER_MULTIPROCESSOR =
     REGISTER_FILE > THREADS * REGISTERS<MICRO_TILE> ? REGISTER_FILE / (THREADS * REGISTERS<MICRO_TILE>) : 1;
 
+// The head of a tiled kernel. A tile is TILE_M output channels x TILE_N pixels, computed in steps of TILE_K values of the
+// reduction; a thread computes MICRO_M x MICRO_N outputs; STAGES buffers of the pipeline lie in shared memory. Grid: x covers
+// the steps of all tiles, `steps_per_block` each. `source` is the window tensor or X, `filter` F'[k][padded_channels],
+// `k_bytes` the table of the loaders, `semaphores` are those of the stream-K fix-up, all of them 0.
+#define TILED_TEMPLATE template <int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N, int STAGES>
+#define TILED_LAUNCH_BOUNDS                                        \
+  __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),         \
+                    (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
+#define TILED_PARAMETERS                                                                                          \
+  const float *__restrict__ source, const float *__restrict__ filter, float *y, const int *__restrict__ k_bytes, \
+      int *semaphores, int steps_per_block, int padded_channels, PROBLEM_PARAMETERS
+#define TILED_ARGUMENTS p, source, filter, y, k_bytes, semaphores, steps_per_block, padded_channels
+
 // What every variant does around its main loop: takes this block's segments one after the other and stores their
 // outputs. `main_loop(segment, tile, micro_kernel)` multiplies the segment's steps.
 template <class Micro, class MainLoop>
@@ -108,4 +121,40 @@ __device__ void multiply_prefetched(const Problem& p, const Steps& steps, Shared
     }
   }
   if (tail != 0) multiply_some(micro_kernel, filter_from + current, window_from + current, tail);
+}
+
+// A tiled kernel whose operands pass through STAGES buffers in shared memory, which the loaders fill.
+// `start(pixel)` says where a pixel's window begins in `source`; `main_loop(segment, shared, window_loader, filter_loader,
+// micro_kernel)` multiplies the segment's steps, `shared` being where the stages lie.
+template <class Micro, class Window, class Filter, int STAGES, class Start, class MainLoop>
+__device__ void convolve_staged(const Problem& p, const float* source, const float* filter, float* y, const int* k_bytes,
+                                int* semaphores, int steps_per_block, int padded_channels, Start start,
+                                MainLoop main_loop) {
+  using Tiles = typename Micro::Tiles;
+  constexpr int SCRATCH = Micro::THREADS * Micro::SCRATCH;
+  __shared__ __align__(16) Tiles stages[STAGES];
+  float* scratch = reinterpret_cast<float*>(stages);  // of the epilogue, once the stages are no longer read
+  if constexpr (sizeof(stages) < SCRATCH * sizeof(float)) {
+    __shared__ __align__(16) float separate[SCRATCH];
+    scratch = separate;
+  }
+  const SharedAddress shared = shared_address(stages);
+  convolve<Micro>(p, y, semaphores, steps_per_block, scratch,
+                  [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
+    Window window_loader(p, source, k_bytes, tile.first_pixel, segment.first, start);
+    Filter filter_loader(filter, padded_channels, tile.first_channel, segment.first);
+    main_loop(segment, shared, window_loader, filter_loader, micro_kernel);
+  });
+}
+
+// The same with all optimizations: the main loop prefetches.
+template <class Micro, class Window, class Filter, int STAGES, class Start>
+__device__ void convolve_prefetched(const Problem& p, const float* source, const float* filter, float* y,
+                                    const int* k_bytes, int* semaphores, int steps_per_block, int padded_channels,
+                                    Start start) {
+  convolve_staged<Micro, Window, Filter, STAGES>(
+      TILED_ARGUMENTS, start,
+      [&](const Segment& segment, SharedAddress shared, Window& window_loader, Filter& filter_loader, Micro& micro_kernel) {
+    multiply_prefetched<STAGES>(p, segment, shared, window_loader, filter_loader, micro_kernel);
+  });
 }
