@@ -1,6 +1,7 @@
 """Hygiene of the files under version control: nothing of one machine in them, sizes within bounds."""
 
 import subprocess
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def test_source_files_are_short() -> None:
         if line_count(path) > limit
     ]
     assert too_long == []
+
+
+def test_every_test_file_is_collected(pytestconfig: pytest.Config) -> None:
+    """pytest passes over folders that have the name of a build folder, unless it is told otherwise."""
+    skipped = [
+        str(path.relative_to(ROOT))
+        for path in files()
+        if path.name.startswith("test_") and path.suffix == ".py"
+        for part in path.parent.relative_to(ROOT).parts
+        if any(fnmatch(part, pattern) for pattern in pytestconfig.getini("norecursedirs"))
+    ]
+    assert skipped == []
 
 
 def test_license_is_the_one_that_the_citation_names() -> None:

@@ -1,6 +1,6 @@
-// im2win_fused.cu for few tiles: the blocks of a cluster share a tile, each with a part of the reduction. Each then adds up
-// a part of the tile's outputs, which it reads from the shared memory of all of them. So nobody waits for a turn at Y, and
-// results repeat bit for bit. With so little to compute, reordering F would take a third of the time: it is read as it is.
+// im2win_fused.cu for few tiles: the blocks of a cluster split the reduction of a tile. Each then sums a share of the tile's
+// outputs, which it reads from the shared memory of all of them. So no block waits for another to write Y, and results
+// repeat bit for bit. With so little to compute, reordering F would take a third of the time: it is read as it is.
 #include "include/cluster.cuh"
 #include "include/im2win_tile.cuh"
 
@@ -30,7 +30,7 @@ void im2win_fused_cluster(const float* __restrict__ x, const float* __restrict__
     Filter filter_loader(p, filter, tile.first_channel, steps.first);
     multiply_prefetched<STAGES>(p, steps, shared, window_loader, filter_loader, micro_kernel);
   }
-  __syncthreads();  // nobody reads the stages any more
+  __syncthreads();  // all warps have read the stages
   micro_kernel.put(shared);
   sync_cluster();
 
@@ -48,5 +48,5 @@ void im2win_fused_cluster(const float* __restrict__ x, const float* __restrict__
   const OutputColumn output(p, y, tile.first_pixel + column);
 #pragma unroll
   for (int i = 0; i < OUTPUTS; ++i) output.store(tile.first_channel + first_row + i * STEP, sums[i]);
-  sync_cluster();  // nobody leaves while another reads its sums
+  sync_cluster();  // no block may exit while another reads its sums
 }

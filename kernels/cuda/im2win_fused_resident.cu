@@ -3,14 +3,14 @@
 //
 // The filter stays in shared memory, and a block computes one tile after the other: the next tile's window values arrive,
 // and the last tile's outputs leave, while one is multiplied. Each step of the reduction stores one channel of them. So
-// stores come evenly; as bursts at the ends of tiles they hold each other up (seen on an H100 on conv7: 440 us with
-// bursts of one block a tile, 365 us of blocks that stay, 347 us evenly).
+// stores are spread evenly; as bursts at the ends of tiles they queue behind each other (H100, conv7: 440 us with a block
+// for each tile, 365 us with persistent blocks, 347 us spread evenly).
 #include "include/im2win_tile.cuh"
 
 // Y for up to VALUES values of the reduction; an image's pixels must be a multiple of four, and without EDGE out_channels
 // one of TILE_M: comparing every channel takes a third more registers. `k_bytes` is the table of PixelLoader, with -1 beyond
 // the reduction. Dynamic shared memory: see kernels/families/im2win.py.
-// Grid: x blocks take turns at the pixels, y covers out_channels.
+// Grid: x blocks share the pixels, one tile after the other; y covers out_channels.
 template <int TILE_M, int TILE_N, int VALUES, int MICRO_M, int MICRO_N, bool EDGE>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
 void im2win_fused_resident(const float* __restrict__ x, const float* __restrict__ f, float* y,
@@ -32,8 +32,8 @@ void im2win_fused_resident(const float* __restrict__ x, const float* __restrict_
     filter[i] = inside ? f[(first_channel + channel) * p.reduction() + k] : 0.0f;
   }
 
-  const SharedAddress shared = shared_address(dynamic), filter_from = shared + Micro::filter_place();
-  const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), window_from = shared + Micro::window_place();
+  const SharedAddress shared = shared_address(dynamic), filter_from = shared + Micro::filter_offset();
+  const SharedAddress window_to = shared + Tiles::WINDOW_OFFSET + Window::offset(), window_from = shared + Micro::window_offset();
   const int tiles = (p.pixels() + TILE_N - 1) / TILE_N;
   int current = 0;
   auto start_copies = [&](int tile, int to) {
@@ -46,7 +46,7 @@ void im2win_fused_resident(const float* __restrict__ x, const float* __restrict_
   start_copies(blockIdx.x, 0);
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     wait_for_copies<0>();
-    __syncthreads();  // this tile's values are there, and nobody reads the other buffer any more
+    __syncthreads();  // this tile's values have arrived, and the other buffer is free
     start_copies(tile + gridDim.x, WINDOW_BYTES - current);
     Micro micro_kernel;
     typename Micro::Operands operands[2];

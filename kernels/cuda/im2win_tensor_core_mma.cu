@@ -49,39 +49,39 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
   const unsigned window = find_window(p, tile.first_pixel + pixel_of_row(plan, row));
   float values[CHUNK];
 
-  const auto start = [&](int stage, int slot) {
-    const unsigned char* filter = filter_tiles + filter_tile_offset<TILE_M, PARTS>(p, tile.first_channel, stage);
+  const auto start = [&](int k_block, int stage) {
+    const unsigned char* filter = filter_tiles + filter_tile_offset<TILE_M, PARTS>(p, tile.first_channel, k_block);
 #pragma unroll
     for (int i = threadIdx.x * 16; i < FILTER_BYTES; i += THREADS * 16) {
-      copy_chunk_async(buffers + slot * STAGE_BYTES + i, filter + i);
+      copy_chunk_async(buffers + stage * STAGE_BYTES + i, filter + i);
     }
 #pragma unroll
-    for (int k = 0; k < CHUNK; ++k) values[k] = load(x, window + __ldg(offsets + stage * STAGE_K + chunk * CHUNK + k));
+    for (int k = 0; k < CHUNK; ++k) values[k] = load(x, window + __ldg(offsets + k_block * K_BLOCK + chunk * CHUNK + k));
   };
-  const auto finish = [&](int slot) {
+  const auto finish = [&](int stage) {
     float largest = max_magnitude(values);
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) {
       largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
     }
-    const StageScale scale(largest, exponent_limit);
+    const KBlockScale scale(largest, exponent_limit);
     const SplitChunk<PARTS> split(values, scale.scale);
-    const unsigned first_chunk = shared_address(buffers + slot * STAGE_BYTES + FILTER_BYTES) + chunk_offset(row, 0);
+    const unsigned first_chunk = shared_address(buffers + stage * STAGE_BYTES + FILTER_BYTES) + chunk_offset(row, 0);
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {
       store_chunk(first_chunk + part / 2 * WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
     }
-    if (chunk == 0) factors[slot * TILE_N + row] = scale.factor;
+    if (chunk == 0) factors[stage * TILE_N + row] = scale.factor;
     wait_for_copies();
   };
 
-  wait_for_previous();  // for the split filter
+  wait_for_prerequisite();  // for the split filter
   float results[WARP_M / 16][WARP_N / 8][4] = {};
-  start(tile.first_stage, 0);
+  start(tile.first_k_block, 0);
   finish(0);
-  for (int stage = tile.first_stage; stage < tile.last_stage; ++stage) {
-    const int current = (stage - tile.first_stage) & 1;
+  for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
+    const int current = (k_block - tile.first_k_block) & 1;
     __syncthreads();
-    if (stage + 1 < tile.last_stage) start(stage + 1, current ^ 1);
+    if (k_block + 1 < tile.last_k_block) start(k_block + 1, current ^ 1);
 
     float sums[WARP_M / 16][WARP_N / 8][4] = {}, exact[WARP_M / 16][WARP_N / 8][4] = {};  // see im2win_..._wgmma.cu
     const unsigned filter = shared_address(buffers + current * STAGE_BYTES), windows = filter + FILTER_BYTES;
@@ -125,7 +125,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
         }
       }
     }
-    if (stage + 1 < tile.last_stage) finish(current ^ 1);
+    if (k_block + 1 < tile.last_k_block) finish(current ^ 1);
   }
 
 #pragma unroll
@@ -133,7 +133,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
     const int channel = tile.first_channel + first_row + m * 16 + lane / 4;
     const TensorCoreOutput<WARP_N> output(plan, y + tile.output, channel, tile.first_pixel + first_column);
     if (!output.store(results[m], RowFactors(p, filter_factors, channel))) {
-      output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K);
+      output.store_strict(x, f, offsets, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);
     }
   }
 }

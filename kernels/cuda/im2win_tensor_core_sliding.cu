@@ -5,8 +5,8 @@
 // A "line" is an output row of an image. Its outputs, and behind them as many places as a window is wider than its first
 // column, are `pitch` positions; the lines' positions are numbered on. A convolution of stride s has s phases: phase i
 // of position j of a line is column j * s + i of X, so that from one position to the next a window moves by one.
-// The reduction is cut into stages of STAGE_K (input channel, filter row) pairs; a stage's part of the window tensor
-// holds, for each phase and position, STAGE_K values. They are gathered and split once, and used for kernel_w taps.
+// The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
+// holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
 #include "include/warpgroups.cuh"
 
 constexpr int CHUNK_BYTES = CHUNK * 2;
@@ -23,15 +23,15 @@ struct Shape {
   static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
   static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, WINDOW_BYTES = PARTS_N * PART_BYTES;
   static constexpr int UNITS = PARTS_N * GROUPS;
-  static constexpr int GATHERERS = 4 * PRODUCERS - 1;  // the last warp has the filter copied
-  static_assert(GATHERERS <= UNITS * SLIDING_WINDOW_STAGES, "a warp would lose track of the rounds of the ring");
+  static constexpr int GATHER_WARPS = 4 * PRODUCERS - 1;  // the last warp has the filter copied
+  static_assert(GATHER_WARPS <= UNITS * SLIDING_WINDOW_STAGES, "a warp would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights; each consumer holds N / 2 sums and as many
   // results, and the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / THREADS / 8 * 8 * (CONSUMER_WARPGROUPS + PRODUCERS);  // a thread of each warpgroup
   static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / PRODUCERS / 8 * 8;
   static constexpr int PRODUCER_REGISTERS = LEFT < 96 ? LEFT : 96;
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
-  static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a stage of one position");
+  static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
 };
 
 // Descriptor of positions from `address` on, `plane` bytes from a chunk of K to the next.
@@ -69,7 +69,7 @@ struct Positions {
 };
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
-// `stages` counts stages of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
+// `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
 // Dynamic shared memory: see kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_sliding(
@@ -113,20 +113,20 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   if (warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
     int unit = warp - 4 * CONSUMER_WARPGROUPS;
-    const bool copies = unit == S::GATHERERS;
+    const bool copies = unit == S::GATHER_WARPS;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
       if (copies) {
-        wait_for_previous();  // for the split filter, at the first tile: the other warps gather X meanwhile
-        for (int stage = tile.first_stage; stage < tile.last_stage; ++stage) {
+        wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
+        for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
           for (int phase = 0; phase < phases; ++phase) {
             for (int tap = phase; tap < p.kernel_w; tap += p.stride, filter.next()) {
-              filter_empty[filter.slot].wait(filter.parity ^ 1);
+              filter_empty[filter.stage].wait(filter.parity ^ 1);
               if (lane == 0) {
-                const int from = stage * p.kernel_w + tap;
-                filter_full[filter.slot].arrive_and_expect(S::FILTER_BYTES);
-                filter_full[filter.slot].copy(
-                    filters + filter.slot * S::FILTER_BYTES,
+                const int from = k_block * p.kernel_w + tap;
+                filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
+                filter_full[filter.stage].copy(
+                    filters + filter.stage * S::FILTER_BYTES,
                     filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.first_channel, from), S::FILTER_BYTES);
               }
             }
@@ -134,72 +134,72 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         continue;
       }
-      for (int stage = tile.first_stage, phase = 0;; unit += S::GATHERERS) {
-        for (; unit >= S::UNITS && stage < tile.last_stage; unit -= S::UNITS, window.next()) {
-          if (++phase == phases) phase = 0, ++stage;
+      for (int k_block = tile.first_k_block, phase = 0;; unit += S::GATHER_WARPS) {
+        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, window.next()) {
+          if (++phase == phases) phase = 0, ++k_block;
         }
-        if (stage == tile.last_stage) break;
+        if (k_block == tile.last_k_block) break;
         const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
         const Place place(p, by_pitch, tile.first_pixel + part * N + position);
-        float values[STAGE_K];
-        gather(values, x, place.find_window(p, phase), offsets + stage * STAGE_K);
-        // The loads are under way while this waits for room.
-        window_empty[window.slot].wait(window.parity ^ 1);
+        float values[K_BLOCK];
+        gather(values, x, place.find_window(p, phase), offsets + k_block * K_BLOCK);
+        // The loads are in flight while this waits for a free stage.
+        window_empty[window.stage].wait(window.parity ^ 1);
         // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
         float largest = max_magnitude(values);
 #pragma unroll
         for (int lanes = 1; lanes < EPILOGUE_COLUMNS; lanes *= 2) {
           largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
         }
-        const StageScale scale(largest, exponent_limit);
+        const KBlockScale scale(largest, exponent_limit);
         const unsigned first_chunk =
-            shared_address(windows + window.slot * S::WINDOW_BYTES) + part * S::PART_BYTES + position * CHUNK_BYTES;
+            shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES + position * CHUNK_BYTES;
 #pragma unroll
         for (int chunk = 0; chunk < CHUNKS; ++chunk) {
           const SplitChunk<2> split(values + chunk * CHUNK, scale.scale);
           store_shared(first_chunk + chunk * S::PLANE_BYTES, split.parts[0]);
           store_shared(first_chunk + (CHUNKS + chunk) * S::PLANE_BYTES, split.parts[1]);
         }
-        if (lane == 0) factors[window.slot * S::UNITS + unit] = scale.factor;
+        if (lane == 0) factors[window.stage * S::UNITS + unit] = scale.factor;
         fence_shared_writes();
         __syncwarp();
-        if (lane == 0) window_full[window.slot].arrive();
+        if (lane == 0) window_full[window.stage].arrive();
       }
     }
   } else {
     raise_registers<S::CONSUMER_REGISTERS>();
-    wait_for_previous();  // for the filter's factors, and before anything is stored
+    wait_for_prerequisite();  // for the filter's factors, and before anything is stored
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
     float sums[N / 8][4] = {};
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
-      for (int stage = tile.first_stage; stage < tile.last_stage; ++stage) {
+      for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll 1
         for (int phase = 0; phase < phases; ++phase, window.next()) {
           unsigned long long b = position_descriptor(
-              shared_address(windows + window.slot * S::WINDOW_BYTES) + part * S::PART_BYTES, S::PLANE_BYTES);
-          window_full[window.slot].wait(window.parity);
+              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES, S::PLANE_BYTES);
+          window_full[window.stage].wait(window.parity);
           float undo[S::GROUPS];
 #pragma unroll
           for (int group = 0; group < S::GROUPS; ++group) {
-            undo[group] = factors[window.slot * S::UNITS + part * S::GROUPS + group];
+            undo[group] = factors[window.stage * S::UNITS + part * S::GROUPS + group];
           }
           // Taps that are `stride` apart are neighbouring positions; `beyond` is the thread's first column, moved by them.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
           for (int tap = phase; tap < p.kernel_w; tap += p.stride, filter.next(), b += CHUNK_BYTES / 16, ++beyond) {
             const unsigned long long a =
-                tile_descriptor(shared_address(filters + filter.slot * S::FILTER_BYTES) + first_row * ROW_BYTES);
-            filter_full[filter.slot].wait(filter.parity);
+                tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_row * ROW_BYTES);
+            filter_full[filter.stage].wait(filter.parity);
             start_products();
 #pragma unroll
             for (int product = 0; product < PART_PRODUCTS<2>; ++product) {
               const PartProduct of = part_product<2>(product);
 #pragma unroll
-              for (int k = 0; k < STAGE_K; k += 16) {
+              for (int k = 0; k < K_BLOCK; k += 16) {
                 // Descriptors count in units of 16 bytes.
-                const int from_a = (of.filter * STAGE_K * 2 + k * 2) / 16;
+                const int from_a = (of.filter * K_BLOCK * 2 + k * 2) / 16;
                 const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES / 16;
                 multiply_tiles<N>(sums, a + from_a, b + from_b, product > 0 || k > 0);
               }
@@ -218,17 +218,17 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               results[j][3] = fmaf(sums[j][3], second, results[j][3]);
             }
             __syncwarp();
-            if (lane == 0) filter_empty[filter.slot].arrive();
+            if (lane == 0) filter_empty[filter.stage].arrive();
           }
           __syncwarp();
-          if (lane == 0) window_empty[window.slot].arrive();
+          if (lane == 0) window_empty[window.stage].arrive();
         }
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
       const Output output{p, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel};
       const RowFactors row_factors(p, filter_factors, channel + lane / 4);
       if (!output.store(results, row_factors, buffers + warp * Output::BUFFER)) {
-        output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K, p.kernel_w);
+        output.store_strict(x, f, offsets, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK, p.kernel_w);
       }
     }
   }

@@ -19,7 +19,7 @@ struct Shape {
   static_assert(PARTS == 2 || WARPGROUPS_M == 1, "only one filter tile's parts lie behind each other");
   static_assert(N % 16 == 0, "factors are dealt in groups of 16");
   static_assert(STAGE_BYTES % TILE_ALIGNMENT == 0, "swizzled tiles are aligned");
-  // The windows of 32 pixels in one stage are a warp's unit of work.
+  // The windows of 32 pixels in one K block are a warp's unit of work.
   static constexpr int UNITS = (PIXELS + 31) / 32, PRODUCER_WARPS = 4 * PRODUCERS;
   static_assert(PRODUCER_WARPS <= UNITS * STAGES, "a warp would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights; the consumers take over what the
@@ -38,7 +38,7 @@ struct Pixels {
   __device__ unsigned find_window(int column) const { return ::find_window(plan.problem, first + column); }
 };
 
-// Adds a stage's sums to the results of one m16n8 piece: two columns, each with its factor.
+// Adds a K block's sums to the results of one m16n8 piece: two columns, each with its factor.
 template <int PARTS>
 __device__ inline void promote(float (&results)[4], const float (&sums)[4], const float (&exact)[4], float first,
                                float second) {
@@ -50,7 +50,7 @@ __device__ inline void promote(float (&results)[4], const float (&sums)[4], cons
 }
 
 // `filter_tiles` and `filter_factors` are split_filter's. `offsets[k]` is the distance in X from a window's first value
-// to its k-th, in bytes, for `stages` whole stages; those beyond K repeat the last one. `y` takes `splits` partial
+// to its k-th, in bytes, for `k_blocks` whole K blocks; those beyond K repeat the last one. `y` takes `splits` partial
 // results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
 // kernels/tiles/tensor_core.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
@@ -82,29 +82,29 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   }
   __syncthreads();
   // For the split filter. Every warp that gathers may be the one that has it copied.
-  wait_for_previous();
+  wait_for_prerequisite();
 
   if (warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
-    int unit = warp - 4 * CONSUMER_WARPGROUPS;  // the warps take turns: this one's next unit, counted from this stage's first
+    int unit = warp - 4 * CONSUMER_WARPGROUPS;  // units go round the warps; counted from this K block's first
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
-      for (int stage = tile.first_stage;; unit += S::PRODUCER_WARPS) {
-        for (; unit >= S::UNITS && stage < tile.last_stage; unit -= S::UNITS, ring.next()) ++stage;
-        if (stage == tile.last_stage) break;
+      for (int k_block = tile.first_k_block;; unit += S::PRODUCER_WARPS) {
+        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ring.next()) ++k_block;
+        if (k_block == tile.last_k_block) break;
         const int row = unit * 32 + lane;
         const unsigned window = find_window(p, tile.first_pixel + row);
-        float values[STAGE_K];
-        gather(values, x, window, offsets + stage * STAGE_K);
-        unsigned char* const buffer = buffers + ring.slot * S::STAGE_BYTES;
-        // The loads are under way while this waits for room.
-        empty[ring.slot].wait(ring.parity ^ 1);
+        float values[K_BLOCK];
+        gather(values, x, window, offsets + k_block * K_BLOCK);
+        unsigned char* const buffer = buffers + ring.stage * S::STAGE_BYTES;
+        // The loads are in flight while this waits for a free stage.
+        empty[ring.stage].wait(ring.parity ^ 1);
         if (unit == 0 && lane == 0) {
-          full[ring.slot].arrive_and_expect(S::FILTER_BYTES);
-          const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.first_channel, stage);
-          full[ring.slot].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
+          full[ring.stage].arrive_and_expect(S::FILTER_BYTES);
+          const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.first_channel, k_block);
+          full[ring.stage].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
         }
-        const StageScale scale(max_magnitude(values), exponent_limit);
+        const KBlockScale scale(max_magnitude(values), exponent_limit);
         if (S::PIXELS % 32 == 0 || row < S::PIXELS) {
           const unsigned first_chunk = shared_address(buffer + S::FILTER_BYTES) + chunk_offset(row, 0);
 #pragma unroll
@@ -115,10 +115,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               store_chunk(first_chunk + part / 2 * S::WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
             }
           }
-          factors[ring.slot * S::PIXELS + deal(row)] = scale.factor;
+          factors[ring.stage * S::PIXELS + deal(row)] = scale.factor;
         }
         fence_shared_writes();
-        full[ring.slot].arrive();  // every lane for itself, since each wrote a factor that threads read
+        full[ring.stage].arrive();  // every lane for itself, since each wrote a factor that threads read
       }
     }
   } else {
@@ -128,21 +128,21 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
       float results[N / 8][4] = {};
-      for (int stage = tile.first_stage; stage < tile.last_stage; ++stage, ring.next()) {
-        const unsigned buffer = shared_address(buffers + ring.slot * S::STAGE_BYTES);
+      for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block, ring.next()) {
+        const unsigned buffer = shared_address(buffers + ring.stage * S::STAGE_BYTES);
         const unsigned long long a = tile_descriptor(buffer + first_row * ROW_BYTES);
         const unsigned long long b = tile_descriptor(buffer + S::FILTER_BYTES + first_column * ROW_BYTES);
-        full[ring.slot].wait(ring.parity);
+        full[ring.stage].wait(ring.parity);
         start_products();
 #pragma unroll
         for (int product = 0; product < PART_PRODUCTS<PARTS>; ++product) {
           const PartProduct of = part_product<PARTS>(product);
           const bool last = PARTS == 3 && product == PART_PRODUCTS<PARTS> - 1;
 #pragma unroll
-          for (int k = 0; k < STAGE_K; k += 16) {
+          for (int k = 0; k < K_BLOCK; k += 16) {
             // Descriptors count in units of 16 bytes.
-            const int from_a = (of.filter / 2 * FILTER_TILE_BYTES + of.filter % 2 * STAGE_K * 2 + k * 2) / 16;
-            const int from_b = (of.window / 2 * S::WINDOW_TILE_BYTES + of.window % 2 * STAGE_K * 2 + k * 2) / 16;
+            const int from_a = (of.filter / 2 * FILTER_TILE_BYTES + of.filter % 2 * K_BLOCK * 2 + k * 2) / 16;
+            const int from_b = (of.window / 2 * S::WINDOW_TILE_BYTES + of.window % 2 * K_BLOCK * 2 + k * 2) / 16;
             if (last) {
               multiply_tiles<N>(exact, a + from_a, b + from_b, k > 0);
             } else {
@@ -153,7 +153,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         finish_products<N>(sums);
         if (PARTS == 3) finish_products<N>(exact);
         const float4* const undo = reinterpret_cast<const float4*>(
-                                       factors + ring.slot * S::PIXELS + first_column) + lane % 4;
+                                       factors + ring.stage * S::PIXELS + first_column) + lane % 4;
 #pragma unroll
         for (int j = 0; j < N / 8; j += 2) {
           const float4 factor = undo[j * 2];
@@ -161,13 +161,13 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           promote<PARTS>(results[j + 1], sums[j + 1], exact[j + 1], factor.z, factor.w);
         }
         __syncwarp();
-        if (lane == 0) empty[ring.slot].arrive();
+        if (lane == 0) empty[ring.stage].arrive();
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
       const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel};
       const RowFactors row_factors(p, filter_factors, channel + lane / 4);
       if (!output.store(results, row_factors, outputs + warp * Output::BUFFER)) {
-        output.store_strict(x, f, offsets, tile.first_stage * STAGE_K, tile.last_stage * STAGE_K, 1);
+        output.store_strict(x, f, offsets, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK, 1);
       }
     }
   }

@@ -4,7 +4,7 @@
 #include "include/shared_memory.cuh"
 
 // Floats of a line of the L2, and for which block a block asks the L2 beside its own: 264 and 528 blocks ahead are equally
-// fast on an H100; with 1056 too much is on its way, and some is displaced before it is read.
+// fast on an H100; with 1056 too many bytes are in flight, and some lines are evicted before they are read.
 constexpr int LINE = 32, AHEAD = 264;
 
 // How many floats `pointer` lies behind a 16-byte boundary.
@@ -104,7 +104,7 @@ __device__ void reorder_square(const Problem& p, const float* __restrict__ f, fl
   const int squares_k = (padded_reduction + REORDER_SIDE - 1) / REORDER_SIDE;
   const int first_k = number % squares_k * REORDER_SIDE, first_channel = number / squares_k * REORDER_SIDE;
   const int lane = threadIdx.x % REORDER_SIDE, line = threadIdx.x / REORDER_SIDE;
-  float values[PASSES];  // all on their way at once
+  float values[PASSES];  // all loads in flight at once
 #pragma unroll
   for (int i = 0; i < PASSES; ++i) {
     const int channel = first_channel + line + i * LINES, k = first_k + lane;
@@ -134,7 +134,7 @@ __device__ void reorder_square(const Problem& p, const float* __restrict__ f, fl
 __global__ __launch_bounds__(REORDER_THREADS) void filter_reorder(const float* __restrict__ f, float* __restrict__ reordered,
                                                           int by_columns, int padded_channels, int padded_reduction,
                                                           PROBLEM_PARAMETERS) {
-  begin_next();
+  launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
   reorder_square(p, f, reordered, by_columns, padded_channels, padded_reduction, blockIdx.x);
 }
@@ -147,7 +147,7 @@ __global__ __launch_bounds__(REORDER_THREADS) void im2win_transform(const float*
                                                             int by_columns, int padded_channels, int padded_reduction,
                                                             PROBLEM_PARAMETERS) {
   extern __shared__ unsigned char dynamic[];
-  begin_next();
+  launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
   const int block = blockIdx.x;
   if (block < squares) {

@@ -72,11 +72,11 @@ class WeightLoader {
     const int channel = min(first_channel + of_y(), strips.out_channels - 1);
     next_ = f + (static_cast<long long>(channel) * strips.in_channels + step * CHANNELS + of_x()) * WEIGHTS;
   }
-  __device__ static int place() {
+  __device__ static int offset() {
     return (of_x() * COLUMNS * Stage::FILTER_ROW + of_y() / RUN * STRIP_PRODUCTS * RUN + of_y() % RUN) * sizeof(float);
   }
-  // The next step's weights are on their way from `begin` to `end`, which has them in the stage; both take its address plus
-  // `place`. Zeros beyond X's channels.
+  // The next step's weights are in flight from `begin` to `end`, which writes them to the stage; both take its address plus
+  // `offset`. Zeros beyond X's channels.
   __device__ void begin(SharedAddress) {
 #pragma unroll
     for (int i = 0; i < WEIGHTS; ++i) g_[i] = load_here(next_ + i, left_ > 0);
@@ -120,7 +120,7 @@ class PreparedLoader {
     const long long row = static_cast<long long>(first_channel / TILE_M) * padded_reduction + step * TILE_K;
     next_ = transformed + (row * VECTORS + threadIdx.x) * VECTOR;
   }
-  __device__ static int place() {
+  __device__ static int offset() {
     return (threadIdx.x / VECTORS * Stage::FILTER_ROW + threadIdx.x % VECTORS * VECTOR) * sizeof(float);
   }
   __device__ void begin(SharedAddress to) {
@@ -152,8 +152,8 @@ class InputLoader {
     first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + row * row_values_ + at.column;
     last_row_ = strips.height - row - 1;
   }
-  __device__ static int place() {
-    return Stage::WINDOW_PLACE + (threadIdx.x / TILE_N * COLUMNS * Stage::WINDOW_ROW + strip()) * sizeof(float);
+  __device__ static int offset() {
+    return Stage::WINDOW_OFFSET + (threadIdx.x / TILE_N * COLUMNS * Stage::WINDOW_ROW + strip()) * sizeof(float);
   }
   // The next step's inputs. Beyond X's channels, where the weights are zero, the last one's will do; and beyond its rows,
   // of which no output in Y needs anything, the last row's.
@@ -167,7 +167,7 @@ class InputLoader {
       for (int column = 0; column < COLUMNS; ++column) d_[column][row] = load_here(from + column);
     }
   }
-  // `to` is the address of a stage plus `place`.
+  // `to` is the address of a stage plus `offset`.
   __device__ void put(SharedAddress to) const {
 #pragma unroll
     for (int column = 0; column < COLUMNS; ++column) {
@@ -197,14 +197,14 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
  public:
   using Tiles = ProductStage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static constexpr int WARPS = Micro::THREADS / 32, PARTS = Micro::PARTS, TOGETHER = 1;
+  static constexpr int WARPS = Micro::THREADS / 32, PARTS = Micro::PARTS, SHARE_SEMAPHORE = 1;
   // Neighbouring channels of a product in the stage's order, which are those of a part of the tile.
   static constexpr int RUN = TILE_M / PARTS;
   static_assert(RUN % 16 == 0, "a warp's channels are of one product");
 
-  __device__ static int window_place() {
+  __device__ static int window_offset() {
     const int product = Micro::row(0) / RUN;
-    return Micro::window_place() + product * sizeof(Tiles::window);
+    return Micro::window_offset() + product * sizeof(Tiles::window);
   }
 
   // Writes the tile's outputs, or adds them to what Y holds, part by part: all threads put a part's products into shared
@@ -212,14 +212,14 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
   // parts, so that one is written while the one before is still read.
   static constexpr int SCRATCH = 2 * STRIP_PRODUCTS * RUN * TILE_N;
   static_assert(SCRATCH * sizeof(float) <= 2 * sizeof(Tiles), "it has the room of two stages");
-  __device__ void store(const Problem& strips, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+  __device__ void store(const Problem& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
                         float* scratch) const {
-    turns.add() ? store_parts<true>(strips, y, tile, turns, scratch) : store_parts<false>(strips, y, tile, turns, scratch);
+    semaphores.add() ? store_parts<true>(strips, y, tile, semaphores, scratch) : store_parts<false>(strips, y, tile, semaphores, scratch);
   }
 
  private:
   template <bool ADD>
-  __device__ void store_parts(const Problem& strips, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+  __device__ void store_parts(const Problem& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
                               float* scratch) const {
     constexpr int RUNS = TILE_N / 32, CHANNELS = RUN / WARPS, TASKS = RUNS * CHANNELS;
     static_assert(TILE_N % 32 == 0 && RUN % WARPS == 0, "all warps store equally many outputs");
@@ -240,7 +240,7 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
       float* const products = scratch + part % 2 * (SCRATCH / 2);
       Micro::put_part(part, shared_address(products));
       __syncthreads();
-      turns.wait(part);
+      semaphores.wait(part);
       float* to[TASKS];
       int stored[TASKS];
       float old[TASKS][STRIP_OUTPUTS] = {};
@@ -251,7 +251,7 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
         stored[i] = channel < strips.out_channels ? outputs[i % RUNS] : 0;
 #pragma unroll
         for (int row = 0; row < STRIP_OUTPUTS; ++row) {
-          // Read past the L1 cache, which does not know of what other blocks store.
+          // Read from the L2, since the L1 cache is not coherent with what other blocks store.
           if (ADD && row < stored[i]) old[i][row] = __ldcg(to[i] + row * strips.out_width);
         }
       }
@@ -267,7 +267,7 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
           if (row < stored[i]) to[i][row * strips.out_width] = old[i][row] + sums[row];
         }
       }
-      turns.pass(part);
+      semaphores.pass(part);
     }
   }
 };
@@ -277,7 +277,7 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
 __global__ __launch_bounds__(REORDER_THREADS) void winograd_filter(const float* __restrict__ f,
                                                                   float* __restrict__ transformed, int tile_channels,
                                                                   int run, int padded_reduction, PROBLEM_PARAMETERS) {
-  begin_next();
+  launch_dependents();
   // Whole channels of X, which a square may begin and end within.
   constexpr int LINES = REORDER_THREADS / REORDER_SIDE, CHANNELS_OF_X = (REORDER_SIDE + 2 * COLUMNS - 2) / COLUMNS, VALUES = CHANNELS_OF_X * 9;
   __shared__ float values[REORDER_SIDE][VALUES | 1];  // an odd number: reading down a column meets no bank conflict
@@ -311,11 +311,11 @@ __global__ __launch_bounds__(REORDER_THREADS) void winograd_filter(const float* 
   }
 }
 
-// Y from X and `filter`: F with WeightLoader, what winograd_filter made of it with PreparedLoader. `turns` as in im2win.cu;
+// Y from X and `filter`: F with WeightLoader, what winograd_filter made of it with PreparedLoader. `semaphores` as in im2win.cu;
 // `input_height` is X's. Dynamic shared memory: two stages.
 template <template <class, int, int, int> class Loader, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 __global__ __launch_bounds__(STRIP_PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
-void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* turns,
+void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* semaphores,
                      int steps_per_block, int input_height, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Stage = typename Micro::Tiles;
@@ -327,9 +327,9 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
   Problem strips = PROBLEM_ARGUMENTS;
   strips.height = input_height;
   const SharedAddress shared = shared_address(dynamic);
-  const SharedAddress inputs_to = shared + Inputs::place(), weights_to = shared + Weights::place();
-  const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
-  convolve<Micro>(strips, y, turns, steps_per_block, reinterpret_cast<float*>(dynamic),
+  const SharedAddress inputs_to = shared + Inputs::offset(), weights_to = shared + Weights::offset();
+  const SharedAddress window_from = shared + Micro::window_offset(), filter_from = shared + Micro::filter_offset();
+  convolve<Micro>(strips, y, semaphores, steps_per_block, reinterpret_cast<float*>(dynamic),
                   [&](const Segment& segment, const typename Micro::OutputTile& tile, Micro& micro_kernel) {
     Inputs inputs(strips, x, tile.first_pixel, segment.first);
     Weights weights(strips, filter, tile.first_channel, segment.first);
@@ -342,8 +342,8 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
     typename Micro::Operands operands[2];
     Micro::read(operands[0], filter_from, window_from, 0);
     for (int remaining = segment.last - segment.first; remaining > 0; --remaining) {
-      // What the next step needs is on its way while this step is multiplied. Left to itself, the compiler moves the loads
-      // down to where what is loaded is first needed, which the branches and the meeting of the warp prevent.
+      // The next step's loads are in flight while this step is multiplied. The compiler would sink them to their first use,
+      // which the branches and __syncwarp prevent.
       if (remaining > 1) {
         __syncwarp();
         inputs.fetch();
@@ -361,7 +361,7 @@ void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filt
           __syncthreads();
           current = next;
           next = sizeof(Stage) - current;
-          Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
+          Micro::read(operands[0], filter_from + current, window_from + current, 0);  // unused after the last step
         }
         micro_kernel.multiply(operands[k % 2]);
       }

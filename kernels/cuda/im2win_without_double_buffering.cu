@@ -1,5 +1,5 @@
 // im2win.cu without double buffering: one stage of shared memory. The next tile is still fetched while this one is
-// multiplied, but into registers; between two barriers, while nobody multiplies, it goes to shared memory.
+// multiplied, but into registers; it is written to shared memory between two barriers, while no warp multiplies.
 #include "include/im2win_tile.cuh"
 
 // As in im2win.cu; STAGES is not used.
@@ -12,17 +12,17 @@ TILED_TEMPLATE __global__ TILED_LAUNCH_BOUNDS void im2win_without_double_bufferi
   convolve_staged<Micro, Window, Filter, 1>(
       TILED_ARGUMENTS, WindowStart{p},
       [&](const Segment& segment, SharedAddress shared, Window& window_loader, Filter& filter_loader, Micro& micro_kernel) {
-    const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), filter_to = shared + Filter::place();
-    const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
+    const SharedAddress window_to = shared + Tiles::WINDOW_OFFSET + Window::offset(), filter_to = shared + Filter::offset();
+    const SharedAddress window_from = shared + Micro::window_offset(), filter_from = shared + Micro::filter_offset();
     const int tail = segment.tail(p.reduction(), TILE_K);
     int remaining = segment.last - segment.first;
     window_loader.fetch();
     filter_loader.fetch();
     for (; remaining > 0; --remaining) {
-      __syncthreads();  // nobody multiplies the stage any more
+      __syncthreads();  // all warps have read the stage
       window_loader.put(window_to);
       filter_loader.put(filter_to);
-      __syncthreads();  // the stage is there
+      __syncthreads();  // the stage is filled
       if (remaining > 1) {
         window_loader.fetch();
         filter_loader.fetch();

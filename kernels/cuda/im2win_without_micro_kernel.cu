@@ -8,10 +8,10 @@ class SingleOutput {
  public:
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
-  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0, PARTS = 1, TOGETHER = 1;
+  static constexpr int THREADS = TILE_M * TILE_N, SCRATCH = 0, PARTS = 1, SHARE_SEMAPHORE = 1;
 
-  __device__ static int filter_place() { return threadIdx.x / TILE_N * sizeof(float); }
-  __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % TILE_N * sizeof(float); }
+  __device__ static int filter_offset() { return threadIdx.x / TILE_N * sizeof(float); }
+  __device__ static int window_offset() { return Tiles::WINDOW_OFFSET + threadIdx.x % TILE_N * sizeof(float); }
 
   struct Operands {
     float a, b;
@@ -21,12 +21,12 @@ class SingleOutput {
   }
   __device__ void multiply(const Operands& operands) { sum_ = fmaf(operands.a, operands.b, sum_); }
 
-  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float*) const {
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores, float*) const {
     const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % TILE_N);
     const int channel = tile.first_channel + threadIdx.x / TILE_N;
-    turns.wait(0);
-    output.store(channel, turns.add() ? output.template load<float>(channel) + sum_ : sum_);
-    turns.pass(0);
+    semaphores.wait(0);
+    output.store(channel, semaphores.add() ? output.template load<float>(channel) + sum_ : sum_);
+    semaphores.pass(0);
   }
 
  private:

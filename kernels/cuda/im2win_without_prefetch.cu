@@ -12,8 +12,8 @@ TILED_TEMPLATE __global__ TILED_LAUNCH_BOUNDS void im2win_without_prefetch(TILED
   convolve_staged<Micro, Window, Filter, STAGES>(
       TILED_ARGUMENTS, WindowStart{p},
       [&](const Segment& segment, SharedAddress shared, Window& window_loader, Filter& filter_loader, Micro& micro_kernel) {
-    const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), filter_to = shared + Filter::place();
-    const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
+    const SharedAddress window_to = shared + Tiles::WINDOW_OFFSET + Window::offset(), filter_to = shared + Filter::offset();
+    const SharedAddress window_from = shared + Micro::window_offset(), filter_from = shared + Micro::filter_offset();
     const int tail = segment.tail(p.reduction(), TILE_K);
     int remaining = segment.last - segment.first, current = 0;
     for (; remaining > 0; --remaining) {

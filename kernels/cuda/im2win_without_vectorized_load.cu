@@ -9,10 +9,10 @@ class ScalarMicroKernel {
   using Tiles = Stage<TILE_M, TILE_N, TILE_K>;
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS_M = TILE_M / MICRO_M, THREADS_N = TILE_N / MICRO_N, THREADS = THREADS_M * THREADS_N;
-  static constexpr int SCRATCH = 0, PARTS = 1, TOGETHER = 1;
+  static constexpr int SCRATCH = 0, PARTS = 1, SHARE_SEMAPHORE = 1;
 
-  __device__ static int filter_place() { return threadIdx.x / THREADS_N * sizeof(float); }
-  __device__ static int window_place() { return Tiles::WINDOW_PLACE + threadIdx.x % THREADS_N * sizeof(float); }
+  __device__ static int filter_offset() { return threadIdx.x / THREADS_N * sizeof(float); }
+  __device__ static int window_offset() { return Tiles::WINDOW_OFFSET + threadIdx.x % THREADS_N * sizeof(float); }
 
   struct Operands {
     float a[MICRO_M], b[MICRO_N];
@@ -31,8 +31,8 @@ class ScalarMicroKernel {
     }
   }
 
-  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float*) const {
-    turns.wait(0);
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores, float*) const {
+    semaphores.wait(0);
 #pragma unroll
     for (int n = 0; n < MICRO_N; ++n) {
       const OutputColumn output(p, y, tile.first_pixel + threadIdx.x % THREADS_N + n * THREADS_N);
@@ -40,12 +40,12 @@ class ScalarMicroKernel {
       float old[MICRO_M] = {};
 #pragma unroll
       for (int m = 0; m < MICRO_M; ++m) {
-        if (turns.add()) old[m] = output.template load<float>(first_channel + m * THREADS_M);
+        if (semaphores.add()) old[m] = output.template load<float>(first_channel + m * THREADS_M);
       }
 #pragma unroll
       for (int m = 0; m < MICRO_M; ++m) output.store(first_channel + m * THREADS_M, old[m] + sum_[m][n]);
     }
-    turns.pass(0);
+    semaphores.pass(0);
   }
 
  private:

@@ -2,18 +2,18 @@
 #include "include/overlap.cuh"
 #include "include/tensor_core.cuh"
 
-// Splits F[co][k] into tiles of FILTER_ROWS output channels x STAGE_K, one contiguous piece each, as shared memory
-// wants them (see ROW_BYTES): tiles[stage][co / FILTER_ROWS]. Stage s takes every `taps`-th value, from s % taps on:
-// with one tap STAGE_K neighbours, with kernel_w the same column of STAGE_K filter rows. What is beyond F is zero.
+// Splits F[co][k] into tiles of FILTER_ROWS output channels x K_BLOCK, one contiguous piece each, as shared memory
+// wants them (see ROW_BYTES): tiles[K block][co / FILTER_ROWS]. K block b takes every `taps`-th value, from b % taps on:
+// with one tap K_BLOCK neighbours, with kernel_w the same column of K_BLOCK filter rows. What is beyond F is zero.
 //
 // Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
-// undoes that and the division by 2^15 of StageScale. It is NaN if the channel holds an Inf or NaN, or a value too
+// undoes that and the division by 2^15 of KBlockScale. It is NaN if the channel holds an Inf or NaN, or a value too
 // large for it. Grid: one block for each channel, those of the padding included.
 template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
-                             float* __restrict__ factors, int stages, int taps, PROBLEM_PARAMETERS) {
+                             float* __restrict__ factors, int k_blocks, int taps, PROBLEM_PARAMETERS) {
   __shared__ float warp_largest[32];
-  begin_next();
+  launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
   const int channel = blockIdx.x;
   const int reduction = channel < p.out_channels ? p.reduction() : 0;
@@ -37,16 +37,16 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
   if (threadIdx.x == 0) factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
 
-  for (int i = threadIdx.x; i < stages * CHUNKS; i += blockDim.x) {
-    const int stage = i / CHUNKS, chunk = i % CHUNKS;
+  for (int i = threadIdx.x; i < k_blocks * CHUNKS; i += blockDim.x) {
+    const int k_block = i / CHUNKS, chunk = i % CHUNKS;
     float values[CHUNK];
 #pragma unroll
     for (int j = 0; j < CHUNK; ++j) {
-      const int k = (stage / taps * STAGE_K + chunk * CHUNK + j) * taps + stage % taps;
+      const int k = (k_block / taps * K_BLOCK + chunk * CHUNK + j) * taps + k_block % taps;
       values[j] = k < reduction && in_range ? weights[k] * first_scale * second_scale : 0.0f;
     }
     const SplitChunk<PARTS> split(values, 1.0f);
-    unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, channel, stage);
+    unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, channel, k_block);
     const int row = channel % FILTER_ROWS;
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {

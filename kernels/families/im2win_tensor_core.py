@@ -17,10 +17,10 @@ from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
 from kernels.tiles.tensor_core import (
     FILTER_PADDING,
+    K_BLOCK,
     MMA_TILES,
     ROW_BYTES,
     SLIDING_TILES,
-    STAGE_K,
     WGMMA_TILES,
     TensorCoreTile,
     choose,
@@ -35,12 +35,12 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
 
     With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
 
-    Padded to whole stages by repeating the last one: the filter is zero there, and a value of the same window leaves
+    Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
     the window's scale as it is.
     """
     c, u, v = np.indices((problem.in_channels, problem.kernel_h, problem.kernel_w)).reshape(3, -1)
     offsets = (((c * problem.height + u) * problem.width + v) * FLOAT_BYTES)[::taps]
-    return np.pad(offsets, (0, -len(offsets) % STAGE_K), mode="edge").astype(np.int32)
+    return np.pad(offsets, (0, -len(offsets) % K_BLOCK), mode="edge").astype(np.int32)
 
 
 def exponent_limit(problem: ConvProblem) -> int:
@@ -65,7 +65,7 @@ class TensorCorePlan(OverlappingPlan):
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
             raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
-        stages, taps = tile.stages(problem), tile.taps(problem)
+        k_blocks, taps = tile.k_blocks(problem), tile.taps(problem)
         tiles_m, tiles_n = tile.tiles(problem)
         padded_m = -(-m // FILTER_PADDING) * FILTER_PADDING
         multiprocessors = _multiprocessors(device)
@@ -75,7 +75,7 @@ class TensorCorePlan(OverlappingPlan):
         self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
         self._convolve = kernels.kernel(tile.program, tile.expression)
         kernels.allow_shared(self._convolve, tile.shared_bytes)
-        self._tile, self._splits, self._filter_stages = tile, splits, (stages * taps, taps)
+        self._tile, self._splits, self._filter_k_blocks = tile, splits, (k_blocks * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
@@ -83,7 +83,7 @@ class TensorCorePlan(OverlappingPlan):
         # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
         self._plan = (
             *tile.arguments_of(problem),
-            *(stages, splits, exponent_limit(problem)),
+            *(k_blocks, splits, exponent_limit(problem)),
             *(tiles_m, *division_numbers(tiles_m)),
             *(tiles_n, *division_numbers(tiles_n)),
             *self._sizes,
@@ -91,7 +91,7 @@ class TensorCorePlan(OverlappingPlan):
         self._offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
         # Zeros, since half of a third part's tile is copied but never written nor used.
         self._filter = torch.zeros(
-            stages * taps * padded_m * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
+            k_blocks * taps * padded_m * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(padded_m, device=device)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
@@ -99,7 +99,7 @@ class TensorCorePlan(OverlappingPlan):
         self.workspace_bytes = sum(tensor.nbytes for tensor in held)
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        sizes = (*self._filter_stages, *self._sizes)
+        sizes = (*self._filter_k_blocks, *self._sizes)
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
@@ -126,9 +126,9 @@ class Im2winTensorCore(Algorithm):
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)
-        # A sum of one stage is so short that sequential FP32 is as good as two parts; three are nearly correctly
+        # A sum over one K block is so short that sequential FP32 is as good as two parts; three are nearly correctly
         # rounded.
-        parts = 3 if problem.gemm_shape[2] <= STAGE_K else 2
+        parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
         able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
         tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
         return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), tiles))

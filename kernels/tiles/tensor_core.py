@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
 
-#: The K block: values of the reduction in a pipeline stage; and bytes of a row of its tile, two FP16 parts of each
-#: value.
-STAGE_K = 32
-ROW_BYTES = 2 * 2 * STAGE_K
+#: Values of the reduction in a K block, which fills a pipeline stage; and bytes of a row of its tile, two FP16 parts of
+#: each value.
+K_BLOCK = 32
+ROW_BYTES = 2 * 2 * K_BLOCK
 #: The split filter's output channels are padded to a multiple of this.
 FILTER_PADDING = 128
 #: Consumer warpgroups of a block.
@@ -27,7 +27,7 @@ EPILOGUE_COLUMNS, EPILOGUE_PAD = 32, 8
 SLIDING_WINDOW_STAGES, MAX_SHIFT = 3, 8
 
 DEFINITIONS = {
-    "STAGE_K": STAGE_K,
+    "K_BLOCK": K_BLOCK,
     "ROW_BYTES": ROW_BYTES,
     "FILTER_PADDING": FILTER_PADDING,
     "CONSUMER_WARPGROUPS": CONSUMER_WARPGROUPS,
@@ -50,7 +50,7 @@ _EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * 16 * (EPILOGUE_COLUMNS + EPILOGUE_PA
 class TensorCoreTile:
     """What one thread block computes at a time: `m` output channels x `n` pixels.
 
-    `stage_time` is the time of one stage of the reduction, `tile_time` that of everything else a tile takes, both in
+    `k_block_time` is the time of one K block, `tile_time` that of everything else a tile takes, both in
     clocks of an H100; only their ratios matter, to `choose`.
     """
 
@@ -60,7 +60,7 @@ class TensorCoreTile:
     n: int
     threads: int
     shared_bytes: int
-    stage_time: float
+    k_block_time: float
     tile_time: float
     #: FP16 values that an FP32 value is split into.
     parts: int
@@ -77,12 +77,12 @@ class TensorCoreTile:
         return True
 
     def taps(self, problem: ConvProblem) -> int:
-        """How many matrix products each gathered stage serves."""
+        """How many matrix products each gathered K block serves."""
         return 1
 
-    def stages(self, problem: ConvProblem) -> int:
-        """Stages in which the windows are gathered."""
-        return -(-problem.gemm_shape[2] // self.taps(problem) // STAGE_K)
+    def k_blocks(self, problem: ConvProblem) -> int:
+        """K blocks in which the windows are gathered."""
+        return -(-problem.gemm_shape[2] // self.taps(problem) // K_BLOCK)
 
     def tiles(self, problem: ConvProblem) -> tuple[int, int]:
         """Tiles of the output along the channels and along the pixels."""
@@ -136,7 +136,7 @@ def _wgmma(
         n=n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
         shared_bytes=ring + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
-        stage_time=times[0],
+        k_block_time=times[0],
         tile_time=times[1],
         parts=parts,
         persistent=True,
@@ -160,7 +160,7 @@ def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float
         n=columns * consumers_n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
         shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
-        stage_time=times[0],
+        k_block_time=times[0],
         tile_time=times[1],
         parts=2,
         persistent=True,
@@ -176,7 +176,7 @@ def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCore
         n=n,
         threads=m // warp_m * (n // warp_n) * 32,
         shared_bytes=2 * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES),
-        stage_time=6.0 * m * n / 128,
+        k_block_time=6.0 * m * n / 128,
         tile_time=2000.0,
         parts=parts,
         persistent=False,
@@ -232,12 +232,12 @@ def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCor
     def cost(choice: tuple[TensorCoreTile, int]) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
-        stages = -(-tile.stages(problem) // splits) * tile.taps(problem)
+        k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
         # A multiprocessor moves some 12 bytes a clock; a second kernel takes a few microseconds.
         partials = 4000.0 + 2 * splits * partial_bytes / multiprocessors / 12 if splits > 1 else 0.0
-        return rounds * (stages * tile.stage_time + tile.tile_time) + partials
+        return rounds * (k_blocks * tile.k_block_time + tile.tile_time) + partials
 
     def splits(tile: TensorCoreTile) -> range:
-        return range(1, 1 + max(1, min(8, tile.stages(problem), MAX_PARTIAL_BYTES // partial_bytes)))
+        return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
     return min(((tile, parts) for tile in tiles for parts in splits(tile)), key=cost)

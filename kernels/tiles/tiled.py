@@ -192,7 +192,7 @@ def candidates(
                 found.append(Schedule(tile, 0, loader))
             if rounds < 16:
                 found += [Schedule(tile, waves, loader) for waves in ((0.5, 1) if rounds < 1 else (1, 2))]
-            # Fewer blocks take fewer turns at a tile.
+            # With fewer blocks, fewer wait at a tile's semaphores.
             found += [Schedule(tile, waves, loader) for waves in (0.125, 0.25) if rounds < waves]
             if clusters and tile in CLUSTER_TILES:
                 few = (blocks for blocks in CLUSTER_BLOCKS if rounds * blocks <= 2 and tile.steps(problem) >= blocks)
@@ -220,17 +220,17 @@ def choose_schedule(
     def cost(schedule: Schedule) -> float:
         tile = schedule.tile
         # A larger cluster waits until there is room for all of it in one part of the GPU.
-        slots = int(multiprocessors * tile.resident * (0.9 if schedule.cluster > 2 else 1))
-        per_block = schedule.steps_per_block(problem, slots)
+        resident = int(multiprocessors * tile.resident * (0.9 if schedule.cluster > 2 else 1))
+        per_block = schedule.steps_per_block(problem, resident)
         blocks = -(-tile.blocks(problem) * tile.steps(problem) // per_block) * schedule.cluster
         per_block = -(-per_block // schedule.cluster)
-        rounds = -(-blocks // slots)
+        rounds = -(-blocks // resident)
         large = tile.micro_m * tile.micro_n > 64
         tiles_per_block = max(1, per_block / tile.steps(problem))
         efficiency = 0.8 if tile.micro_n < 8 else 0.95 if not large else 0.97 if tile.m * tile.n > 96 * 128 else 1.0
         # Blocks that share a tile add to it one after the other, but for those of a cluster.
-        turns = float(schedule.cluster > 1) if schedule.waves == 0 else tile.steps(problem) / per_block
-        overhead = (48 if large else 24) * tiles_per_block + (64 if large else 32) * turns
+        fix_ups = float(schedule.cluster > 1) if schedule.waves == 0 else tile.steps(problem) / per_block
+        overhead = (48 if large else 24) * tiles_per_block + (64 if large else 32) * fix_ups
         return rounds * tile.resident * (per_block * tile.k + overhead) * tile.m * tile.n / efficiency
 
     return min(candidates(problem, multiprocessors, ("WindowLoader",), fused and clusters), key=cost)

@@ -63,7 +63,7 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
     for problem in filter(tile.supports, EDGES + random_problems(4, seed=3)):
         x = torch.randint(-8, 9, problem.input_shape, device=DEVICE).float()
         f = torch.randint(-8, 9, problem.filter_shape, device=DEVICE).float()
-        for splits in range(1, 1 + min(3, tile.stages(problem))):
+        for splits in range(1, 1 + min(3, tile.k_blocks(problem))):
             y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
             assert verify.error(problem, x, f, y) == verify.Error(0.0, 0.0), (problem, splits)
 

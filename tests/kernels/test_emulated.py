@@ -200,7 +200,7 @@ def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytes
     able = [problem for problem in SLIDING if tile.supports(problem)]
     assert able
     for i, problem in enumerate(able):
-        check(tensor_core(problem, library, tile, 1 + i % tile.stages(problem), monkeypatch), problem)
+        check(tensor_core(problem, library, tile, 1 + i % tile.k_blocks(problem), monkeypatch), problem)
 
 
 @pytest.mark.parametrize("tile", WGMMA_TILES, ids=lambda tile: tile.arguments)
@@ -218,7 +218,7 @@ def test_only_the_kernel_after_the_preparation_overlaps(
         overlaps.append(overlap)
 
     monkeypatch.setattr(library, "launch", launch)
-    monkeypatch.setattr(library, "fills", lambda *arguments: True)
+    monkeypatch.setattr(library, "fills_device", lambda *arguments: True)
     problem, tile = ConvProblem(2, 11, 9, 24, 70, 5, 5, 1), TILES[0]
     x, f, y = (torch.empty(shape) for shape in (problem.input_shape, problem.filter_shape, problem.output_shape))
     clusters = Schedule(CLUSTER_TILES[0], 0, "WindowLoader", 2)
@@ -249,8 +249,8 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
         assert overlaps == [False, filled]
         overlaps.clear()
     # Two blocks, of which a multiprocessor of five would hold both; and one that holds one alone.
-    for slots, filled in ((5, False), (1, True)):
-        monkeypatch.setattr(library, "resident_blocks", lambda *_, slots=slots: slots)
+    for resident, filled in ((5, False), (1, True)):
+        monkeypatch.setattr(library, "resident_blocks", lambda *_, resident=resident: resident)
         tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch).run(x, f, y)
         assert overlaps == [False, filled]
         overlaps.clear()

@@ -35,27 +35,27 @@ constexpr int BLOCKS_PER_MULTIPROCESSOR =
 // What every variant does around its main loop: takes this block's segments one after the other and stores their
 // outputs. `main_loop(segment, tile, micro_kernel)` multiplies the segment's steps.
 template <class Micro, class MainLoop>
-__device__ void convolve(const Problem& p, float* y, int* turns, int steps_per_block, float* scratch, MainLoop main_loop) {
+__device__ void convolve(const Problem& p, float* y, int* semaphores, int steps_per_block, float* scratch, MainLoop main_loop) {
   const int steps = (p.reduction() + Micro::Tiles::VALUES - 1) / Micro::Tiles::VALUES;
   const int tiles = Micro::OutputTile::count(p);
-  wait_for_previous();  // for the window tensor and the reordered filter
+  wait_for_prerequisite();  // for the window tensor and the reordered filter
   for (int position = Segment::begin(steps_per_block); position < Segment::end(steps, steps_per_block, tiles);) {
     Micro micro_kernel;
     {
       const Segment segment(position, steps, steps_per_block, tiles);
       main_loop(segment, typename Micro::OutputTile(p, segment.tile), micro_kernel);
     }
-    position = opaque(position);
+    position = optimization_barrier(position);
     const Segment segment(position, steps, steps_per_block, tiles);
-    __syncthreads();  // nobody reads the stages any more: they serve as scratch memory
-    const Turns<Micro::PARTS> in_turn(turns, Micro::THREADS / 32, segment, Micro::TOGETHER);
-    micro_kernel.store(p, y, typename Micro::OutputTile(p, segment.tile), in_turn, scratch);
+    __syncthreads();  // all warps have read the stages, which now serve as scratch memory
+    const Semaphores<Micro::PARTS> semaphores_of_warp(semaphores, Micro::THREADS / 32, segment, Micro::SHARE_SEMAPHORE);
+    micro_kernel.store(p, y, typename Micro::OutputTile(p, segment.tile), semaphores_of_warp, scratch);
     position += segment.last - segment.first;
-    __syncthreads();  // nor when the next segment's copies begin
+    __syncthreads();  // and the scratch memory, before the next segment's copies overwrite it
   }
 }
 
-// Multiplies the first `values` of a stage that is there; `filter` and `window` are its address plus the places of Micro.
+// Multiplies the first `values` of a filled stage; `filter` and `window` are its address plus the offsets of Micro.
 template <class Micro>
 __device__ void multiply_some(Micro& micro_kernel, SharedAddress filter, SharedAddress window, int values) {
 #pragma unroll 1
@@ -81,8 +81,8 @@ template <int STAGES, class Window, class Filter, class Micro>
 __device__ void multiply_prefetched(const Problem& p, const Steps& steps, SharedAddress shared, Window& window_loader,
                                     Filter& filter_loader, Micro& micro_kernel) {
   using Tiles = typename Micro::Tiles;
-  const SharedAddress window_to = shared + Tiles::WINDOW_PLACE + Window::place(), filter_to = shared + Filter::place();
-  const SharedAddress window_from = shared + Micro::window_place(), filter_from = shared + Micro::filter_place();
+  const SharedAddress window_to = shared + Tiles::WINDOW_OFFSET + Window::offset(), filter_to = shared + Filter::offset();
+  const SharedAddress window_from = shared + Micro::window_offset(), filter_from = shared + Micro::filter_offset();
   // The reduction's last step may have fewer values than Tiles::VALUES.
   const int tail = steps.tail(p.reduction(), Tiles::VALUES);
   int remaining = steps.last - steps.first, current = 0;
@@ -105,8 +105,8 @@ __device__ void multiply_prefetched(const Problem& p, const Steps& steps, Shared
       if (k + 1 < Tiles::VALUES) {
         Micro::read(operands[(k + 1) % 2], filter_from + current, window_from + current, k + 1);
       } else {
-        // Multiple buffers: after this barrier the next step's tiles are there, and nobody reads the current ones any
-        // more: later tiles are copied there from device memory.
+        // Multiple buffers: after this barrier the next stage is filled and the current one is free, so that a later
+        // step's tiles can be copied into it.
         wait_for_copies<STAGES - 2>();
         __syncthreads();
         if (remaining > STAGES) {
@@ -115,7 +115,7 @@ __device__ void multiply_prefetched(const Problem& p, const Steps& steps, Shared
         }
         end_copies();
         current = current + sizeof(Tiles) < STAGES * sizeof(Tiles) ? current + sizeof(Tiles) : 0;
-        Micro::read(operands[0], filter_from + current, window_from + current, 0);  // of no use after the last step
+        Micro::read(operands[0], filter_from + current, window_from + current, 0);  // unused after the last step
       }
       micro_kernel.multiply(operands[k % 2]);
     }

@@ -9,7 +9,7 @@
 template <int TILE_M, int TILE_N, int TILE_K, int FILTER_PAD = 0, int WINDOW_PAD = VECTOR>
 struct Stage {
   static constexpr int VALUES = TILE_K, WINDOW_ROW = TILE_N + WINDOW_PAD, FILTER_ROW = TILE_M + FILTER_PAD;
-  static constexpr int WINDOW_PLACE = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
+  static constexpr int WINDOW_OFFSET = TILE_K * FILTER_ROW * sizeof(float);  // in bytes
   float filter[TILE_K][FILTER_ROW];
   float window[TILE_K][WINDOW_ROW];
 };
@@ -45,10 +45,10 @@ class WindowLoader {
     k_bytes_ = __ldg(next_);
   }
   // Where in a stage's window tile this thread's first copy goes.
-  __device__ static int place() { return (k() * ROW + first_column()) * sizeof(float); }
-  // Starts copying the next TILE_K values of the reduction; `to` is the tile's address plus `place`.
+  __device__ static int offset() { return (k() * ROW + first_column()) * sizeof(float); }
+  // Starts copying the next TILE_K values of the reduction; `to` is the tile's address plus `offset`.
   __device__ void start(SharedAddress to) {
-    const char* from = opaque(origin_ + k_bytes_);
+    const char* from = optimization_barrier(origin_ + k_bytes_);
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       copy_async_unless_negative(to + i * PIXELS_AT_ONCE * sizeof(float), from + pixel_bytes_[i], k_bytes_);
@@ -58,7 +58,7 @@ class WindowLoader {
   }
   // The two halves of `start` without asynchronous copies: into registers, and from there to shared memory.
   __device__ void fetch() {
-    const char* from = opaque(origin_ + k_bytes_);
+    const char* from = optimization_barrier(origin_ + k_bytes_);
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       fetched_[i] = k_bytes_ < 0 ? 0.0f : __ldg(reinterpret_cast<const float*>(from + pixel_bytes_[i]));
@@ -115,7 +115,7 @@ class PixelLoader {
     pixel_ = reinterpret_cast<const char*>(source + start(Pixel(p, min(first_pixel + pixel(), p.pixels() - 1))));
     read_table();
   }
-  __device__ static int place() { return (first_k() * ROW + pixel()) * sizeof(float); }
+  __device__ static int offset() { return (first_k() * ROW + pixel()) * sizeof(float); }
   __device__ void start(SharedAddress to) {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
@@ -155,15 +155,15 @@ class FilterLoader {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       const int copy = i * THREADS + threadIdx.x;
-      place_bytes_[i] = (copy / ROW * padded_channels + copy % ROW * WIDTH) * sizeof(float);
+      copy_bytes_[i] = (copy / ROW * padded_channels + copy % ROW * WIDTH) * sizeof(float);
     }
   }
-  __device__ static int place() { return threadIdx.x * WIDTH * sizeof(float); }
+  __device__ static int offset() { return threadIdx.x * WIDTH * sizeof(float); }
   __device__ void start(SharedAddress to) {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       if (COPIES % THREADS != 0 && i * THREADS + threadIdx.x >= COPIES) break;
-      copy_async<WIDTH * sizeof(float)>(to + i * THREADS * WIDTH * sizeof(float), next_ + place_bytes_[i]);
+      copy_async<WIDTH * sizeof(float)>(to + i * THREADS * WIDTH * sizeof(float), next_ + copy_bytes_[i]);
     }
     next_ += step_bytes_;
   }
@@ -172,7 +172,7 @@ class FilterLoader {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       if (COPIES % THREADS != 0 && i * THREADS + threadIdx.x >= COPIES) break;
-      fetched_[i] = __ldg(reinterpret_cast<const float4*>(next_ + place_bytes_[i]));
+      fetched_[i] = __ldg(reinterpret_cast<const float4*>(next_ + copy_bytes_[i]));
     }
     next_ += step_bytes_;
   }
@@ -187,7 +187,7 @@ class FilterLoader {
 
  private:
   const char* next_;
-  unsigned step_bytes_, place_bytes_[LOADS];
+  unsigned step_bytes_, copy_bytes_[LOADS];
   float4 fetched_[LOADS];
 };
 
@@ -211,7 +211,7 @@ class PlainFilterLoader {
       channel_bytes_[i] = static_cast<unsigned>(channel * sizeof(float)) * reduction;
     }
   }
-  __device__ static int place() { return (k() * ROW + first_row()) * sizeof(float); }
+  __device__ static int offset() { return (k() * ROW + first_row()) * sizeof(float); }
   __device__ void start(SharedAddress to) {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {

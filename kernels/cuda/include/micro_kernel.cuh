@@ -19,7 +19,7 @@ class OutputColumn {
   __device__ void store(int channel, Value value) const {
     if (channel < channels_) *at<Value>(channel) = value;
   }
-  // What another block has stored here, zero outside Y. Read past the L1 cache, which does not know of it.
+  // What another block has stored here, zero outside Y. Read from the L2, since the L1 cache is not coherent.
   template <class Value>
   __device__ Value load(int channel) const {
     return channel < channels_ ? __ldcg(at<Value>(channel)) : Value{};
@@ -57,7 +57,7 @@ class MicroKernel {
   using OutputTile = Tile<TILE_M, TILE_N>;
   static constexpr int THREADS = TILE_M / MICRO_M * (TILE_N / MICRO_N);
 
-  // Place of the thread's m-th output channel and n-th pixel in the block's tile.
+  // The thread's m-th output channel and n-th pixel, counted in the block's tile.
   __device__ static int row(int m) {
     return (threadIdx.x / 32 / WARPS_N * LANES_M + lane_m()) * VECTOR + m / VECTOR * STEP_M + m % VECTOR;
   }
@@ -66,14 +66,14 @@ class MicroKernel {
   }
 
   // Where in a stage this thread's first values of the filter and of the window lie.
-  __device__ static int filter_place() { return row(0) * sizeof(float); }
-  __device__ static int window_place() { return Tiles::WINDOW_PLACE + column(0) * sizeof(float); }
+  __device__ static int filter_offset() { return row(0) * sizeof(float); }
+  __device__ static int window_offset() { return Tiles::WINDOW_OFFSET + column(0) * sizeof(float); }
 
   // What the thread multiplies for one value of the reduction.
   struct Operands {
     float a[MICRO_M], b[MICRO_N];  // its channels of the filter, its pixels of the window
   };
-  // Those of value k of a stage; `filter` and `window` are its address plus the places.
+  // Those of value k of a stage; `filter` and `window` are its address plus the offsets above.
   __device__ static void read(Operands& operands, SharedAddress filter, SharedAddress window, int k) {
 #pragma unroll
     for (int n = 0; n < MICRO_N; n += VECTOR) {
@@ -85,9 +85,9 @@ class MicroKernel {
     }
   }
 
-  // The compiler keeps this order, a row of accumulators after the other. It matters: registers lie in two banks by
-  // parity, and neighbouring instructions that accumulate into the same bank wait for each other (seen on an H100:
-  // with half of them so, a sixth of the speed is lost).
+  // The compiler keeps this order, one row of accumulators after the other. It matters: registers lie in two banks by
+  // parity, and neighbouring instructions that accumulate into the same bank conflict (H100: with half of them in
+  // conflict, a sixth of the speed is lost).
   __device__ void multiply(const Operands& operands) {
 #pragma unroll
     for (int m = 0; m < MICRO_M; ++m) {
@@ -96,7 +96,7 @@ class MicroKernel {
     }
   }
 
-  // Puts the thread's sums where they belong in the block's tile, which `to` is in shared memory.
+  // Writes the thread's sums to the block's tile in shared memory, at `to`.
   __device__ void put(SharedAddress to) const {
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) put_part(part, to + part * STEP_M * TILE_N * sizeof(float));
@@ -115,18 +115,18 @@ class MicroKernel {
   }
 
   // Writes the tile's outputs, or adds them to what Y holds, in PARTS of four of the thread's channels. `scratch` is
-  // shared memory that nobody uses any more, SCRATCH floats for each thread.
-  static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR, TOGETHER = PARTS;
-  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns, float* scratch) const {
+  // shared memory that is free, SCRATCH floats for each thread.
+  static constexpr int SCRATCH = VECTOR * MICRO_N, PARTS = MICRO_M / VECTOR, SHARE_SEMAPHORE = PARTS;
+  __device__ void store(const Problem& p, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores, float* scratch) const {
     // Four pixels share an image and an aligned address when an image's pixels are a multiple of four.
     if (p.pixels_per_image() % VECTOR == 0) {
-      turns.add() ? store_vectors<true>(p, y, tile, turns) : store_vectors<false>(p, y, tile, turns);
+      semaphores.add() ? store_vectors<true>(p, y, tile, semaphores) : store_vectors<false>(p, y, tile, semaphores);
     } else {
       scratch += threadIdx.x / 32 * 32 * SCRATCH;
-      turns.add() ? store_rows<true>(p, y, tile, turns, scratch) : store_rows<false>(p, y, tile, turns, scratch);
+      semaphores.add() ? store_rows<true>(p, y, tile, semaphores, scratch) : store_rows<false>(p, y, tile, semaphores, scratch);
     }
-    // Most blocks have their tile to themselves, or are the first at it: nothing comes between their stores.
-    if (!turns.add()) turns.begin();
+    // Most blocks have a tile alone or are its first: they need not wait between their stores.
+    if (!semaphores.add()) semaphores.begin();
   }
 
   // Writes the outputs of the thread's m-th channel, four neighbouring pixels. `first` is where those of its first one go.
@@ -134,9 +134,9 @@ class MicroKernel {
   template <bool EDGE>
   __device__ void store_channel(int m, int channels, float* first, int channel_values) const {
     static_assert(MICRO_N == VECTOR, "a channel's outputs are one vector");
-    const long long place = static_cast<long long>(m / VECTOR * STEP_M + m % VECTOR) * channel_values;
+    const long long offset = static_cast<long long>(m / VECTOR * STEP_M + m % VECTOR) * channel_values;
     const float4 four = make_float4(sum_[m][0], sum_[m][1], sum_[m][2], sum_[m][3]);
-    if (EDGE ? row(m) < channels : channels != 0) *reinterpret_cast<float4*>(first + place) = four;
+    if (EDGE ? row(m) < channels : channels != 0) *reinterpret_cast<float4*>(first + offset) = four;
   }
 
  private:
@@ -158,14 +158,14 @@ class MicroKernel {
 
   // Both take several of the thread's outputs at a time, so that the reads of ADD wait for memory together.
   template <bool ADD>
-  __device__ void store_vectors(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns) const {
+  __device__ void store_vectors(const Problem& p, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores) const {
     constexpr int GROUPS = MICRO_N / VECTOR;
     OutputColumn output[GROUPS];
 #pragma unroll
     for (int g = 0; g < GROUPS; ++g) output[g] = OutputColumn(p, y, tile.first_pixel + column(g * VECTOR));
 #pragma unroll
     for (int first = 0; first < MICRO_M; first += CHANNELS) {
-      if (ADD && first % VECTOR == 0) turns.wait(first / VECTOR);
+      if (ADD && first % VECTOR == 0) semaphores.wait(first / VECTOR);
       float4 old[CHANNELS][GROUPS] = {};
       if (ADD) {
 #pragma unroll
@@ -180,13 +180,13 @@ class MicroKernel {
         output[i % GROUPS].store(tile.first_channel + row(first + i / GROUPS),
                                  ADD ? old[i / GROUPS][i % GROUPS] + four : four);
       }
-      if (ADD && (first + CHANNELS) % VECTOR == 0) turns.pass(first / VECTOR);
+      if (ADD && (first + CHANNELS) % VECTOR == 0) semaphores.pass(first / VECTOR);
     }
   }
   // Through shared memory, so that a warp writes 32 neighbouring pixels at a time: of four neighbours in a thread it
   // would write each with a store of its own, which touch every sector of memory four times.
   template <bool ADD>
-  __device__ void store_rows(const Problem& p, float* y, const OutputTile& tile, const Turns<PARTS>& turns,
+  __device__ void store_rows(const Problem& p, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
                              float* scratch) const {
     constexpr int COLUMNS = MICRO_N * LANES_N / 32, ROWS = VECTOR * LANES_M, GROUPS = MICRO_N / VECTOR;
     const int lane = threadIdx.x % 32;
@@ -194,9 +194,9 @@ class MicroKernel {
 #pragma unroll
     for (int c = 0; c < COLUMNS; ++c) {
       // The warp's columns are GROUPS runs of VECTOR * LANES_N, STEP_N apart.
-      const int place = c * 32 + lane, run = VECTOR * LANES_N;
+      const int at = c * 32 + lane, run = VECTOR * LANES_N;
       const int warp_column = threadIdx.x / 32 % WARPS_N * run;
-      output[c] = OutputColumn(p, y, tile.first_pixel + warp_column + place / run * STEP_N + place % run);
+      output[c] = OutputColumn(p, y, tile.first_pixel + warp_column + at / run * STEP_N + at % run);
     }
     const int warp_row = threadIdx.x / 32 / WARPS_N * LANES_M * VECTOR;
 #pragma unroll
@@ -210,7 +210,7 @@ class MicroKernel {
       }
       __syncwarp();
       const int first_channel = tile.first_channel + warp_row + first / VECTOR * STEP_M;
-      if (ADD) turns.wait(first / VECTOR);
+      if (ADD) semaphores.wait(first / VECTOR);
 #pragma unroll
       for (int batch = 0; batch < ROWS * COLUMNS; batch += OUTPUTS) {
         float old[OUTPUTS] = {};
@@ -227,7 +227,7 @@ class MicroKernel {
           output[at % COLUMNS].store(first_channel + at / COLUMNS, ADD ? old[i] + sum : sum);
         }
       }
-      if (ADD) turns.pass(first / VECTOR);
+      if (ADD) semaphores.pass(first / VECTOR);
     }
   }
 

@@ -33,9 +33,9 @@ struct Steps {
 // whatever the number of tiles; with steps_per_block = steps of a tile, each block computes one tile. A segment is a
 // block's steps in one tile.
 //
-// Blocks that share a tile add into Y in turn (Turns), those with its last steps first: they began with them, while the
-// block with the first steps ends with them. The order is fixed, so results repeat bit for bit. A block waits only for
-// blocks of lower blockIdx, which have been started before it.
+// Blocks that share a tile add into Y one after the other (Semaphores): the fix-up of stream-K. The block with the tile's
+// last steps comes first, since it began with them, while the block with the first steps ends with them. The order is fixed,
+// so results repeat bit for bit. A block waits only for blocks of lower blockIdx, which were started before it.
 class Segment : public Steps {
  public:
   // `position` is the segment's first step, counted over all tiles.
@@ -52,7 +52,7 @@ class Segment : public Steps {
     return min((block() + 1) * steps_per_block, tiles * steps_per_tile);
   }
 
-  // How many blocks come before this one at its tile, or ALONE if no other has steps of it.
+  // How many blocks add to the tile before this one, or ALONE if no other has steps of it.
   static constexpr int ALONE = -1;
   __device__ int order() const { return blocks_ == 1 ? ALONE : order_; }
   // Whether this block is the last one at its tile.
@@ -66,18 +66,18 @@ class Segment : public Steps {
   int order_, blocks_;
 };
 
-// A warp's turns at a tile of which it stores PARTS parts, one after the other, as the same warp of every block does that
-// shares the tile. A turn is a number in device memory for each part: how many blocks have added theirs. So while one
-// block adds to a part, the next block adds to the part before. That pays where many blocks share the tile: up to `together`
-// of them have one turn for all parts.
+// The ordered semaphores of the stream-K fix-up. A warp stores its outputs of a tile in PARTS parts, and for each part there
+// is a number in device memory: how many of the tile's blocks have added theirs. The same warp of the next block waits for
+// it. So while one block adds to a part, the next one adds to the part before. That pays if many blocks share the tile: up
+// to `share_up_to` blocks use one semaphore for all parts.
 template <int PARTS>
-class Turns {
+class Semaphores {
  public:
-  // `turns` has PARTS numbers for each of the block's `warps` and each tile, all of them 0.
-  __device__ Turns(int* turns, int warps, const Segment& segment, int together)
-      : turns_(turns),
-        place_((segment.tile * warps + threadIdx.x / 32) * PARTS),
-        state_(4 * segment.order() + 2 * (segment.blocks() > together) + segment.ends()) {}
+  // `semaphores` has PARTS numbers for each tile and each of the block's `warps`, all of them 0.
+  __device__ Semaphores(int* semaphores, int warps, const Segment& segment, int share_up_to)
+      : semaphores_(semaphores),
+        first_((segment.tile * warps + threadIdx.x / 32) * PARTS),
+        state_(4 * segment.order() + 2 * (segment.blocks() > share_up_to) + segment.ends()) {}
 
   // Whether Y holds what other blocks have added so far; otherwise it is overwritten.
   __device__ bool add() const { return order() > 0; }
@@ -85,23 +85,23 @@ class Turns {
   __device__ void wait(int part) const {
     if (!add() || (!apart() && part > 0)) return;
     if (threadIdx.x % 32 == 0) {
-      while (load_acquire(turns_ + place_ + part) != order()) {
+      while (load_acquire(semaphores_ + first_ + part) != order()) {
       }
     }
     __syncwarp();
   }
-  // Lets the next block at the part, once this warp has written it; the last block leaves the turn at 0, as it was.
+  // Releases a part to the next block, once this warp has written it; the last block resets the semaphore to 0.
   __device__ void pass(int part) const {
     if (order() == Segment::ALONE || (!apart() && part < PARTS - 1)) return;
     __syncwarp();
-    const int turn = apart() ? place_ + part : place_;
-    if (threadIdx.x % 32 == 0) store_release(turns_ + turn, ends() ? 0 : order() + 1);
+    const int semaphore = apart() ? first_ + part : first_;
+    if (threadIdx.x % 32 == 0) store_release(semaphores_ + semaphore, ends() ? 0 : order() + 1);
   }
-  // The same for all parts, once this warp, the first one at the tile, has written them.
+  // The same for all parts, once this warp, whose block is the tile's first, has written them.
   __device__ void begin() const {
     if (order() == Segment::ALONE) return;
     __syncwarp();
-    if (threadIdx.x % 32 < (apart() ? PARTS : 1)) store_release(turns_ + place_ + threadIdx.x % 32, 1);
+    if (threadIdx.x % 32 < (apart() ? PARTS : 1)) store_release(semaphores_ + first_ + threadIdx.x % 32, 1);
   }
 
  private:
@@ -109,6 +109,6 @@ class Turns {
   __device__ bool apart() const { return state_ & 2; }
   __device__ bool ends() const { return state_ & 1; }
 
-  int* turns_;
-  int place_, state_;  // few registers: the outputs fill almost all of them
+  int* semaphores_;
+  int first_, state_;  // two registers: the outputs take almost all others
 };

@@ -2,13 +2,13 @@
 // CUDA C++ has no words for.
 #pragma once
 
-// The same value, of which the compiler does not know that: what was computed of it before is computed again, instead
-// of being kept in registers meanwhile, or the other way round.
-__device__ inline int opaque(int value) {
+// An optimization barrier: the value is unchanged, but the compiler can no longer derive anything from how it was computed.
+// So what depends on it is computed again instead of being kept in registers, or the other way round.
+__device__ inline int optimization_barrier(int value) {
   asm volatile("" : "+r"(value));
   return value;
 }
-__device__ inline const char* opaque(const char* pointer) {
+__device__ inline const char* optimization_barrier(const char* pointer) {
   asm volatile("" : "+l"(pointer));
   return pointer;
 }
@@ -16,7 +16,7 @@ __device__ inline const char* opaque(const char* pointer) {
 // A place in shared memory as its 32-bit address in bytes: arithmetic on a pointer would take 64 bits.
 using SharedAddress = unsigned;
 __device__ inline SharedAddress shared_address(const void* pointer) {
-  return opaque(static_cast<int>(__cvta_generic_to_shared(pointer)));
+  return optimization_barrier(static_cast<int>(__cvta_generic_to_shared(pointer)));
 }
 __device__ inline void read_shared(float* registers, SharedAddress from) {
   asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
@@ -53,7 +53,7 @@ __device__ inline void copy_async_unless_negative(SharedAddress to, const void* 
 }
 // Closes a group of copies: those that this thread has started since the last group.
 __device__ inline void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits for this thread's groups of copies but the last PENDING; a barrier then makes them visible to the block.
+// Waits for all but the last PENDING groups of this thread's copies; a barrier then makes them visible to the block.
 template <int PENDING>
 __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
@@ -62,8 +62,8 @@ __device__ inline void wait_for_copies() {
 // Asks for the line of the L2 that `from` lies in. PTX ISA, section prefetch.
 __device__ inline void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
-// A value that no kernel writes meanwhile, loaded here and not, as the compiler would, where it is first needed; zero unless
-// `there`.
+// Loads a value at this place, where the compiler would sink the load to its first use; zero unless `there`. The value must
+// not be written while the kernel runs (ld.global.nc).
 __device__ inline float load_here(const float* from, bool there = true) {
   float value = 0.0f;
   asm volatile(
@@ -75,7 +75,7 @@ __device__ inline float load_here(const float* from, bool there = true) {
   return value;
 }
 
-// blockIdx.x, read anew each time: to keep the number through a main loop would cost a register.
+// blockIdx.x, read again each time instead of being kept in a register through the main loop.
 __device__ inline int block_index() {
   int block;
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));

@@ -2,30 +2,30 @@
 // pixel's window starts in X, and how outputs are written. docs/tensor_cores.md has the method and its error analysis.
 //
 // The convolution is an implicit matrix product, M = out_channels, N = pixels, K = in_channels * kernel_h * kernel_w.
-// A "stage" is STAGE_K of the reduction. Within a stage the window of one pixel is scaled by one power of two, and
-// the products of the stage are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
+// A "K block" is K_BLOCK of the reduction. Within a K block the window of one pixel is scaled by one power of two, and
+// the products of the K block are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
 #pragma once
 #include "convolution.cuh"
 #include "half.cuh"
 
 // Values are split into PARTS FP16 values, 2 or 3. A row of a tile holds two parts of one pixel's (or one output
-// channel's) STAGE_K values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
+// channel's) K_BLOCK values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
 // with half of each row unused. Exchanging chunks within groups of eight rows (the 128-byte swizzle of the PTX ISA's
 // matrix descriptors) lets eight rows be read or written at one chunk without bank conflicts.
 constexpr int CHUNK = 8;  // values in a chunk
-constexpr int CHUNKS = STAGE_K / CHUNK;
+constexpr int CHUNKS = K_BLOCK / CHUNK;
 constexpr int FILTER_ROWS = 64;  // output channels in a tile of the split filter
 constexpr int FILTER_TILE_BYTES = FILTER_ROWS * ROW_BYTES;
 
 // Byte offset of a chunk in a tile; chunks CHUNKS and up are the second part.
 __device__ inline int chunk_offset(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
-// Where the split filter of some output channels and one stage starts, in bytes: split_filter has the layout.
+// Where the split filter of some output channels and one K block starts, in bytes: split_filter has the layout.
 template <int CHANNELS, int PARTS>
-__device__ inline long long filter_tile_offset(const Problem& p, int first_channel, int stage) {
+__device__ inline long long filter_tile_offset(const Problem& p, int first_channel, int k_block) {
   static_assert(CHANNELS % FILTER_ROWS == 0, "whole tiles of the split filter");
   const int tiles_m = (p.out_channels + FILTER_PADDING - 1) / FILTER_PADDING * (FILTER_PADDING / FILTER_ROWS);
-  const long long tile = static_cast<long long>(stage) * tiles_m + first_channel / FILTER_ROWS;
+  const long long tile = static_cast<long long>(k_block) * tiles_m + first_channel / FILTER_ROWS;
   return tile * (PARTS - 1) * FILTER_TILE_BYTES;
 }
 
@@ -38,11 +38,11 @@ __device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values
 // A chunk of scaled values v, split.
 //
 // Two parts are high = fp16(v) and low = fp16(v - high): 22 bits or more of v's 24. Of three parts the first is v to a
-// multiple of 2^7: its products are then multiples of 2^14, and FP32 holds the sum of a stage of them exactly. The two
-// others are split off as before; the three together are v, or within 2^-31 of the stage's largest for small v.
+// multiple of 2^7: its products are then multiples of 2^14, and FP32 holds the sum of a K block of them exactly. The two
+// others are split off as before; the three together are v, or within 2^-31 of the K block's largest for small v.
 template <int PARTS>
 struct SplitChunk {
-  static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single stage");
+  static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single K block");
   uint4 parts[PARTS];
   __device__ SplitChunk(const float* values, float scale) {
     unsigned packed[PARTS][CHUNK / 2];
@@ -71,7 +71,7 @@ struct SplitChunk {
 struct PartProduct {
   int filter, window;
 };
-// The products of a stage in their order, smallest first: the tensor core truncates its sums, so only those of the last
+// The products of a K block in their order, smallest first: the tensor core truncates its sums, so only those of the last
 // product are large enough for that to matter. With three parts that one is exact, and has sums of its own.
 template <int PARTS>
 __device__ constexpr PartProduct part_product(int i) {
@@ -93,16 +93,16 @@ __device__ inline float max_magnitude(const float (&values)[COUNT]) {
   return max_magnitude(max_magnitude(largest[0], largest[1]), max_magnitude(largest[2], largest[3]));
 }
 
-// The power of two that brings a stage's largest magnitude into [2^14, 2^15), and the factor that undoes it.
+// The power of two that brings a K block's largest magnitude into [2^14, 2^15), and the factor that undoes it.
 //
 // The factor is also divided by 2^15, the most that a scaled filter value can be, so that the FP32 result stays as
 // small as X. It is NaN where FP32 could not hold the result or its low bits: an Inf or NaN, a magnitude whose sum over
 // the reduction may overflow (biased exponents from `exponent_limit`), or one so small that its low bits may be lost.
 // Then the result becomes NaN, and is computed again without tensor cores.
-struct StageScale {
+struct KBlockScale {
   static constexpr int LEAST_EXPONENT = 15;  // biased: 2^-112
   float scale, factor;
-  __device__ StageScale(float largest, int exponent_limit) {
+  __device__ KBlockScale(float largest, int exponent_limit) {
     const int bits = __float_as_int(largest), exponent = bits >> 23;
     scale = __int_as_float((2 * 127 + 14 - max(exponent, LEAST_EXPONENT)) << 23);
     factor = __int_as_float(bits & 0x7f800000) * 0x1p-29f;
@@ -112,21 +112,21 @@ struct StageScale {
 
 // What the host knows of a plan, as plain integers.
 #define TENSOR_CORE_PARAMETERS                                                                                  \
-  int stages, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
+  int k_blocks, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
       int tiles_n, unsigned tiles_n_multiplier, unsigned tiles_n_shift, PROBLEM_PARAMETERS
 #define TENSOR_CORE_ARGUMENTS                          \
   {PROBLEM_ARGUMENTS,                                  \
    {tiles_m, tiles_m_multiplier, tiles_m_shift},       \
    {tiles_n, tiles_n_multiplier, tiles_n_shift},       \
-   stages,                                             \
+   k_blocks,                                             \
    splits,                                             \
    exponent_limit}
 
 struct TensorCorePlan {
   Problem problem;
   FastDivision by_tiles_m, by_tiles_n;  // tiles along the output channels, along the pixels
-  int stages, splits;                   // of the reduction
-  int exponent_limit;                   // see StageScale
+  int k_blocks, splits;                 // of the reduction
+  int exponent_limit;                   // see KBlockScale
 };
 
 // Where a pixel's window starts in X, in bytes. Pixels beyond the last have the last one's: they are computed and
@@ -139,11 +139,11 @@ __device__ inline unsigned find_window(const Problem& p, int pixel) {
 __device__ inline float load(const float* __restrict__ x, unsigned offset) {
   return __ldg(reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + offset));
 }
-// A stage's values; the first one of their window lies `window` bytes into X.
-__device__ inline void gather(float (&values)[STAGE_K], const float* __restrict__ x, unsigned window,
+// A K block's values; the first one of their window lies `window` bytes into X.
+__device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict__ x, unsigned window,
                               const int* __restrict__ offsets) {
 #pragma unroll
-  for (int k = 0; k < STAGE_K; k += 4) {
+  for (int k = 0; k < K_BLOCK; k += 4) {
     const int4 offset = __ldg(reinterpret_cast<const int4*>(offsets + k));
     values[k] = load(x, window + offset.x);
     values[k + 1] = load(x, window + offset.y);
@@ -182,20 +182,20 @@ __device__ inline int pixel_of_row(const TensorCorePlan& plan, int row) {
 
 __device__ inline bool is_finite(float value) { return fabsf(value) <= 3.402823466e38f; }
 
-// What a block computes: which output channels and pixels, and which stages of the reduction.
+// What a block computes: which output channels and pixels, and which K blocks of the reduction.
 // Output channels run fastest, so that blocks that read the same pixels run together and find them in the L2 cache.
 struct TensorCoreTile {
-  int first_channel, first_pixel, first_stage, last_stage;
+  int first_channel, first_pixel, first_k_block, last_k_block;
   long long output;  // where this part of the reduction's results start: each has a tensor of Y's shape
   __device__ TensorCoreTile(const TensorCorePlan& plan, int tile, int tile_m, int tile_n) {
     const int rest = plan.by_tiles_m.quotient(tile);
     first_channel = (tile - rest * plan.by_tiles_m.divisor) * tile_m;
     const int split = plan.by_tiles_n.quotient(rest);
     first_pixel = (rest - split * plan.by_tiles_n.divisor) * tile_n;
-    first_stage = 0, last_stage = plan.stages, output = 0;
+    first_k_block = 0, last_k_block = plan.k_blocks, output = 0;
     if (plan.splits == 1) return;
-    first_stage = plan.stages * split / plan.splits;
-    last_stage = plan.stages * (split + 1) / plan.splits;
+    first_k_block = plan.k_blocks * split / plan.splits;
+    last_k_block = plan.k_blocks * (split + 1) / plan.splits;
     output = static_cast<long long>(split) * plan.problem.pixels() * plan.problem.out_channels;
   }
   __device__ static int count(const TensorCorePlan& plan) {

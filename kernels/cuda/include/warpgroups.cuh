@@ -7,10 +7,10 @@
 // Where the ring of buffers stands: the next buffer, and the parity of the round.
 template <int STAGES>
 struct Ring {
-  int slot = 0;
+  int stage = 0;
   unsigned parity = 0;
   __device__ void next() {
-    if (++slot == STAGES) slot = 0, parity ^= 1;
+    if (++stage == STAGES) stage = 0, parity ^= 1;
   }
 };
 

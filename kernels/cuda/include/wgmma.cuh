@@ -56,7 +56,7 @@ __device__ inline void raise_registers() {
 }
 
 __device__ inline void start_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-// Waits for this warpgroup's products; until then nobody touches their sums.
+// Waits for this warpgroup's products; until then their sums must not be touched.
 template <int COLUMNS>
 __device__ inline void finish_products(float (&sums)[COLUMNS / 8][4]) {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");

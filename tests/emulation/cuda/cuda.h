@@ -1,5 +1,5 @@
 // CUDA C++ on the CPU, as far as the kernels use it: the threads of a block, or of the blocks of a cluster, are contexts
-// that take turns, each until it must wait; blocks and clusters run one after the other. What needs PTX has a stand-in in
+// that run in turn, each until it must wait; blocks and clusters run one after the other. What needs PTX has a stand-in in
 // the other files of this folder, named as the one it replaces.
 #pragma once
 #include <ucontext.h>

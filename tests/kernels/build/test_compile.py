@@ -11,7 +11,7 @@ import pytest
 
 from kernels.build.compile import CompileError, compile_program, disassemble, find_nvdisasm
 from kernels.build.programs import PROGRAMS
-from kernels.tiles.tensor_core import STAGE_K
+from kernels.tiles.tensor_core import K_BLOCK
 from kernels.tiles.winograd import WINOGRAD_TILE
 
 #: The one that is measured, where everything is compiled; elsewhere one kernel of each program stands for the others.
@@ -119,7 +119,7 @@ def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
 @pytest.mark.parametrize("program", WAITING)
 def test_nothing_is_read_or_written_before_the_wait(program: str) -> None:
     """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
-    allowed = {"LDG": STAGE_K, "LDG.128": STAGE_K // 4} if program == "im2win_tensor_core_sliding" else {}
+    allowed = {"LDG": K_BLOCK, "LDG.128": K_BLOCK // 4} if program == "im2win_tensor_core_sliding" else {}
     cubin, report = compiled(program)
     kernels = disassemble(cubin)
     for symbol in [kernel["symbol"] for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:

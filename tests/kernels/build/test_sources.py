@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from kernels.build.programs import CUDA_FOLDER, PROGRAMS
-from kernels.build.sources import module_files, normalized_cuda, normalized_python, program_files, source_hash
+from kernels.build.programs import CUDA_FOLDER, DEFINITIONS, PROGRAMS
+from kernels.build.sources import (
+    folder_hash,
+    module_files,
+    normalized_cuda,
+    normalized_python,
+    program_files,
+    source_hash,
+)
+from kernels.tiles import ceilings, tensor_core, tiled, transform, winograd
 
 CUDA = """
 #include "a.cuh"
+#include <c.h>
 #define TWICE(x) \\
   (2 * (x))
 // A comment.
@@ -22,6 +33,7 @@ __global__ void kernel(const float* x) { /* another */
 PYTHON = '''
 """A docstring."""
 import os  # a comment
+from kernels.problem import ConvProblem
 
 
 def function(a: int, b=(1, 2)) -> str:
@@ -39,7 +51,9 @@ def function(a: int, b=(1, 2)) -> str:
         ("threadIdx.x + 1", "threadIdx.x+1", True),
         ("threadIdx.x + 1", "threadIdx.x + 2", False),
         ("unsigned int", "unsignedint", False),
-        ('"a.cuh"', '"b.cuh"', False),
+        # Where our own text lies means nothing: it is part of the hash wherever it is.
+        ('"a.cuh"', '"include/b.cuh"', True),
+        ("<c.h>", "<d.h>", False),
         ("const float*", "float*", False),
     ],
 )
@@ -58,6 +72,8 @@ def test_comment_marks_in_strings_are_no_comments() -> None:
         ('"""A docstring."""\n', "", True),
         ('    """Another."""\n', "    # nothing\n", True),
         ("  # a comment", "", True),
+        ("from kernels.problem import", "from kernels.shapes.problem import", True),
+        ("import os", "import sys", False),
         ("(a: int, b=(1, 2))", "(\n    a: int,\n    b=(1, 2),\n)", True),
         ("'x'", '"x"', True),
         ("'x'", "'y'", False),
@@ -82,12 +98,12 @@ def test_hash_covers_programs_and_module() -> None:
 
 
 def test_a_module_brings_what_it_imports_but_not_the_lists_of_all() -> None:
-    names = {name: {path.stem for path in module_files(f"kernels.{name}")} for name in ("direct", "im2win", "cudnn")}
+    families = ("direct", "im2win", "cudnn")
+    names = {name: {path.stem for path in module_files(f"kernels.families.{name}")} for name in families}
     assert {"direct", "launch", "problem", "algorithm"} <= names["direct"]
-    assert "tile" in names["im2win"] - names["direct"]
+    assert "tiled" in names["im2win"] - names["direct"]
     assert "cudnn_library" in names["cudnn"]
-    assert [path.stem for path in module_files("workflow.ceilings")] == ["ceilings"]
-    assert not {"programs", "compile", "tensor_core_tile"} & (names["direct"] | names["im2win"] | names["cudnn"])
+    assert not {"programs", "compile", "tensor_core"} & (names["direct"] | names["im2win"] | names["cudnn"])
 
 
 def test_program_files_follow_includes() -> None:
@@ -99,7 +115,35 @@ def test_program_files_follow_includes() -> None:
 
 def test_every_cuda_file_belongs_to_a_program() -> None:
     used = {path for program in PROGRAMS for path in program_files(program)}
-    assert used == {*CUDA_FOLDER.glob("*.cu"), *CUDA_FOLDER.glob("*.cuh")}
+    assert used == {*CUDA_FOLDER.rglob("*.cu"), *CUDA_FOLDER.rglob("*.cuh")}
+    assert {path.stem for path in CUDA_FOLDER.rglob("*.cu")} == set(PROGRAMS)
+
+
+def test_listed_instances_are_those_of_a_program() -> None:
+    listed = [program for module in (ceilings, tensor_core, tiled, transform, winograd) for program in module.INSTANCES]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) <= set(PROGRAMS)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_a_shared_constant_is_written_in_python_alone(name: str) -> None:
+    """A macro of its name is given to the compiler: what CUDA C++ defined besides would be a second truth."""
+    text = "\n".join(path.read_text() for path in CUDA_FOLDER.rglob("*.cu*"))
+    assert re.search(rf"\b{name}\b", text)
+    assert not re.search(rf"#\s*define\s+{name}\b|\b{name}\s*=[^=]|\b(?:int|class|typename)\s+{name}\b", text)
+
+
+def test_a_folder_of_modules_is_known_by_what_it_says(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "room").mkdir(parents=True)
+    second.mkdir()
+    (first / "a.py").write_text("from workflow.machine.gpu import gpu\nA = 1  # one\n")
+    (first / "room" / "b.py").write_text("B = 2\n")
+    (second / "z.py").write_text("from workflow.gpu import gpu\nA = 1\n")
+    (second / "c.py").write_text('"""Moved."""\nB = 2\n')
+    assert folder_hash(first) == folder_hash(second)
+    (second / "c.py").write_text("B = 3\n")
+    assert folder_hash(first) != folder_hash(second)
 
 
 def test_needs_neither_pytorch_nor_cuda() -> None:

@@ -10,9 +10,9 @@ import pytest
 from kernels.families.im2win_tensor_core import exponent_limit, window_offsets
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.tensor_core import (
+    K_BLOCK,
     MMA_TILES,
     SLIDING_TILES,
-    STAGE_K,
     WGMMA_TILES,
     SlidingTile,
     TensorCoreTile,
@@ -56,18 +56,18 @@ def tensor_core_sum(a: np.ndarray, b: np.ndarray, sums: np.ndarray) -> np.ndarra
 
 def dot(x: np.ndarray, f: np.ndarray, parts: int) -> np.ndarray:
     """Sum of x * f along rows, as the kernels compute it."""
-    padding = ((0, 0), (0, -x.shape[1] % STAGE_K))
+    padding = ((0, 0), (0, -x.shape[1] % K_BLOCK))
     x, f = np.pad(x, padding), np.pad(f, padding)
     f_scale = scale(f)
     f_parts = split(f * f_scale, parts)
     result = np.zeros(len(x), np.float32)
-    for first in range(0, x.shape[1], STAGE_K):
-        stage = x[:, first : first + STAGE_K]
+    for first in range(0, x.shape[1], K_BLOCK):
+        stage = x[:, first : first + K_BLOCK]
         x_scale = scale(stage)
         x_parts = split(stage * x_scale, parts)
         sums, exact = np.zeros(len(x)), np.zeros(len(x))
         for of_f, of_x in PRODUCTS[parts]:
-            for k in range(0, STAGE_K, GROUP):
+            for k in range(0, K_BLOCK, GROUP):
                 a = f_parts[of_f][:, first + k : first + k + GROUP]
                 b = x_parts[of_x][:, k : k + GROUP]
                 if parts == 3 and (of_f, of_x) == (0, 0):
@@ -129,12 +129,12 @@ def test_offsets_reach_every_value_of_a_window(problem: ConvProblem) -> None:
     k = problem.gemm_shape[2]
     x = np.arange(problem.in_channels * problem.height * problem.width)
     window = x.reshape(problem.input_shape[1:])[:, : problem.kernel_h, : problem.kernel_w].ravel()
-    assert len(offsets) % STAGE_K == 0
+    assert len(offsets) % K_BLOCK == 0
     assert np.array_equal(x[offsets[:k] // FLOAT_BYTES], window)
     assert np.all(offsets[k:] == offsets[k - 1])
     pairs = window_offsets(problem, problem.kernel_w)
     assert np.array_equal(pairs[: k // problem.kernel_w], offsets[: k : problem.kernel_w])
-    assert len(pairs) % STAGE_K == 0
+    assert len(pairs) % K_BLOCK == 0
 
 
 def test_exponent_limit_leaves_room_for_the_sum() -> None:

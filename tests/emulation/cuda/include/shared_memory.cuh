@@ -5,7 +5,7 @@
 using SharedAddress = unsigned;
 
 template <class T>
-T opaque(T value) {
+T optimization_barrier(T value) {
   return value;
 }
 inline SharedAddress shared_address(const void* pointer) { return emulation::address(pointer); }
