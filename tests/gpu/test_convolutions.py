@@ -233,7 +233,7 @@ def test_a_kernel_waits_for_the_one_that_prepares(
 
     Kernels overlap here also where there are too few blocks for it to pay.
     """
-    monkeypatch.setattr(library, "fills", lambda *arguments: True)
+    monkeypatch.setattr(library, "fills_device", lambda *arguments: True)
     stored = {} if waves is None else {"schedule": Schedule(TILES[0], waves).to_parameters()}
     monkeypatch.setattr("kernels.families.im2win_winograd.prepares", lambda strips, slots: True)
     try:
