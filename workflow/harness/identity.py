@@ -5,18 +5,22 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from analysis.table import statistics
 from kernels.build.sources import digest, normalized_python, source_hash
+
+#: What the harness takes from elsewhere and every time rests on.
+_BESIDE = (Path(statistics.__file__),)
 
 
 @cache
 def harness_hash() -> str:
-    """Hash of the meaning of every module of this folder, so that none can be forgotten."""
+    """Hash of the meaning of every module of this folder, so that none can be forgotten, and of the statistics."""
     return folder_hash(Path(__file__).parent)
 
 
 def folder_hash(folder: Path) -> str:
-    """Hash of the meaning of every module of a folder."""
-    return digest(sorted(normalized_python(path.read_text()) for path in folder.rglob("*.py")))
+    """Hash of the meaning of every module of a folder, and of the statistics."""
+    return digest(sorted(normalized_python(path.read_text()) for path in (*folder.rglob("*.py"), *_BESIDE)))
 
 
 def ceilings_hash() -> str:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis.numbers import verdicts
-from analysis.numbers.bootstrap import TIMES, Resampler, interval, reduce, resample, statistic_of
+from analysis.numbers.bootstrap import TIMES, Resampler, interval, resample, statistic_of
 from analysis.table import archive as table
+from analysis.table.statistics import values
 
 Rows = list[dict[str, Any]]
 Build = Callable[..., Path]
@@ -33,7 +34,7 @@ def test_the_statistic_is_the_one_of_the_rows_time(protocol: str, algorithm: str
 
 
 def test_statistics() -> None:
-    assert [float(reduce(SAMPLES, one)) for one in ("median", "minimum", "mean")] == [3, 1, 22]
+    assert [float(values(SAMPLES, one)) for one in ("median", "minimum", "mean")] == [3, 1, 22]
 
 
 def test_equal_samples_have_an_interval_without_width() -> None:
