@@ -20,9 +20,14 @@ ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
 
 
 @pytest.fixture
-def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callable[..., Any]) -> Archive:
+def told(
+    tmp_path: Path,
+    make_rows: Callable[..., Any],
+    make_provenance: Callable[..., Any],
+    make_samples: Callable[..., Any],
+) -> Archive:
     """A table whose provenance tells everything."""
-    rows = make_rows()
+    rows = make_rows(time_ms_low=0.99, time_ms_high=1.01)
     provenance = make_provenance(rows)
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     provenance["environments"][0]["host"] = "0a1b2c3d"
@@ -32,12 +37,7 @@ def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callabl
     for point in provenance["points"]:
         point["run"] |= {"protocols": {"end_to_end": state}, "started": "2026-01-02T03:04:05Z", "uuid": "GPU-a"}
         point["config"]["protocols"] = [{"name": "end_to_end", "clock": "device"}, {"name": "authors"}]
-    raw = [
-        {column: row[column] for column in table.KEY} | {"sample": index, "time_ms": row["time_ms"]}
-        for row in rows
-        for index in range(row["samples"] or 0)
-    ]
-    table.write(tmp_path / "told", rows, raw, provenance)
+    table.write(tmp_path / "told", rows, make_samples(rows), provenance)
     return table.read(tmp_path / "told")
 
 
