@@ -86,10 +86,10 @@ class Archive:
         return self.taken.frame()
 
 
-def read(folder: Path | str) -> Archive:
+def read(folder: Path | str, manifest: bool = True) -> Archive:
     """Read one results folder and check it: its files against each other, and against a manifest where it has one.
 
-    Raises ArchiveError.
+    With `manifest` false that is left out. Raises ArchiveError.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -103,7 +103,8 @@ def read(folder: Path | str) -> Archive:
     provenance = _read_provenance(folder / PROVENANCE)
     samples = read_samples(folder / SAMPLES)
     check(folder, measurements, samples, provenance)
-    check_manifest(folder)
+    if manifest:
+        check_manifest(folder)
     return Archive(folder, measurements, provenance, samples)
 
 

@@ -11,7 +11,7 @@ from analysis.numbers.layers import published_sizes
 from analysis.table import archive as table
 from analysis.table.check import statistic_of
 from analysis.table.sizes import SIZES, flops, tensor_bytes
-from analysis.table.statistics import intervals
+from analysis.table.statistics import intervals, values
 
 GPU_ALGORITHMS = [
     "direct",
@@ -64,14 +64,30 @@ def taken(row: dict[str, Any]) -> list[float]:
     return [low, time, high] if spread else [time] * (row["samples"] or 0)
 
 
-def make_row(algorithm: str, layer: str, tflops: float | None = 2.0, **changes: Any) -> dict[str, Any]:
-    """Make one row, ok at `tflops`; `changes` replace columns; a status clears the numbers."""
+def sampled(row: dict[str, Any], times: list[float]) -> list[dict[str, Any]]:
+    """Give a row the times, the samples and the TFLOPS of raw samples; returns these samples."""
+    statistic = statistic_of(row, {})
+    low, high = intervals(np.array(times), statistic)
+    row |= {
+        "time_ms": float(values(np.array(times), statistic)),
+        "time_ms_low": float(low),
+        "time_ms_high": float(high),
+    }
+    row |= {"tflops": flops(sizes(row["layer"])) * row["batch"] / (row["time_ms"] * 1e9), "samples": len(times)}
+    key = {column: row[column] for column in table.KEY}
+    return [key | {"sample": index, "time_ms": time} for index, time in enumerate(times)]
+
+
+def make_row(
+    algorithm: str, layer: str, tflops: float | None = 2.0, spread: float = 0.0, **changes: Any
+) -> dict[str, Any]:
+    """Make one row, ok at `tflops` within `spread`; `changes` replace columns; a status clears the numbers."""
     row: dict[str, Any] = dict.fromkeys(table.COLUMNS)
     row |= {"experiment": "paper", "suite": "paper_table", "protocol": "end_to_end", "numerics": "strict_fp32"}
     row |= {"batch": 64, "layer": layer, "algorithm": algorithm, "status": changes.get("status", "ok")}
     row |= {"reason": "", "stop_reason": "", "source_hash": f"hash-{algorithm}"}
     if row["status"] == "ok" and tflops is not None:
-        row |= {"time_ms": 1.0, "time_ms_low": 1.0, "time_ms_high": 1.0, "samples": 3}
+        row |= {"time_ms": 1.0, "time_ms_low": 1 - spread, "time_ms_high": 1 + spread, "samples": 3}
         row |= {"stop_reason": "converged", "tflops": float(tflops), "workspace_bytes": 2**20}
         row |= {"allocator_peak_bytes": 110 * 2**20, "process_peak_bytes": 1000 * 2**20}
         row |= {"error_fro": 1e-7, "error_max": 1e-6, "sm_clock_mhz": 1980.0}
@@ -80,7 +96,7 @@ def make_row(algorithm: str, layer: str, tflops: float | None = 2.0, **changes: 
     return row
 
 
-def make_rows(algorithms: list[str] | None = None, **changes: Any) -> list[dict[str, Any]]:
+def make_rows(algorithms: list[str] | None = None, spread: float = 0.0, **changes: Any) -> list[dict[str, Any]]:
     """Make rows over the twelve layers; im2win is twice as fast as cuBLAS, cuDNN implicit GEMM is the best cuDNN."""
     speeds = {"im2win": 8.0, "im2col_cublas": 4.0, "cudnn_implicit_gemm": 10.0, "direct": 0.05}
     speeds |= {"im2win_without_prefetch": 6.0, "im2win_without_vectorized_load": 5.0}
@@ -88,7 +104,7 @@ def make_rows(algorithms: list[str] | None = None, **changes: Any) -> list[dict[
     rows = []
     for algorithm in algorithms or GPU_ALGORITHMS:
         for index, layer in enumerate(LAYERS):
-            row = make_row(algorithm, layer, speeds.get(algorithm, 3.0) * (1 + index / 10))
+            row = make_row(algorithm, layer, speeds.get(algorithm, 3.0) * (1 + index / 10), spread)
             if algorithm == "cudnn_winograd":
                 row = make_row(algorithm, layer, status="unsupported", reason="CUDNN_STATUS_NOT_SUPPORTED")
             memory = {"im2win": 750, "im2col_cublas": 1000, "cudnn_implicit_gemm": 1500, "direct": 700}
@@ -192,11 +208,12 @@ def archive(build: Callable[..., Path]) -> table.Archive:
 @pytest.fixture
 def small(build: Callable[..., Path], make_row: Callable[..., dict[str, Any]]) -> table.Archive:
     """Two layers: im2win 2x and 0.5x the best cuDNN, Winograd wrong and unsupported, no cuDNN number on conv3."""
+    held = {layer: tensor_bytes(sizes(layer), 64) for layer in ("conv1", "conv10")}
     rows = [
-        make_row("im2win", "conv1", 8.0),
-        make_row("cudnn_gemm", "conv1", 4.0, workspace_bytes=300 * 2**20),
+        make_row("im2win", "conv1", 8.0, workspace_bytes=held["conv1"] // 100),
+        make_row("cudnn_gemm", "conv1", 4.0, workspace_bytes=3 * held["conv1"]),
         make_row("cudnn_winograd", "conv1", status="incorrect", reason="error 0.3", error_fro=float("nan")),
-        make_row("im2win", "conv10", 2.0),
+        make_row("im2win", "conv10", 2.0, workspace_bytes=held["conv10"] // 100),
         make_row("cudnn_gemm", "conv10", 4.0, workspace_bytes=0),
         make_row("cudnn_winograd", "conv10", status="unsupported", reason="no"),
         make_row("im2win", "conv3", 2.0),

@@ -27,7 +27,7 @@ def told(
     make_samples: Callable[..., Any],
 ) -> Archive:
     """A table whose provenance tells everything."""
-    rows = make_rows(time_ms_low=0.99, time_ms_high=1.01)
+    rows = make_rows(spread=0.01)
     provenance = make_provenance(rows)
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     provenance["environments"][0]["host"] = "0a1b2c3d"
