@@ -67,6 +67,11 @@ def swapped(lines: list[str]) -> list[str]:
     return [lines[0], ",".join(one[:7] + two[7:]), ",".join(two[:7] + one[7:]), *lines[3:]]
 
 
+def dropped_everywhere(folder: Path) -> None:
+    for name in (MEASUREMENTS, SAMPLES):
+        in_lines(name, lambda lines: [line for line in lines if ",conv1,direct," not in line])(folder)
+
+
 def another_run(folder: Path) -> None:
     provenance = json.loads((folder / PROVENANCE).read_text())
     for point in provenance["points"]:
@@ -111,13 +116,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         rf"{PROVENANCE}: paper/.*/conv1/direct: its status or protocols .* are not those of {MEASUREMENTS} \(no row\)",
     ),
     "a row dropped everywhere": (
-        lambda folder: (
-            (
-                in_lines(MEASUREMENTS, lambda lines: [line for line in lines if ",conv1,direct," not in line])(folder),
-                in_lines(SAMPLES, lambda lines: [line for line in lines if ",conv1,direct," not in line])(folder),
-            )
-            and None
-        ),
+        dropped_everywhere,
         r"conv1/direct: its status or protocols",
     ),
     "a row doubled": (

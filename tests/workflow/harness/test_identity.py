@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from workflow.harness import identity
 
 
@@ -29,3 +31,12 @@ def test_a_file_added_to_the_harness_changes_its_hash(tmp_path: Path) -> None:
     assert identity.folder_hash(folder) == today
     (folder / "another.py").write_text("LIMIT = 3\n")
     assert identity.folder_hash(folder) != today
+
+
+def test_the_statistics_are_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in another folder, since reading a table takes them too."""
+    (statistics,) = identity._BESIDE
+    changed = tmp_path / statistics.name
+    changed.write_text(statistics.read_text() + "\n_NEW = 1\n")
+    monkeypatch.setattr(identity, "_BESIDE", (changed,))
+    assert identity.folder_hash(Path(identity.__file__).parent) != identity.harness_hash()
