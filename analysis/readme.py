@@ -7,7 +7,9 @@ the archive's folder in docs/figures/.
 """
 
 import argparse
+import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 from analysis import figures
@@ -62,6 +64,24 @@ PAGES = {
     Path("docs/tensor_cores.md"): tensor_cores,
     Path("docs/cluster.md"): cluster,
 }
+
+
+def shown_archive(readme: str) -> str:
+    """Name the archive whose figures a README shows; empty where it shows none."""
+    found = re.search(rf"\]\({FIGURE_FOLDER.as_posix()}/([^/)]+)/", readme)
+    return found[1] if found else ""
+
+
+def check_pages(archive: Archive, root: Path) -> None:
+    """Check that what is generated in the pages is what the archive gives. Raises ArchiveError with both."""
+    for page, part in PAGES.items():
+        text = (root / page).read_text(encoding="utf-8")
+        says, gives = text.split(), replaced(text, part(archive), page).split()
+        if says != gives:
+            at = next(index for index, pair in enumerate(zip_longest(says, gives)) if pair[0] != pair[1])
+            first, second = (" ".join(words[max(at - 3, 0) : at + 3]) for words in (says, gives))
+            wrong = f"it says ... {first} ..., but the archive {archive.folder.name} gives ... {second} ..."
+            raise ArchiveError(root / page, wrong, "run make readme")
 
 
 def replaced(readme: str, part: str, path: Path) -> str:

@@ -50,12 +50,13 @@ def measure_point(
     attempt: int = 1,
     device: str | None = None,
     ceilings: Path | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the resolved `point` and write its result document to `output`; the process's own words go to `log`.
 
     `kernels` is the folder of compiled programs; without it they are compiled on first use. `device` is the slug of the
-    GPU that the point was planned for; on another it fails. `ceilings` is the machine's file of workflow.ceilings.
-    Returns the document.
+    GPU that the point was planned for; on another it fails. `ceilings` is the machine's file of workflow.ceilings. The
+    document, which is returned, names the log relative to `folder` or, without one, to the result.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def measure_point(
         "ceilings": str(ceilings) if ceilings else None,
         "attempt": attempt,
         "output": str(output),
-        "log": str(log),
+        "log": os.path.relpath(log, folder or output.parent),
     }
     try:
         environment = _environment(point, device)
@@ -154,7 +155,7 @@ class Job:
         resolved = self.groups.sweep.resolve(point, (stored or {}).get("point"))
         log = output.with_name("log.txt")
         attempt, ceilings = next_attempt(stored), self.folder / CEILINGS
-        document = measure_point(resolved, output, log, self.kernels, attempt, self.device, ceilings)
+        document = measure_point(resolved, output, log, self.kernels, attempt, self.device, ceilings, self.folder)
         if "over_ceiling" in document["run"]:
             stop.stop(self.folder, point.path, document)
         reason = f" ({document['reason']})" if document["reason"] else ""

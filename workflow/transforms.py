@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from analysis.table import statistics
 from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
 from kernels.plan import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
-from workflow.harness import distributions, statistics, timing, verify
+from workflow.harness import distributions, timing, verify
 from workflow.harness.monitor import Monitor, monitor
 from workflow.machine.devices import find_gpus
 from workflow.machine.lease import leased_gpu

@@ -7,10 +7,11 @@ import pandas as pd
 
 from analysis.frames.common import Panel, Picture, classes
 from analysis.numbers.algorithms import ACCURATE, STRICT, error_references, label
-from analysis.numbers.layers import layer_sizes, reduction
+from analysis.numbers.layers import layer_sizes
 from analysis.numbers.series import Selection, headline, layer_order, rows_of, values
 from analysis.table.archive import Archive
 from analysis.table.companions import read_accuracy
+from analysis.table.sizes import reduction
 from analysis.writing.phrases import names, number, plural
 
 #: FP32's unit roundoff u.

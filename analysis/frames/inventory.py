@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.numbers.judged import read_claims
-from analysis.numbers.layers import SIZES, flops, layer_sizes, output, published_sizes
+from analysis.numbers.layers import layer_sizes, published_sizes
 from analysis.numbers.series import Selection, layer_order
 from analysis.numbers.verdicts import NOT_TESTABLE, SELECTED
 from analysis.table.archive import Archive
 from analysis.table.provenance import flatten
 from analysis.table.schema import KEY, POINT_KEY
+from analysis.table.sizes import SIZES, flops, output
 from analysis.writing.phrases import quantity
 from analysis.writing.tables import Block, Table
 

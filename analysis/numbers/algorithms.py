@@ -13,10 +13,8 @@ from typing import Any
 
 import yaml
 
+from analysis.table.described import FOLDER, USUAL
 from analysis.table.errors import ArchiveError
-
-#: The folder of the algorithms' files.
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "algorithm"
 
 STRICT, ACCURATE = "strict_fp32", "fp32_accurate"
 CUDNN = "cudnn"
@@ -45,7 +43,7 @@ class Algorithm:
     order: int = 1000
     color: str = "0.5"
     marker: str = "o"
-    authors_statistic: str = "mean"
+    authors_statistic: str = USUAL
     best_of: str = ""
     autotuned: bool = False
     in_paper: bool = False

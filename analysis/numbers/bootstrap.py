@@ -15,35 +15,27 @@ from numpy.typing import NDArray
 from analysis.numbers.algorithms import about
 from analysis.numbers.series import Selection, layer_order
 from analysis.table.schema import KEY
+from analysis.table.statistics import AUTHORS, MEDIAN, Numbers, values
 
 TIMES = 2000
 LEVEL = 0.95
 
-Numbers = NDArray[np.float64]
-
 
 def statistic_of(protocol: str, algorithm: str) -> str:
     """Name the statistic of a row's time: the median, but under `authors` the artifact's minimum or mean."""
-    return about(algorithm).authors_statistic if protocol == "authors" else "median"
-
-
-def reduce(samples: Numbers, statistic: str) -> Numbers:
-    """Reduce the last axis by a statistic."""
-    if statistic == "minimum":
-        return np.asarray(samples.min(axis=-1))
-    return np.asarray(samples.mean(axis=-1) if statistic == "mean" else np.median(samples, axis=-1))
+    return about(algorithm).authors_statistic if protocol == AUTHORS else MEDIAN
 
 
 def resample(samples: Numbers, statistic: str, seed: int) -> Numbers:
     """Draw TIMES resamples of one row's samples, each of the same length, and reduce each; determined by the seed."""
     picked = np.random.default_rng(seed).integers(len(samples), size=(TIMES, len(samples)))
-    return _medians(samples, picked) if statistic == "median" else reduce(samples[picked], statistic)
+    return _medians(samples, picked) if statistic == MEDIAN else values(samples[picked], statistic)
 
 
 def _medians(samples: Numbers, picked: NDArray[np.int64]) -> Numbers:
     """Take the medians of `samples[picked]`, sorting 16-bit ranks, which is several times as fast as sorting floats."""
     if len(samples) > np.iinfo(np.int16).max:
-        return reduce(samples[picked], "median")
+        return values(samples[picked], MEDIAN)
     order = np.argsort(samples)
     ranks = np.empty(len(samples), dtype=np.int16)
     ranks[order] = np.arange(len(samples), dtype=np.int16)

@@ -11,8 +11,9 @@ import pandas as pd
 
 from analysis.numbers import published
 from analysis.numbers.algorithms import BEST_CUDNN, ablations, about, label, paper
-from analysis.numbers.layers import Size, im2col_bytes
+from analysis.numbers.layers import im2col_bytes
 from analysis.numbers.series import MIB, PROCESS_PEAK, geometric_mean, memory_metric, ratio, values
+from analysis.table.sizes import Size
 from analysis.writing.phrases import names, number, plural
 
 #: cuBLAS on ready-made matrices: how much of the im2col + cuBLAS baseline is the matrix product.

@@ -69,7 +69,8 @@ def outcomes(archive: Archive) -> Iterator[str]:
         run = provenance.get(tuple(row[column] for column in POINT_KEY), {}).get("run") or {}
         name = f"{row['suite']}/{row['numerics']}/batch{row['batch']}/{row['layer']}/{row['algorithm']}"
         yield f"  {row['status'].replace('_', ' ')}: {name}: {row['reason'] or 'no reason was recorded'}"
-        yield f"    log: {run.get('log', 'none')}"
+        log = run.get("log", "none")
+        yield f"    log: {archive.folder / log if (archive.folder / log).exists() else log}"
     if (points["status"] == "failed").any():
         yield "  failed points are measured again by the next run"
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from analysis.numbers import published
 from analysis.numbers.algorithms import BEST_CUDNN, ablations, paper
-from analysis.numbers.bootstrap import statistic_of
 from analysis.numbers.series import (
     MIB,
     Selection,
@@ -23,9 +22,11 @@ from analysis.numbers.series import (
 from analysis.numbers.staleness import against_today
 from analysis.numbers.verdicts import NOT_TESTABLE, judge_rows
 from analysis.table.archive import Archive
+from analysis.table.check import statistic_of
 from analysis.table.companions import ACCURACY, read_accuracy
 from analysis.table.errors import ArchiveError
-from analysis.table.schema import KEY, MEASUREMENTS, POINT_KEY, SAMPLES
+from analysis.table.schema import KEY, MANIFEST, MEASUREMENTS, POINT_KEY, PROVENANCE, SAMPLES
+from analysis.table.sizes import flops, sizes_of
 from analysis.writing.phrases import names, number, quantity
 
 #: The parts of a selection that are options of the program; the protocol is an argument.
@@ -82,7 +83,8 @@ def trace(archive: Archive, row: pd.Series, today: Mapping[str, Any] | None = No
     yield f"           of {archive.folder / MEASUREMENTS}"
     yield f"outcome    {row['status']}" + (f": {row['reason']}" if row["reason"] else "")
     if row["status"] == "ok":
-        yield from _numbers(archive, row, key)
+        yield from _numbers(archive, row, key, point)
+    yield from _checked(archive, row, point)
     yield from _conditions(ran, str(row["protocol"]))
     yield from _sources(row, ran, today)
     yield from _machine(archive, point)
@@ -94,8 +96,8 @@ def trace(archive: Archive, row: pd.Series, today: Mapping[str, Any] | None = No
     yield json.dumps(config, indent=1, sort_keys=True)
 
 
-def _numbers(archive: Archive, row: pd.Series, key: tuple[object, ...]) -> Iterator[str]:
-    statistic = statistic_of(str(row["protocol"]), str(row["algorithm"]))
+def _numbers(archive: Archive, row: pd.Series, key: tuple[object, ...], point: Mapping[str, Any]) -> Iterator[str]:
+    statistic = statistic_of(row, point)
     yield (
         f"time       {number(row['time_ms'], 5)} ms "
         f"[{number(row['time_ms_low'], 5)} to {number(row['time_ms_high'], 5)}], "
@@ -112,6 +114,21 @@ def _numbers(archive: Archive, row: pd.Series, key: tuple[object, ...]) -> Itera
     said = ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in memory.items() if value == value)
     yield f"memory     {said} bytes"
     yield f"errors     {row['error_fro']:.3g} in norm, {row['error_max']:.3g} at the worst element, against float64"
+
+
+def _checked(archive: Archive, row: pd.Series, point: Mapping[str, Any]) -> Iterator[str]:
+    """Say what reading the table has checked of a row, and that it holds: else there would be no trace of it."""
+    size = sizes_of(point)
+    if row["status"] == "ok" and size:
+        statistic, work = statistic_of(row, point), flops(size) * row["batch"]
+        yield f"checked    time and interval are the {statistic} of these samples and its 95 % interval, speed is"
+        yield f"           {work} FLOPs over the time, and the tensor bytes are those of its sizes in {PROVENANCE}"
+    else:
+        yield "checked    there are no samples of it"
+    said = "no manifest, so only numbers that follow from others are checked"
+    if (archive.folder / MANIFEST).exists():
+        said = f"every file of the archive has the size and SHA-256 that {MANIFEST} lists"
+    yield f"           {said}"
 
 
 def _conditions(ran: Mapping[str, Any], protocol: str) -> Iterator[str]:

@@ -9,17 +9,19 @@ import csv
 import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.table.check import check
 from analysis.table.errors import RESTORE, ArchiveError
 from analysis.table.files import write_atomically
+from analysis.table.manifest import check_manifest
 from analysis.table.order import natural_key
+from analysis.table.samples import Samples, no_samples, read_samples
 from analysis.table.schema import (
     COLUMNS,
     KEY,
@@ -63,6 +65,7 @@ class Archive:
     folder: Path
     measurements: pd.DataFrame
     provenance: dict[str, Any]
+    taken: Samples = field(default_factory=no_samples)
 
     @property
     def device_name(self) -> str:
@@ -79,12 +82,15 @@ class Archive:
         return {tuple(point[column] for column in POINT_KEY): point for point in self.provenance["points"]}
 
     def samples(self) -> pd.DataFrame:
-        """Read every raw time (ms) of samples.csv.gz; ArchiveError where it is damaged or disagrees with the table."""
-        return _read_samples(self.folder / SAMPLES, self.measurements)
+        """Give every raw time (ms) as a table with SAMPLE_COLUMNS."""
+        return self.taken.frame()
 
 
-def read(folder: Path | str) -> Archive:
-    """Read and check one results folder. Raises ArchiveError."""
+def read(folder: Path | str, manifest: bool = True) -> Archive:
+    """Read one results folder and check it: its files against each other, and against a manifest where it has one.
+
+    With `manifest` false that is left out. Raises ArchiveError.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{MEASUREMENTS}"))
@@ -94,7 +100,12 @@ def read(folder: Path | str) -> Archive:
         if not (folder / name).is_file():
             raise ArchiveError(folder / name, "the file is missing")
     measurements = _read_measurements(folder / MEASUREMENTS)
-    return Archive(folder, measurements, _read_provenance(folder / PROVENANCE))
+    provenance = _read_provenance(folder / PROVENANCE)
+    samples = read_samples(folder / SAMPLES)
+    check(folder, measurements, samples, provenance)
+    if manifest:
+        check_manifest(folder)
+    return Archive(folder, measurements, provenance, samples)
 
 
 def write(
@@ -202,39 +213,6 @@ def _frame(rows: list[dict[str, Cell]], kinds: Mapping[str, str]) -> pd.DataFram
     for column, kind in kinds.items():
         if kind != "text":  # integers that can be empty are floats too: exact up to 2**53 bytes
             frame[column] = frame[column].astype("int64" if column == "batch" else "float64")
-    return frame
-
-
-def _read_samples(path: Path, measurements: pd.DataFrame) -> pd.DataFrame:
-    try:
-        content = gzip.decompress(path.read_bytes()).decode("utf-8")
-    except FileNotFoundError:
-        raise ArchiveError(path, "the file is missing") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise ArchiveError(path, f"cut short or not gzip ({error})") from None
-    wrong = wrong_columns(content.partition("\n")[0].split(","), SAMPLE_COLUMNS)
-    if wrong:
-        raise ArchiveError(path, wrong)
-    try:
-        frame = pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False, index_col=False)
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise ArchiveError(path, f"not CSV ({error})") from None
-    for column in ("batch", "sample", "time_ms"):
-        numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
-        bad = ~((numbers > 0) if column != "sample" else (numbers >= 0))  # a NaN is neither
-        if bad.any():
-            line = int(bad.to_numpy().argmax())
-            found = f"line {line + 2}, column {column}: {frame[column].iloc[line]!r} is not a number above 0"
-            raise ArchiveError(path, found)
-        # to_numeric may be off in the last bit of a float, but times must be read exactly.
-        frame[column] = frame[column].astype("float64") if column == "time_ms" else numbers.astype("int64")
-    counted = frame.groupby(list(KEY)).size().to_dict()
-    wanted = measurements[measurements["samples"] > 0].set_index(list(KEY))["samples"].astype("int64").to_dict()
-    for key in sorted(set(counted) | set(wanted), key=str):
-        if counted.get(key, 0) != wanted.get(key, 0):
-            name = "/".join(str(part) for part in key)
-            found = f"{counted.get(key, 0)} samples of {name}, but {MEASUREMENTS} says {wanted.get(key, 0)}"
-            raise ArchiveError(path, found)
     return frame
 
 

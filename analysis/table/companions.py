@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.table.errors import RESTORE, ArchiveError
+from analysis.table.schema import wrong_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,8 @@ def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame
         return pd.DataFrame(columns=list(columns))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArchiveError(path, f"not CSV ({error})", RESTORE) from None
-    if tuple(found.columns) != tuple(columns):
-        raise ArchiveError(path, f"columns must be {', '.join(columns)}", RESTORE)
+    if wrong := wrong_columns(found.columns, columns):
+        raise ArchiveError(path, f"columns must be {', '.join(columns)}, but {wrong}", RESTORE)
     return found
 
 

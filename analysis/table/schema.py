@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 MEASUREMENTS = "measurements.csv"
 SAMPLES = "samples.csv.gz"
 PROVENANCE = "provenance.json"
+#: Only an archive has it.
+MANIFEST = "manifest.json"
 #: The files of one results table.
 TABLE_FILES = (MEASUREMENTS, SAMPLES, PROVENANCE)
 
@@ -115,6 +117,11 @@ def wrong_columns(found: Iterable[str], wanted: Iterable[str]) -> str | None:
     found, wanted = list(found), list(wanted)
     if found == wanted:
         return None
+    said = ["it begins with a byte order mark (BOM)"] if found and found[0].startswith("\ufeff") else []
+    for name, mark in (("semicolons", ";"), ("tabs", "\t")):
+        said += [f"{name} stand between its columns instead of commas"] if found and mark in found[0] else []
+    if said:
+        return f"{', and '.join(said)}, as where a spreadsheet has saved it"
     missing = [column for column in wanted if column not in found]
     unknown = [column for column in found if column not in wanted]
     said = [f"missing columns: {', '.join(missing)}"] if missing else []

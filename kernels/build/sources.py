@@ -88,9 +88,9 @@ def _hash(module: str, programs: tuple[str, ...]) -> str:
     return digest(parts)
 
 
-def folder_hash(folder: Path) -> str:
-    """Hash of the meaning of all Python modules of a folder, whatever they are called."""
-    return digest(sorted(normalized_python(path.read_text()) for path in folder.rglob("*.py")))
+def folder_hash(folder: Path, *modules: Path) -> str:
+    """Hash of the meaning of all Python modules of a folder and of further ones, whatever they are called."""
+    return digest(sorted(normalized_python(path.read_text()) for path in (*folder.rglob("*.py"), *modules)))
 
 
 def digest(parts: Iterable[str]) -> str:

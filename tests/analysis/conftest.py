@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from analysis.numbers import published
+from analysis.numbers.layers import published_sizes
 from analysis.table import archive as table
+from analysis.table.check import statistic_of
+from analysis.table.sizes import SIZES, flops, tensor_bytes
+from analysis.table.statistics import intervals, values
 
 GPU_ALGORITHMS = [
     "direct",
@@ -31,22 +35,68 @@ CPU_ALGORITHMS = ["cpu_direct", "cpu_im2col", "cpu_im2win", "cpu_fft", "cpu_torc
 LAYERS = tuple(f"conv{index}" for index in range(1, 13))
 
 
-def make_row(algorithm: str, layer: str, tflops: float | None = 2.0, **changes: Any) -> dict[str, Any]:
-    """Make one row, ok at `tflops` (its work is 1 GFLOP); `changes` replace columns; a status clears the numbers."""
+#: The sizes of a layer that is none of the paper's.
+ANOTHER = dict(zip(SIZES, (8, 10, 10, 16, 3, 3, 1), strict=True))
+
+
+def sizes(layer: str) -> dict[str, int]:
+    """Give the sizes of a layer, those of the paper if it is there."""
+    return published_sizes(layer) or ANOTHER
+
+
+def settle(row: dict[str, Any]) -> None:
+    """Give an ok row the time, the interval of its samples and the tensor bytes that its TFLOPS and its layer imply."""
+    if row["status"] != "ok" or not isinstance(row["tflops"], float):
+        return
+    time = flops(sizes(row["layer"])) * row["batch"] / (row["tflops"] * 1e9)
+    factor = time / row["time_ms"]
+    row |= {"time_ms": time, "tensor_bytes": tensor_bytes(sizes(row["layer"]), row["batch"])}
+    if row["samples"]:
+        row |= {f"time_ms_{end}": factor * row[f"time_ms_{end}"] for end in ("low", "high")}
+        low, high = intervals(np.array(taken(row)), statistic_of(row, {}))
+        row |= {"time_ms_low": float(low), "time_ms_high": float(high)}
+
+
+def taken(row: dict[str, Any]) -> list[float]:
+    """Give the raw samples of a row: its time and the ends of its interval, if they are three; else always its time."""
+    low, time, high = (row[column] for column in ("time_ms_low", "time_ms", "time_ms_high"))
+    spread = row["samples"] == 3 and low < time < high and row["protocol"] != "authors"
+    return [low, time, high] if spread else [time] * (row["samples"] or 0)
+
+
+def sampled(row: dict[str, Any], times: list[float]) -> list[dict[str, Any]]:
+    """Give a row the times, the samples and the TFLOPS of raw samples; returns these samples."""
+    statistic = statistic_of(row, {})
+    low, high = intervals(np.array(times), statistic)
+    row |= {
+        "time_ms": float(values(np.array(times), statistic)),
+        "time_ms_low": float(low),
+        "time_ms_high": float(high),
+    }
+    row |= {"tflops": flops(sizes(row["layer"])) * row["batch"] / (row["time_ms"] * 1e9), "samples": len(times)}
+    key = {column: row[column] for column in table.KEY}
+    return [key | {"sample": index, "time_ms": time} for index, time in enumerate(times)]
+
+
+def make_row(
+    algorithm: str, layer: str, tflops: float | None = 2.0, spread: float = 0.0, **changes: Any
+) -> dict[str, Any]:
+    """Make one row, ok at `tflops` within `spread`; `changes` replace columns; a status clears the numbers."""
     row: dict[str, Any] = dict.fromkeys(table.COLUMNS)
     row |= {"experiment": "paper", "suite": "paper_table", "protocol": "end_to_end", "numerics": "strict_fp32"}
     row |= {"batch": 64, "layer": layer, "algorithm": algorithm, "status": changes.get("status", "ok")}
     row |= {"reason": "", "stop_reason": "", "source_hash": f"hash-{algorithm}"}
     if row["status"] == "ok" and tflops is not None:
-        time = 1 / tflops
-        row |= {"time_ms": time, "time_ms_low": 0.99 * time, "time_ms_high": 1.01 * time, "samples": 3}
-        row |= {"stop_reason": "converged", "tflops": tflops, "tensor_bytes": 100 * 2**20, "workspace_bytes": 2**20}
+        row |= {"time_ms": 1.0, "time_ms_low": 1 - spread, "time_ms_high": 1 + spread, "samples": 3}
+        row |= {"stop_reason": "converged", "tflops": float(tflops), "workspace_bytes": 2**20}
         row |= {"allocator_peak_bytes": 110 * 2**20, "process_peak_bytes": 1000 * 2**20}
         row |= {"error_fro": 1e-7, "error_max": 1e-6, "sm_clock_mhz": 1980.0}
-    return row | changes
+    row |= changes
+    settle(row)
+    return row
 
 
-def make_rows(algorithms: list[str] | None = None, **changes: Any) -> list[dict[str, Any]]:
+def make_rows(algorithms: list[str] | None = None, spread: float = 0.0, **changes: Any) -> list[dict[str, Any]]:
     """Make rows over the twelve layers; im2win is twice as fast as cuBLAS, cuDNN implicit GEMM is the best cuDNN."""
     speeds = {"im2win": 8.0, "im2col_cublas": 4.0, "cudnn_implicit_gemm": 10.0, "direct": 0.05}
     speeds |= {"im2win_without_prefetch": 6.0, "im2win_without_vectorized_load": 5.0}
@@ -54,13 +104,15 @@ def make_rows(algorithms: list[str] | None = None, **changes: Any) -> list[dict[
     rows = []
     for algorithm in algorithms or GPU_ALGORITHMS:
         for index, layer in enumerate(LAYERS):
-            row = make_row(algorithm, layer, speeds.get(algorithm, 3.0) * (1 + index / 10))
+            row = make_row(algorithm, layer, speeds.get(algorithm, 3.0) * (1 + index / 10), spread)
             if algorithm == "cudnn_winograd":
                 row = make_row(algorithm, layer, status="unsupported", reason="CUDNN_STATUS_NOT_SUPPORTED")
             memory = {"im2win": 750, "im2col_cublas": 1000, "cudnn_implicit_gemm": 1500, "direct": 700}
             if row["status"] == "ok":
                 row["process_peak_bytes"] = memory.get(algorithm, 900) * 2**20
-            rows.append(row | changes)
+            row |= changes
+            settle(row)
+            rows.append(row)
     return rows
 
 
@@ -70,11 +122,10 @@ def make_provenance(rows: list[dict[str, Any]], kind: str = "cuda") -> dict[str,
     points = {}
     for row in rows:
         key = tuple(row[column] for column in table.POINT_KEY)
-        layer = published.layers().drop(columns="padding").loc[row["layer"]].to_dict() if row["layer"] in LAYERS else {}
         points[key] = dict(zip(table.POINT_KEY, key, strict=True)) | {
             "environment": 0,
             "status": row["status"],
-            "config": {"layer": {name: int(size) for name, size in layer.items()}},
+            "config": {"layer": sizes(row["layer"])},
             "run": {"seed": 1, "harness_hash": "harness", "log": f"points/{row['layer']}/{row['algorithm']}/log.txt"},
         }
     environment = {"device": {"name": name}, "software": {"torch": "2.0", "cuda": "13.0"}, "git": {"dirty": False}}
@@ -86,12 +137,11 @@ def make_provenance(rows: list[dict[str, Any]], kind: str = "cuda") -> dict[str,
 
 
 def make_samples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make the raw samples of some rows: their time, as often as they say."""
-    key = {column: None for column in table.KEY}
+    """Make the raw samples of some rows."""
     return [
-        {column: row[column] for column in key} | {"sample": index, "time_ms": row["time_ms"]}
+        {column: row[column] for column in table.KEY} | {"sample": index, "time_ms": time}
         for row in rows
-        for index in range(row["samples"] or 0)
+        for index, time in enumerate(taken(row))
     ]
 
 
@@ -113,6 +163,12 @@ def fixture_make_provenance() -> Callable[..., dict[str, Any]]:
     return make_provenance
 
 
+@pytest.fixture(name="make_samples", scope="session")
+def fixture_make_samples() -> Callable[..., list[dict[str, Any]]]:
+    """Make the raw samples of some rows."""
+    return make_samples
+
+
 @pytest.fixture
 def cpu_rows() -> list[dict[str, Any]]:
     """Rows of the CPU backend at batch 1."""
@@ -120,7 +176,9 @@ def cpu_rows() -> list[dict[str, Any]]:
 
 
 def write_table(folder: Path, rows: list[dict[str, Any]], kind: str = "cuda") -> Path:
-    """Write rows as a results folder and return it."""
+    """Write rows as a results folder and return it; what a test has changed of a row follows from its TFLOPS."""
+    for row in rows:
+        settle(row)
     table.write(folder, rows, make_samples(rows), make_provenance(rows, kind))
     return folder
 
@@ -150,11 +208,12 @@ def archive(build: Callable[..., Path]) -> table.Archive:
 @pytest.fixture
 def small(build: Callable[..., Path], make_row: Callable[..., dict[str, Any]]) -> table.Archive:
     """Two layers: im2win 2x and 0.5x the best cuDNN, Winograd wrong and unsupported, no cuDNN number on conv3."""
+    held = {layer: tensor_bytes(sizes(layer), 64) for layer in ("conv1", "conv10")}
     rows = [
-        make_row("im2win", "conv1", 8.0),
-        make_row("cudnn_gemm", "conv1", 4.0, workspace_bytes=300 * 2**20),
+        make_row("im2win", "conv1", 8.0, workspace_bytes=held["conv1"] // 100),
+        make_row("cudnn_gemm", "conv1", 4.0, workspace_bytes=3 * held["conv1"]),
         make_row("cudnn_winograd", "conv1", status="incorrect", reason="error 0.3", error_fro=float("nan")),
-        make_row("im2win", "conv10", 2.0),
+        make_row("im2win", "conv10", 2.0, workspace_bytes=held["conv10"] // 100),
         make_row("cudnn_gemm", "conv10", 4.0, workspace_bytes=0),
         make_row("cudnn_winograd", "conv10", status="unsupported", reason="no"),
         make_row("im2win", "conv3", 2.0),

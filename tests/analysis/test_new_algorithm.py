@@ -108,7 +108,7 @@ def test_one_of_ours(
         assert "im2win_new" not in text, name
     assert f"{LABEL} reaches 1.50 (conv2) to 40.0 TFLOPS (conv1)" in said["findings"]
     assert "It is faster than best cuDNN on 1 of 12 layers at batch 8" in said["findings"]
-    assert f"| conv1 | {LABEL} (0.0250 ms) |" in said["guide"]
+    assert f"| conv1 | {LABEL} (0.337 ms) |" in said["guide"]
     assert f"On 1 of the others (conv1) {LABEL} is the fastest" in said["guide"]
     for name in DRAWN:
         assert is_drawn(archive, name), name
@@ -138,7 +138,7 @@ def test_the_report_shows_it(
     for name in ("report.md", "report.html"):
         text = (folder / name).read_text()
         assert f"the sources of {LABEL} have changed" in text
-        assert f"{LABEL} (0.0250 ms)" in text
+        assert f"{LABEL} (0.337 ms)" in text
         assert f"{LABEL} reaches 1.50 (conv2) to 40.0 TFLOPS" in text
 
 

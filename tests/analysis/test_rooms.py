@@ -65,7 +65,9 @@ def test_algorithms_are_named_in_their_files_alone(path: Path) -> None:
     assert name(path) in NAMING or not named - {"im2win", "direct"}
 
 
-@pytest.mark.parametrize("module", ["schema", "order", "errors", "companions", "files", "provenance"])
+@pytest.mark.parametrize(
+    "module", ["schema", "order", "errors", "companions", "files", "provenance", "manifest", "sizes", "described"]
+)
 def test_what_a_run_needs_of_the_table_imports_no_pandas(module: str) -> None:
     code = f"import sys, analysis.table.{module}; print('pandas' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ANALYSIS.parent, capture_output=True, text=True, check=True)

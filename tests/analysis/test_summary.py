@@ -10,6 +10,8 @@ import pytest
 from analysis import summary
 from analysis.prose.claims import explained
 from analysis.table import archive as table
+from analysis.table.sizes import flops, tensor_bytes
+from tests.analysis.conftest import sampled, sizes
 
 SPEEDS = {"im2win": 8.0, "im2col_cublas": 4.0, "cudnn_gemm": 10.0, "direct": 0.05, "im2win_without_micro_kernel": 2.0}
 SPEEDS |= {"im2win_without_prefetch": 6.0, "im2win_without_vectorized_load": 5.0}
@@ -34,13 +36,12 @@ def write(folder: Path, kind: str = "cuda") -> Path:
             )
             row["stop_reason"] = ""
             if status == "ok":
-                row |= {"time_ms": 1 / speed, "time_ms_low": 1 / speed, "time_ms_high": 1 / speed, "samples": 1}
-                row |= {"tflops": speed, "stop_reason": "converged"}
-                samples.append({**key, "sample": 0, "time_ms": 1 / speed})
+                samples += sampled(row, [flops(sizes(layer)) * row["batch"] / (speed * 1e9)])
+                row |= {"tensor_bytes": tensor_bytes(sizes(layer), row["batch"]), "stop_reason": "converged"}
             rows.append(row)
             run = {"log": f"points/{layer}/{name}/log.txt"}
             point = {column: key[column] for column in table.POINT_KEY}
-            points.append({**point, "environment": 0, "status": status, "run": run})
+            points.append({**point, "environment": 0, "status": status, "run": run, "config": {"layer": sizes(layer)}})
     device = {"name": "A device", "slug": folder.name, "kind": kind}
     table.write(folder, rows, samples, {"device": device, "environments": [{}], "points": points})
     claims_csv = explained(table.read(folder)).to_csv(index=False)

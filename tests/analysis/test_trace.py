@@ -15,14 +15,21 @@ from analysis.table import archive as table
 from analysis.table import cli
 from analysis.table.archive import Archive
 from analysis.table.companions import read_accuracy
+from analysis.table.sizes import flops
+from tests.analysis.conftest import sizes
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "analysis/archive"
 
 
 @pytest.fixture
-def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callable[..., Any]) -> Archive:
+def told(
+    tmp_path: Path,
+    make_rows: Callable[..., Any],
+    make_provenance: Callable[..., Any],
+    make_samples: Callable[..., Any],
+) -> Archive:
     """A table whose provenance tells everything."""
-    rows = make_rows()
+    rows = make_rows(spread=0.01)
     provenance = make_provenance(rows)
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     provenance["environments"][0]["host"] = "0a1b2c3d"
@@ -32,12 +39,7 @@ def told(tmp_path: Path, make_rows: Callable[..., Any], make_provenance: Callabl
     for point in provenance["points"]:
         point["run"] |= {"protocols": {"end_to_end": state}, "started": "2026-01-02T03:04:05Z", "uuid": "GPU-a"}
         point["config"]["protocols"] = [{"name": "end_to_end", "clock": "device"}, {"name": "authors"}]
-    raw = [
-        {column: row[column] for column in table.KEY} | {"sample": index, "time_ms": row["time_ms"]}
-        for row in rows
-        for index in range(row["samples"] or 0)
-    ]
-    table.write(tmp_path / "told", rows, raw, provenance)
+    table.write(tmp_path / "told", rows, make_samples(rows), provenance)
     return table.read(tmp_path / "told")
 
 
@@ -57,10 +59,14 @@ def test_everything_there_is(
     sources.write_text(json.dumps({"algorithms": {"im2win": "hash-im2win"}, "harness": "another"}))
     assert run(monkeypatch, told.folder, "conv2", "im2win", "--sources", sources) == 0
     said = capsys.readouterr().out
+    time = 64 * flops(sizes("conv2")) / 8.8e9  # at 8.8 TFLOPS
     for text in (
         "layer conv2, algorithm im2win",
-        "0.11364 ms [0.11250 to 0.11477], the median of 3 samples; sampling ended: converged",
+        f"{time:.5g} ms [{0.99 * time:.5g} to {1.01 * time:.5g}], the median of 3 samples; sampling ended: converged",
         f"{told.folder}/samples.csv.gz, 3 rows with this key",
+        "checked    time and interval are the median of these samples and its 95 % interval, speed is",
+        f"{64 * flops(sizes('conv2'))} FLOPs over the time",
+        "no manifest, so only numbers that follow from others are checked",
         "1900 to 1980 MHz around the samples, usually 1980",
         "lowered: power cap around 7",
         "1 samples taken while the device was slowed down",

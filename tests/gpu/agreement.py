@@ -19,13 +19,13 @@ import torch
 from cuda import bench
 from cuda.bench.results import BenchmarkResult
 
+from analysis.table.statistics import median
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
 from workflow.experiment import catalog
 from workflow.harness import distributions, timing
 from workflow.harness.monitor import monitor
-from workflow.harness.statistics import median
 from workflow.machine.devices import find_gpus
 
 ALGORITHMS = ("im2win", "direct", "im2col_cublas", "cudnn_implicit_precomp_gemm")

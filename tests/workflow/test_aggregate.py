@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from analysis.table import archive as table
+from analysis.table import statistics
 from analysis.table.files import write_json
+from kernels.problem import ConvProblem
 from workflow import aggregate
 from workflow.aggregate import collect
 from workflow.experiment.catalog import Catalog
@@ -19,20 +21,25 @@ from workflow.harness.outcome import empty_rows, result_document
 from workflow.jobs.results import CEILINGS
 
 SELECTION = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_torch", "cpu_fft"]})
-TIMED = {
-    "time_ms": 1.0,
-    "time_ms_low": 0.9,
-    "time_ms_high": 1.1,
-    "samples": 2,
-    "stop_reason": "converged",
-    "tflops": 1.0,
-}
+TIMES = [0.9, 1.1]
+
+
+def timed(point: dict[str, Any], protocol: dict[str, Any]) -> dict[str, Any]:
+    """The cells of an ok row that follow from TIMES."""
+    by_authors = protocol["statistic"] == statistics.AUTHORS
+    statistic = point["algorithm"]["about"]["authors_statistic"] if by_authors else protocol["statistic"]
+    time = statistics.estimate(TIMES, statistic)
+    cells = {"time_ms": time.value, "time_ms_low": time.low, "time_ms_high": time.high, "samples": len(TIMES)}
+    flops = ConvProblem.from_layer(point["layer"], point["batch"]).flops
+    return cells | {"tflops": flops / (time.value * 1e9), "stop_reason": "converged"}
 
 
 def document(sweep: Sweep, name: str, status: str = "ok", device: str | None = "A processor") -> dict[str, Any]:
     point = sweep.resolve(next(point for point in sweep.points.values() if point.algorithm == name))
-    rows = [row | (TIMED if status == "ok" else {}) for row in empty_rows(point)]
-    samples = {protocol["name"]: [0.9, 1.1] for protocol in point["protocols"]}
+    rows = empty_rows(point)
+    if status == "ok":
+        rows = [row | timed(point, protocol) for row, protocol in zip(rows, point["protocols"], strict=True)]
+    samples = {protocol["name"]: TIMES for protocol in point["protocols"]}
     environment = {"device": {"name": device}} if device else {}
     return result_document(
         point, status, "" if status == "ok" else "why", rows, samples, environment, {"log": "log.txt"}

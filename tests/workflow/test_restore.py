@@ -17,7 +17,7 @@ import pytest
 
 from analysis.table import archive as table
 from analysis.table.files import write_json
-from analysis.table.schema import COLUMNS, KEY, KINDS, POINT_KEY, text_of
+from analysis.table.schema import COLUMNS, KEY, KINDS, MANIFEST, POINT_KEY, text_of
 from tests.workflow.conftest import ROOT, Checkout
 from tests.workflow.jobs.test_rerun import CPU, POINTS, TINY
 from tests.workflow.test_aggregate import SELECTION, document, store
@@ -216,6 +216,7 @@ def without(key: str) -> Any:
 def test_a_damaged_archive(
     change: Any, named: str, archives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (archives / "cpu" / MANIFEST).unlink()  # the manifest would tell that the file has changed, and no more
     if change is None:
         table.write_samples([], archives / "cpu" / table.SAMPLES)
     else:

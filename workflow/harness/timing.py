@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from workflow.harness import statistics
+from analysis.table import statistics
 from workflow.harness.gate import Gate
 from workflow.harness.monitor import Monitor, Reading, slow, throttled
 

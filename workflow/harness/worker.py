@@ -22,12 +22,13 @@ from typing import Any
 
 import torch
 
+from analysis.table import statistics
 from analysis.table.files import write_json
 from kernels import algorithm as algorithms
 from kernels.algorithm import Algorithm
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from workflow.harness import distributions, lower_bounds, memory, statistics, surroundings, timing, verify
+from workflow.harness import distributions, lower_bounds, memory, surroundings, timing, verify
 from workflow.harness.checks import Checks, IncorrectError
 from workflow.harness.guards import Guards
 from workflow.harness.identity import harness_hash
@@ -306,9 +307,10 @@ def _time(subject: Subject, checks: Checks, protocol: dict[str, Any], gpu: Monit
 
 
 def _estimator(protocol: dict[str, Any], algorithm: dict[str, Any]) -> Callable[[list[float]], statistics.Estimate]:
-    if protocol["statistic"] == "median":
-        return statistics.median
-    return statistics.minimum if algorithm["about"]["authors_statistic"] == "minimum" else statistics.mean
+    statistic = protocol["statistic"]
+    if statistic == statistics.AUTHORS:
+        statistic = algorithm["about"]["authors_statistic"]
+    return partial(statistics.estimate, statistic=statistic)
 
 
 def _timed(result: timing.Timing, problem: ConvProblem) -> dict[str, Any]:

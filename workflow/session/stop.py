@@ -15,7 +15,7 @@ _MARK = "stopped.txt"
 
 def stop(folder: Path, point: str, document: dict[str, Any]) -> None:
     """Start no new measurement of the device whose results are in `folder`, because of the result of `point`."""
-    write_atomically(folder / _MARK, f"{point}: {document['reason']}\nlog: {document['run']['log']}\n")
+    write_atomically(folder / _MARK, f"{point}: {document['reason']}\nlog: {folder / document['run']['log']}\n")
 
 
 def reason(folder: Path) -> str:

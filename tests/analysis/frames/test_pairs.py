@@ -10,6 +10,7 @@ import pytest
 from analysis.frames import pairs
 from analysis.table import archive as table
 from analysis.table.archive import Archive
+from tests.analysis.conftest import sampled
 
 Row = dict[str, Any]
 
@@ -24,11 +25,8 @@ def write(tmp_path: Path, make_row: Callable[..., Row], make_provenance: Callabl
             if isinstance(times, str):
                 rows.append(make_row("im2win", layer, status=times, reason="why", **changes))
                 continue
-            median = sorted(times)[len(times) // 2]
-            timed = {"time_ms": median, "time_ms_low": min(times), "time_ms_high": max(times), "samples": len(times)}
-            rows.append(make_row("im2win", layer, 1.0, **timed, **changes))
-            key = {column: rows[-1][column] for column in table.KEY}
-            raw += [key | {"sample": index, "time_ms": time} for index, time in enumerate(times)]
+            rows.append(make_row("im2win", layer, 1.0, **changes))
+            raw += sampled(rows[-1], times)
         table.write(tmp_path / name, rows, raw, make_provenance(rows))
         return table.read(tmp_path / name)
 

@@ -1,6 +1,7 @@
 """What follows from a layer's sizes."""
 
-from analysis.numbers.layers import SIZES, flops, im2col_bytes, output, published_sizes, reduction
+from analysis.numbers.layers import im2col_bytes, published_sizes
+from analysis.table.sizes import SIZES, flops, output, reduction, tensor_bytes
 
 
 def test_a_layer_of_the_paper() -> None:
@@ -17,3 +18,4 @@ def test_rows_and_columns_may_differ() -> None:
     size = dict(zip(SIZES, (2, 7, 10, 5, 3, 2, 2), strict=True))
     assert output(size) == (3, 5)
     assert flops(size) == 2 * 5 * 15 * 12
+    assert tensor_bytes(size, 3) == 4 * (3 * 2 * 7 * 10 + 5 * 12 + 3 * 5 * 15)

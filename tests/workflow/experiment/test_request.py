@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.table import archive as table
+from kernels.problem import ConvProblem
 from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import (
@@ -38,10 +39,13 @@ def archives(tmp_path: Path) -> Path:
     row: dict[str, Any] = dict.fromkeys(table.COLUMNS)
     row |= {"experiment": "paper", "suite": "paper_table", "protocol": "end_to_end", "numerics": "strict_fp32"}
     row |= {"batch": 64, "layer": "conv1", "algorithm": "im2win", "status": "ok", "reason": "", "stop_reason": ""}
-    row |= {"time_ms": 1.0, "time_ms_low": 1.0, "time_ms_high": 1.0, "samples": 2, "tflops": 1.0, "source_hash": "0"}
+    problem = ConvProblem.from_layer(CONF.get("layer", "conv1"), 64)
+    row |= {"tflops": problem.flops / 1e9, "tensor_bytes": problem.tensor_bytes}
+    row |= {"time_ms": 1.0, "time_ms_low": 1.0, "time_ms_high": 1.0, "samples": 2, "source_hash": "0"}
     key = {column: row[column] for column in table.KEY}
     samples = [{**key, "sample": index, "time_ms": 1.0} for index in range(2)]
     point = {column: row[column] for column in table.POINT_KEY} | {"environment": 0, "status": "ok"}
+    point["config"] = {"layer": CONF.get("layer", "conv1")}
     device = {"name": H100, "slug": "nvidia-h100-80gb-hbm3", "kind": "cuda"}
     provenance = {"device": device, "environments": [{}], "points": [point]}
     table.write(tmp_path / "archive" / "h100", [row], samples, provenance)

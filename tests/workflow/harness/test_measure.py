@@ -260,7 +260,7 @@ def test_a_stop_lets_no_other_measurement_start(
     arguments = command(tmp_path)
     assert main(arguments) == 1
     assert asked == ["cpu_direct", "cpu_im2col"]
-    said = "tiny/strict_fp32/batch2/odd_window/cpu_im2col: too fast\nlog: log.txt"
+    said = f"tiny/strict_fp32/batch2/odd_window/cpu_im2col: too fast\nlog: {tmp_path}/log.txt"
     assert stop.reason(tmp_path) == said
     assert f"error: the run was stopped, because no honest number can be this good: {said}" in capsys.readouterr().err
     assert not list(tmp_path.rglob("job-*.json"))

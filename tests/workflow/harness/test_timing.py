@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from workflow.harness import statistics, timing
+from analysis.table import statistics
+from workflow.harness import timing
 from workflow.harness.monitor import REASONS, Reading, throttled
 
 PROTOCOL: dict[str, Any] = {

@@ -218,4 +218,4 @@ def test_stored_results_are_their_points(checkout: Checkout) -> None:
     assert provenance["device"] == {"name": "Stand-in", "slug": "cpu", "kind": "cpu"}
     (point,) = provenance["points"]
     assert point["config"]["layer"]["name"] == point["layer"] == "odd_window"
-    assert point["run"]["log"] == f"{POINTS}/odd_window/cpu_torch/log.txt"
+    assert f"results/cpu/{point['run']['log']}" == f"{POINTS}/odd_window/cpu_torch/log.txt"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from workflow.harness import statistics
+from analysis.table import statistics
 
 
 def test_median_of_the_first_hundred_numbers() -> None:

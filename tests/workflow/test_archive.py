@@ -1,0 +1,118 @@
+"""Archiving: what an archive has, and what of the machine it has not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.table import archive as table
+from analysis.table.files import write_json
+from analysis.table.schema import MANIFEST
+from analysis.table.sizes import flops, tensor_bytes
+from kernels.problem import ConvProblem
+from tests.workflow.test_aggregate import SELECTION, document, store
+from workflow import aggregate, archive
+from workflow.experiment.archives import ARCHIVES
+from workflow.experiment.catalog import Catalog
+from workflow.experiment.sweep import Sweep
+from workflow.jobs.results import CEILINGS
+
+#: Measured before logs were named relative to the device's folder of results; their files stay as they are.
+WITH_LOGS = {"nvidia-h100-80gb-hbm3", "nvidia-h100-80gb-hbm3-2026-11-25"}
+LOG = "points/tiny/tiny/strict_fp32/batch2/odd_window/cpu_torch/log.txt"
+
+
+@pytest.fixture
+def results(conf: Catalog, tmp_path: Path) -> Path:
+    """Results of a program that named its log by an absolute path, and whose failure has a path in its reason."""
+    folder, sweep = tmp_path / "results" / "cpu", Sweep(conf, SELECTION)
+    good, bad = document(sweep, "cpu_torch"), document(sweep, "cpu_fft", "failed")
+    good["run"]["log"] = f"/data/somebody/results/cpu/{LOG}"
+    bad["rows"] = [
+        row | {"reason": "OSError: '/data/somebody/lib.so' and ~/x/y: see https://a.org/b/c"} for row in bad["rows"]
+    ]
+    bad["run"]["log"] = f"results/cpu/{LOG}"
+    store(folder, sweep, "cpu_torch", good)
+    store(folder, sweep, "cpu_fft", bad)
+    write_json(folder / CEILINGS, {"copy_bytes_per_s": 1e12, "fp32_flops": 1e13})
+    assert aggregate.main(["--selection", SELECTION.to_json(), "--folder", str(folder)]) == 0
+    return folder
+
+
+def command(results: Path, *options: str) -> list[str]:
+    return [*(options or ("--folder", str(results))), "--archives", str(results.parents[1] / "archives")]
+
+
+def test_an_archive_has_a_manifest_and_no_path_of_the_machine(results: Path) -> None:
+    assert archive.main(command(results)) == 0
+    folder = results.parents[1] / "archives/cpu"
+    assert sorted(json.loads((folder / MANIFEST).read_text())["files"]) == [
+        "measurements.csv",
+        "provenance.json",
+        "samples.csv.gz",
+    ]
+    found = table.read(folder)
+    assert {point["run"]["log"] for point in found.provenance["points"]} == {LOG}
+    assert set(found.measurements["reason"]) == {"", "OSError: 'lib.so' and y: see https://a.org/b/c"}
+    assert "somebody" not in (folder / table.PROVENANCE).read_text()
+
+
+def test_a_table_without_paths_is_copied_as_it_is(results: Path) -> None:
+    assert archive.main(command(results)) == 0
+    folder = results.parents[1] / "archives/cpu"
+    again = results.parents[1] / "again"
+    assert archive.main(["--folder", str(folder), "--archives", str(again)]) == 0
+    for file in folder.iterdir():
+        assert (again / "cpu" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_an_archive_that_goes_on_gets_another_manifest(results: Path) -> None:
+    assert archive.main(command(results)) == 0
+    folder = results.parents[1] / "archives/cpu"
+    before = (folder / MANIFEST).read_text()
+    provenance = json.loads((results / table.PROVENANCE).read_text())
+    provenance["points"][0]["run"]["seed"] = 7
+    write_json(results / table.PROVENANCE, provenance)
+    assert archive.main(command(results)) == 0
+    assert (folder / MANIFEST).read_text() != before
+    assert table.read(folder).provenance["points"][0]["run"]["seed"] == 7
+
+
+def test_a_manifest_is_written_of_what_holds_alone(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert archive.main(command(results)) == 0
+    folder = results.parents[1] / "archives/cpu"
+    (folder / "notes.txt").write_text("a note")
+    with pytest.raises(table.ArchiveError, match="does not list"):
+        table.read(folder)
+    assert archive.main(command(results, "--manifest", "cpu")) == 0
+    assert "notes.txt" in (folder / MANIFEST).read_text()
+    table.read(folder)
+    kept = (folder / MANIFEST).read_text()
+    text = (folder / table.MEASUREMENTS).read_text()
+    (folder / table.MEASUREMENTS).write_text(text.replace(",1.0,", ",1.5,", 1))
+    assert archive.main(command(results, "--manifest", str(folder))) == 1
+    assert "but the median of its 2 samples" in capsys.readouterr().err
+    assert (folder / MANIFEST).read_text() == kept
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ARCHIVES.iterdir()))
+def test_no_archive_names_a_path_of_its_machine(name: str) -> None:
+    for file in (ARCHIVES / name).iterdir():
+        if file.name == table.PROVENANCE:
+            found: dict[str, Any] = json.loads(file.read_text())
+            if name in WITH_LOGS:
+                for point in found["points"]:
+                    point["run"].pop("log")
+            assert archive.without_paths(found) == found
+        elif file.name != table.SAMPLES:
+            assert archive.without_paths(file.read_text()) == file.read_text()
+
+
+def test_reading_and_measuring_count_the_same_work(conf: Catalog) -> None:
+    for layer in conf.groups["layer"].values():
+        problem = ConvProblem.from_layer(layer, 3)
+        assert 3 * flops(layer) == problem.flops
+        assert tensor_bytes(layer, 3) == problem.tensor_bytes
