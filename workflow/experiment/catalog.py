@@ -73,10 +73,10 @@ def read(conf: Path = CONF) -> Catalog:
     catalog = Catalog({group: groups.get(group, {}) for group in GROUPS})
     for group, name in entries:
         _check_entry(group, name, catalog.groups[group][name], files[group][name])
-    _check_references(catalog)
     listed = {layer for suite in catalog.groups["suite"].values() for layer in suite["layers"]}
     if unlisted := [layer for layer in catalog.names("layer") if layer not in listed]:
         catalog.groups["suite"][OWN_LAYERS] = {"name": OWN_LAYERS, "layers": unlisted, "changes": {}}
+    _check_references(catalog)
     return catalog
 
 

@@ -52,7 +52,9 @@ def files(conf: Path, group: str) -> list[Path]:
         if not is_name(path.stem):
             raise ConfigFileError(f"{where}: rename it, and its name: too; a name may hold {NAMES}")
         if _RESERVED.get(group) == path.stem:
-            raise ConfigFileError(f"{where}: rename it, and its name: too; {group}={path.stem} has a meaning of its own")
+            raise ConfigFileError(
+                f"{where}: rename it, and its name: too; {group}={path.stem} has a meaning of its own"
+            )
         found.append(path)
     return found
 

@@ -20,7 +20,9 @@ def results_folder(name: str) -> str:
     check_writable(results, f"results is {name}")
     path = Path(results).resolve()
     if path in (ROOT, Path(path.anchor)) or any(path.is_relative_to(ROOT / own) for own in _OWN):
-        raise BadValueError(f"results is {name}, which is not a folder for results alone; name one of its own, such as results=results")
+        raise BadValueError(
+            f"results is {name}, which is not a folder for results alone; name one of its own, such as results=results"
+        )
     return results
 
 
