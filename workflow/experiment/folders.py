@@ -17,7 +17,7 @@ def results_folder(name: str) -> str:
     results = os.path.normpath(os.path.expanduser(name))
     if not set(results).isdisjoint("{}"):
         raise BadValueError(f"results is {name}; the name of that folder must not hold braces")
-    check_writable(results, f"results is {name}")
+    check_writable(results, f"results is {name}", "name another folder: --config results=DIR")
     path = Path(results).resolve()
     if path in (ROOT, Path(path.anchor)) or any(path.is_relative_to(ROOT / own) for own in _OWN):
         raise BadValueError(
@@ -26,10 +26,9 @@ def results_folder(name: str) -> str:
     return results
 
 
-def check_writable(folder: str | Path, said: str) -> None:
-    """Raises BadValueError, which begins with `said`, unless `folder` can be made or written."""
+def check_writable(folder: str | Path, said: str, way_out: str = "name another folder") -> None:
+    """Raises BadValueError, which begins with `said` and ends with `way_out`, unless `folder` can be made or written."""
     path = Path(folder).absolute()
-    way_out = "name another folder, such as results=DIR"
     while not os.path.exists(path):
         if os.path.islink(path):
             target = os.readlink(path)
