@@ -27,7 +27,7 @@ def results_folder(name: str) -> str:
 
 
 def check_writable(folder: str | Path, said: str, way_out: str = "name another folder") -> None:
-    """Raises BadValueError, which begins with `said` and ends with `way_out`, unless `folder` can be made or written."""
+    """Raises BadValueError (`said` begins it, `way_out` ends it) unless `folder` can be made or written."""
     path = Path(folder).absolute()
     while not os.path.exists(path):
         if os.path.islink(path):
@@ -42,4 +42,6 @@ def check_writable(folder: str | Path, said: str, way_out: str = "name another f
 
 def _short(path: Path) -> str:
     """A path below the working directory as one writes it there."""
+    if path == Path.cwd():
+        return "the working directory"
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
+from workflow.experiment.folders import check_writable
 from workflow.experiment.request import Request, resolve
 from workflow.experiment.sources import check_programs
 from workflow.experiment.typed import as_typed, check_once
@@ -48,6 +49,9 @@ def start(config: Mapping[str, Any], workflow: Any) -> Run:
     try:
         if workflow.is_main_process:  # and not one that Snakemake starts for a single job
             check_once(sys.argv[1:])
+            check_writable(
+                ".snakemake", "Snakemake keeps its records in .snakemake", "run in another folder: --directory DIR"
+            )
         request = resolve(as_typed(config, given.config_args or [], given.configfiles))
         made = Run(request)
         check_programs(made.kernels.programs)
