@@ -96,7 +96,7 @@ def test_the_mistakes_with_a_layer(checkout: Checkout) -> None:
     mine.write_text(LAYER.replace(schema, ""))
     refused(checkout, "layer=mine", "conf/layer/mine.yaml", "three lines", "/schema/layer@_here_", "_self_")
     mine.write_text(LAYER.replace("/schema/layer", "/schema/suite"))
-    refused(checkout, "layer=mine", "conf/layer/mine.yaml", "in_channels", "/schema/layer@_here_")
+    refused(checkout, "layer=mine", "conf/layer/mine.yaml", "three lines", "/schema/layer@_here_")
     mine.write_bytes(("# Größe\n" + LAYER).encode("latin-1"))
     refused(checkout, "layer=mine", "conf/layer/mine.yaml", "line 1 is not UTF-8")
     mine.write_text(LAYER)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -68,6 +68,8 @@ def read(conf: Path = CONF) -> Catalog:
             try:
                 _compose(conf, [(group, name)])
             except _REJECTED as error:
+                if checks.has_other_schema(files[group][name], group):
+                    raise _without_schema(group, name) from None
                 raise ConfigFileError(f"{_where(group, name)}: {_explain(group, error)}") from None
         raise
     catalog = Catalog({group: groups.get(group, {}) for group in GROUPS})
@@ -84,6 +86,13 @@ def _where(group: str, name: str) -> str:
     return f"conf/{group}/{name}.yaml"
 
 
+def _without_schema(group: str, name: str) -> ConfigFileError:
+    return ConfigFileError(
+        f"{_where(group, name)}: it must begin with three lines, as every file of conf/{group} does: "
+        f"'defaults:', '  - /schema/{group}@_here_' and '  - _self_'"
+    )
+
+
 def _compose(conf: Path, entries: Sequence[tuple[str, str]]) -> dict[str, dict[str, dict[str, Any]]]:
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
@@ -96,10 +105,7 @@ def _compose(conf: Path, entries: Sequence[tuple[str, str]]) -> dict[str, dict[s
             for number, (group, name) in enumerate(some):
                 node = composed.get(f"file{number}")
                 if OmegaConf.get_type(node) is not GROUPS[group]:
-                    raise ConfigFileError(
-                        f"{_where(group, name)}: it must begin with three lines, as every file of conf/{group} does: "
-                        f"'defaults:', '  - /schema/{group}@_here_' and '  - _self_'"
-                    )
+                    raise _without_schema(group, name)
                 entry = OmegaConf.to_container(node, resolve=True, throw_on_missing=True, enum_to_str=True)
                 assert isinstance(entry, dict)
                 groups.setdefault(group, {})[name] = {str(key): value for key, value in entry.items()}
@@ -116,6 +122,8 @@ def _explain(group: str, error: Exception) -> str:
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"
+    if isinstance(error, MissingConfigException):
+        message = f"its defaults name {error.missing_cfg_file}, and there is no such file"
     if isinstance(error, YAMLError):
         message = f"not YAML: {' '.join(lines)}"
     keys = [line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")]

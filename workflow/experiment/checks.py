@@ -75,6 +75,17 @@ def check_text(path: Path, where: str) -> None:
         raise ConfigFileError(f"{where}: it cannot be read: {error.strerror}") from None
 
 
+def has_other_schema(path: Path, group: str) -> bool:
+    """Whether the defaults of a file name a schema that is not the one of its group."""
+    try:
+        written = yaml.load(path.read_text(encoding="utf-8"), Loader=TextLoader)
+    except yaml.YAMLError:
+        return False
+    defaults = written.get("defaults") if isinstance(written, Mapping) else None
+    named = [str(entry) for entry in defaults or [] if str(entry).startswith("/schema/")]
+    return any(entry != f"/schema/{group}@_here_" for entry in named)
+
+
 def check_quotes(path: Path, where: str, entry: Mapping[str, Any]) -> None:
     """Raises ConfigFileError for a text of an entry that YAML has read as a number or a truth value."""
     for key, text, written in _texts(entry, yaml.load(path.read_text(encoding="utf-8"), Loader=TextLoader)):
