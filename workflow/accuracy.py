@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from kernels.plan import Plan, UnsupportedError
 
 from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
 from kernels.build.sources import source_hash
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.reference import reference
 from workflow.experiment import catalog

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from kernels.plan import UnsupportedError
 
 from analysis.table.files import csv_text, write_atomically
 from kernels import algorithm as algorithms
+from kernels.plan import UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep

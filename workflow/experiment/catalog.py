@@ -141,6 +141,8 @@ def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> No
     checks.check_needed(group, entry, where)
     try:
         checks.check_numbers(entry, f"{where}: ")
+        if group == "algorithm":
+            checks.check_look(entry["about"], f"{where}: about: ")
         if group == "experiment":
             checks.check_numbers(entry["sampling"], f"{where}: sampling: ")
             entry["architectures"] = [normalize(architecture) for architecture in entry["architectures"]]
@@ -167,6 +169,8 @@ def _check_references(catalog: Catalog) -> None:
         if not cluster["gpus"]:
             raise ConfigFileError(f"conf/cluster/{name}.yaml: gpus is empty; it must name a model at least")
     for name, algorithm in catalog.groups["algorithm"].items():
+        if algorithm["tuned_as"]:
+            catalog.get("algorithm", algorithm["tuned_as"], f" in tuned_as of conf/algorithm/{name}.yaml")
         for numerics in algorithm["numerics"]:
             catalog.get("numerics", numerics, f" in conf/algorithm/{name}.yaml")
     for name, experiment in catalog.groups["experiment"].items():

@@ -16,6 +16,8 @@ from workflow.experiment.typed import TextLoader
 #: What a name may hold: it is a part of a path, and several are given with commas between them.
 NAMES = "letters, digits, '_', '-', '+', '.' and single spaces, with a letter, a digit or '_' first and no space last"
 _NAME = re.compile(r"\w(?:[\w.+-]| (?=[\w.+-]))*")
+_COLOR = re.compile(r"\d|[01]|0?\.\d+|1\.0|#[0-9a-fA-F]{6}")
+_MARKERS = ".,ov^<>12348spP*hH+xXDd|_"
 _RESERVED = {"experiment": "auto", "suite": "own"}
 #: Field -> the least value, and whether that value itself is allowed.
 _LEAST: dict[str, tuple[float, bool]] = {
@@ -113,6 +115,18 @@ def check_needed(group: str, entry: Mapping[str, Any], where: str) -> None:
             raise ConfigFileError(f"{where}: {key} is empty; name at least one, as in {key}: [one, two]")
 
 
+def check_look(about: Mapping[str, Any], where: str) -> None:
+    """Raises BadValueError for a colour or a marker that cannot be drawn."""
+    color, marker = about["color"], about["marker"]
+    if not _COLOR.fullmatch(color):
+        from matplotlib.colors import is_color_like  # takes long, and most files give a number
+
+        if not is_color_like(color):
+            raise BadValueError(f"{where}color is {color}; it must be 0 to 9, a grey level ('0.5') or as '#1f77b4'")
+    if len(marker) != 1 or marker not in _MARKERS:
+        raise BadValueError(f"{where}marker is {marker}; it must be one of Matplotlib's, such as o, s, ^, v, D or x")
+
+
 def check_numbers(entry: Mapping[str, Any], where: str = "") -> None:
     """Raises BadValueError for a number of a protocol, an experiment's sampling, a device or a numeric class.
 
@@ -123,6 +137,3 @@ def check_numbers(entry: Mapping[str, Any], where: str = "") -> None:
         if value is not None and not (math.isfinite(value) and (value > least or (itself and value == least))):
             bound = f"of {least:g} or more" if itself else f"above {least:g}"
             raise BadValueError(f"{where}{key} is {value}; it must be a number {bound}")
-    fewest, most = entry.get("min_samples"), entry.get("max_samples")
-    if fewest is not None and most is not None and fewest > most:
-        raise BadValueError(f"{where}min_samples is {fewest}, more than max_samples, {most}; lower it")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import BadValueError
 
+ROOT = Path(__file__).resolve().parents[2]
 #: What the program itself consists of.
 _OWN = ("analysis", "conf", "docs", "kernels", "profiles", "tests", "workflow", ".git", ".snakemake", ".venv")
 

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kernels.build.programs import CUDA_FOLDER
 from kernels.build.sources import module_files, program_files, programs
-from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import ConfigFileError, SourceError, nearest, unknown
+
+ROOT = CUDA_FOLDER.parents[1]
 
 
 def check_sources(entry: Mapping[str, Any]) -> None:
