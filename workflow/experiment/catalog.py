@@ -19,6 +19,7 @@ from analysis.table.order import natural_key
 from kernels.build.architectures import normalize
 from workflow.experiment import checks
 from workflow.experiment.errors import BadValueError, ConfigFileError, UnknownNameError, unknown
+from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
 #: The folder of the Snakefile.
@@ -146,6 +147,8 @@ def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> No
         if group == "experiment":
             checks.check_numbers(entry["sampling"], f"{where}: sampling: ")
             entry["architectures"] = [normalize(architecture) for architecture in entry["architectures"]]
+            if old := [architecture for architecture in entry["architectures"] if is_too_old(architecture)]:
+                raise ValueError(f"{old[0]} is too old; the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later")
     except BadValueError as error:
         raise ConfigFileError(str(error)) from None
     except ValueError as error:

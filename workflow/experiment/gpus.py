@@ -68,10 +68,15 @@ def select_or_raise(wanted: Sequence[str], there: Sequence[Gpu]) -> list[Gpu]:
         raise GpuError(str(error)) from None
 
 
+def is_too_old(architecture: str) -> bool:
+    """Whether an architecture (as `sm_90a`) lacks what the kernels need."""
+    return int(re.sub(r"\D", "", architecture)) < OLDEST_ARCHITECTURE
+
+
 def check_architectures(gpus: Sequence[Gpu]) -> None:
     """Raises GpuError for a GPU that is older than the kernels' asynchronous copies."""
     for gpu in gpus:
-        if int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE:
+        if is_too_old(gpu.architecture):
             raise GpuError(
                 f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
                 "choose another GPU with gpu=INDEX, experiment=paper_cpu, or archive=all"

@@ -28,7 +28,7 @@ def as_typed(config: Mapping[str, Any], words: Iterable[str], files: Sequence[Pa
     """
     typed: dict[str, Any] = {}
     for file in files:
-        typed |= yaml.load(file.read_text(), Loader=TextLoader) or {}
+        typed |= yaml.load(file.read_text(encoding="utf-8"), Loader=TextLoader) or {}
     given: dict[str, str] = {}
     for word in words:
         key, _, value = word.partition("=")

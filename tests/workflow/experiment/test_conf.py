@@ -119,6 +119,7 @@ def test_small_conf_is_right(small_conf: Path) -> None:
         ("experiment/tiny", "batch: [2]", "batch: []", ["batch is empty"]),
         ("experiment/tiny", "algorithm: [cpu_torch]", "algorithm: []", ["algorithm is empty"]),
         ("experiment/tiny", "name: tiny", "name: tiny\narchitectures: [hopper]", ["'hopper' is no", "sm_90a"]),
+        ("experiment/tiny", "name: tiny", "name: tiny\narchitectures: [75]", ["sm_75 is too old", "sm_80"]),
         ("experiment/tiny", "max_seconds", "max_second", ["unknown key 'max_second'", "did you mean max_seconds?"]),
         ("experiment/tiny", "suite: [tiny]", "suite: tiny", ["suite", "must be a list"]),
         ("experiment/tiny", "device: cpu", "device: cdua", ["unknown device 'cdua'"]),

@@ -173,8 +173,9 @@ def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path
     same = shutil.copytree(archives / "h100", tmp_path / "elsewhere" / "h100")
     with pytest.raises(BadArchiveError, match="into one folder, h100"):
         make([], archives, archive=f"h100,{same}")
-    with pytest.raises(BadArchiveError, match="rename it"):
-        make([], archives, archive=shutil.copytree(same, tmp_path / "comparison"))
+    for name in ("comparison", "a{1}", "a=b"):
+        with pytest.raises(BadArchiveError, match="rename it"):
+            make([], archives, archive=shutil.copytree(same, tmp_path / name))
 
 
 @pytest.mark.parametrize(
