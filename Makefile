@@ -102,9 +102,10 @@ active-environment:
 reproduce: $(READY)
 	$(PYTHON) -m snakemake --cores $(CORES) $(ARGS)
 
+# A configuration file, which --config in ARGS adds to; of two --config Snakemake would take the last alone.
 .PHONY: figures
 figures: $(READY)
-	$(PYTHON) -m snakemake --cores $(CORES) $(ARGS) --config archive=all
+	$(PYTHON) -m snakemake --cores $(CORES) $(ARGS) --configfile workflow/archives.yaml
 
 .PHONY: tune
 tune: $(READY)

@@ -1,5 +1,7 @@
 # Compile, measure, aggregate, draw, judge: `snakemake --cores all`. The rules are in workflow/rules, one file a stage;
 # what is measured is in conf/, and workflow/experiment/request.py explains the keys of --config.
+import re
+
 from snakemake.utils import min_version
 
 from workflow.jobs.run import start
@@ -7,19 +9,19 @@ from workflow.session.begin import begin, explain
 
 min_version("9.0")
 
-RUN = start(config, workflow.is_main_process)
+RUN = start(config, workflow)
 RESULTS = RUN.results
 
 
 wildcard_constraints:
     device=RUN.request.device or "none",
-    experiment=RUN.request.experiment or "none",
-    group="[a-z0-9_/]+",
+    experiment=re.escape(RUN.request.experiment) or "none",
+    group=".+",
     number="[0-9]+",
     gpu="GPU-[0-9A-Za-z-]+",
-    program="[a-z0-9_]+",
+    program="[^/]+",
     architecture="sm_[0-9]+[a-z]?",
-    dataset="|".join(RUN.datasets.folders) or "none",
+    dataset="|".join(map(re.escape, RUN.datasets.folders)) or "none",
 
 
 # Snakemake's own lock outlives a run that is killed; this one does not.

@@ -19,10 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from workflow.experiment import catalog
 from workflow.experiment.catalog import Catalog
-from workflow.experiment.errors import GpuError, NoPointError, RequestError
+from workflow.experiment.checks import NAMES, check_numbers, is_name
+from workflow.experiment.errors import BadValueError, GpuError, NoPointError, RequestError
+from workflow.experiment.folders import check_writable
 from workflow.experiment.layers import check_problem, resolve_layer
 from workflow.experiment.points import positive
 from workflow.experiment.schema import register
+from workflow.experiment.sources import check_sources
 from workflow.jobs.results import CEILINGS
 from workflow.machine.devices import find_gpus
 from workflow.measure import measure_point
@@ -45,6 +48,11 @@ def resolve(config: DictConfig, available: Catalog) -> dict[str, Any]:
         )
     if layer == available.groups["layer"].get(layer["name"]):  # a size given by hand is not changed by the suite
         layer = resolve_layer(available, suite["name"], layer["name"])
+    for group in ("suite", "layer", "algorithm", "protocol", "numerics"):
+        if not is_name(name := chosen[group]["name"]):
+            raise BadValueError(f"{group}.name is {name}; a name may hold {NAMES}")
+        check_numbers(chosen[group], f"{group}.")
+    check_sources(algorithm)
     batch = positive("batch", chosen["batch"])
     check_problem(layer, batch, suite["name"])
     return {
@@ -81,6 +89,7 @@ def main(config: DictConfig) -> None:
         if point["device"]["kind"] == "cuda" and not there:
             name = point["algorithm"]["name"]
             raise GpuError(f"algorithm {name} needs an NVIDIA GPU, and none was found on this machine")
+        check_writable(FOLDER, f"results go to {FOLDER}", "run it in another folder")
     except RequestError as error:
         sys.exit(f"error: {error}")
     path = f"{point['suite']}/{point['numerics']['name']}/batch{point['batch']}/{point['layer']['name']}"

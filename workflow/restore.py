@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from analysis.table.schema import COLUMNS, KINDS, POINT_KEY
 from workflow.aggregate import UNKNOWN_ENVIRONMENT
 from workflow.experiment.archives import ARCHIVES, find_archives
 from workflow.experiment.errors import RequestError, ResultError
+from workflow.experiment.folders import results_folder
 from workflow.experiment.points import Point
 from workflow.harness.outcome import result_document
 from workflow.jobs.results import CEILINGS
@@ -112,18 +114,21 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m workflow.restore", description="Go on from an archive.")
     parser.add_argument("--archive", required=True, help="a folder with measurements.csv, or an archive's name")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the folder of all results")
+    parser.add_argument("--results", default="results", help="the folder of all results")
     parser.add_argument("--archives", type=Path, default=ARCHIVES, help="where the archives are")
     options = parser.parse_args(arguments)
     try:
         archive = find(options.archive, options.archives)
-        hold(str(options.results))
-        folder = restore(archive, options.results)
+        results = results_folder(options.results)
+        hold(results)
+        folder = restore(archive, Path(results))
     except (RequestError, table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     points = len(archive.provenance["points"])
-    print(f"{archive.device_name}: {points} points of {archive.folder} are in {folder}; snakemake goes on from there")
+    config = "" if results == "results" else f" --config {shlex.quote(f'results={options.results}')}"
+    print(f"{archive.device_name}: {points} points of {archive.folder} are in {folder}")
+    print(f"go on from there: snakemake{config}")
     return 0
 
 

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from workflow import archive, resources
+from workflow import compile as compile_program
 from workflow.experiment.catalog import CONF, Catalog
 from workflow.experiment.errors import RequestError
 from workflow.point_app import describe, resolve
@@ -99,3 +100,47 @@ def test_a_result_in_one_line() -> None:
     row = {"suite": "tiny", "layer": "odd", "batch": 1, "algorithm": "cpu_fft", "protocol": "end_to_end"}
     row |= {"numerics": "strict_fp32", "status": "failed", "reason": "why"}
     assert describe({"rows": [row]}) == "tiny odd batch 1 cpu_fft end_to_end strict_fp32: failed: why"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("protocol.warmup_seconds=nan", "protocol.warmup_seconds is nan; it must be a number of 0 or more"),
+        ("protocol.warmup_seconds=inf", "protocol.warmup_seconds is inf"),
+        ("protocol.max_seconds=-1", "protocol.max_seconds is -1.0; it must be a number above 0"),
+        ("protocol.min_samples=0", "protocol.min_samples is 0"),
+        ("protocol.max_samples=0", "protocol.max_samples is 0; it must be a number of 1 or more"),
+        ("numerics.max_error_fro=nan", "numerics.max_error_fro is nan"),
+        ("layer.name=../up", "layer.name is ../up; a name may hold letters"),
+        (
+            "algorithm.module=kernels.families.cup",
+            "no file kernels/families/cup.py; did you mean kernels.families.cpu?",
+        ),
+    ],
+)
+def test_values_by_hand_that_mean_nothing(conf: Catalog, override: str, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        resolve(by_hand("algorithm=cpu_torch", override), conf)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_program_compiled_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert compile_program.main(["--program", "direct", "--architecture", "compute_90"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("direct for sm_90a: kernels: 1, registers: up to ")
+    for file in said.splitlines()[1:]:
+        assert Path(file.strip()).stat().st_size > 0
+    for arguments, text in (
+        (("dirct", "90"), "unknown CUDA program 'dirct'; did you mean direct?"),
+        (("direct", "hopper"), "'hopper' is no architecture of a GPU; write it as sm_80"),
+        (("direct", "sm_10"), "does not compile for sm_10"),
+    ):
+        assert compile_program.main(["--program", arguments[0], "--architecture", arguments[1]]) == 1
+        assert f"error: {text}" in capsys.readouterr().err.replace("direct.cu ", "")
+    (tmp_path / "file").touch()
+    assert compile_program.main(["--program", "direct", "--architecture", "90", "--cubin", "file/a.cubin"]) == 1
+    assert "file is a file" in capsys.readouterr().err

@@ -260,12 +260,16 @@ def test_a_run_goes_on_from_an_archive(checkout: Checkout) -> None:
     checkout.ran(*TINY)
     assert len(checkout.taken()) == len(CPU)
     assert checkout.taken("ceilings.log") == ["cpu cpu"]
-    first, second = checkout.folder / "results/cpu", checkout.folder / "new/cpu"
+    first, second = checkout.folder / "results/cpu", checkout.folder / "2026_11_25/cpu"
     assert archive.main(["--folder", str(first), "--archives", str(checkout.folder / "archives")]) == 0
-    arguments = command(checkout.folder / "archives", checkout.folder / "new")
-    subprocess.run([sys.executable, "-m", "workflow.restore", *arguments], cwd=ROOT, check=True)
+    arguments = command(checkout.folder / "archives", Path("2026_11_25"))
+    program = [sys.executable, "-m", "workflow.restore", *arguments]
+    said = subprocess.run(program, cwd=checkout.folder, check=True, capture_output=True, text=True).stdout
 
-    again = ("new/cpu/measurements.csv", *TINY[1:], "results=new")
+    # The run that it names, of the experiment that was measured, and only the table.
+    named = said.partition("go on from there: snakemake ")[2].split()
+    assert named == ["--config", "results=2026_11_25"]
+    again = ("2026_11_25/cpu/measurements.csv", *named, *TINY[2:])
     checkout.ran(*again)
     assert checkout.taken() == checkout.taken("ceilings.log") == []
     assert (second / table.MEASUREMENTS).read_bytes() == (first / table.MEASUREMENTS).read_bytes()

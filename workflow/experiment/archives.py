@@ -12,6 +12,8 @@ from workflow.experiment.errors import BadArchiveError, unknown
 ARCHIVES = ROOT / "analysis" / "archive"
 #: The folder below `results/archive/` that compares archives; no archive can have this name.
 COMPARISON = "comparison"
+#: What the name of a folder cannot hold that rules and command lines name.
+_UNUSABLE = frozenset("{}=")
 
 
 def find_archives(wanted: Sequence[str], archives: Path = ARCHIVES, with_samples: bool = False) -> dict[str, str]:
@@ -30,7 +32,9 @@ def find_archives(wanted: Sequence[str], archives: Path = ARCHIVES, with_samples
             raise BadArchiveError(f"{names}\nor the path of a folder with measurements.csv")
     if "all" in wanted and not there and with_samples:
         raise BadArchiveError(f"archive=all finds no archive in {os.path.relpath(archives)}")
-    for path in found.values():
+    for name, path in found.items():
+        if not _UNUSABLE.isdisjoint(name):
+            raise BadArchiveError(f"archive {name!r}: the name of its folder must not hold {{ }} or =; rename it")
         _check_archive(path, with_samples)
     return {name: os.path.relpath(path) for name, path in found.items()}
 

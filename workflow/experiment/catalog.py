@@ -10,18 +10,23 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from analysis.table.order import natural_key
-from workflow.experiment.errors import ConfigFileError, UnknownNameError, unknown
+from kernels.build.architectures import normalize
+from workflow.experiment import checks
+from workflow.experiment.errors import BadValueError, ConfigFileError, UnknownNameError, unknown
+from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
 #: The folder of the Snakefile.
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
+#: The suite of the layers that no file of conf/suite lists.
+OWN_LAYERS = "own"
 #: Files that are composed together: what Hydra takes grows with the square of their number.
 _AT_ONCE = 24
 _REJECTED = (HydraException, OmegaConfBaseException, YAMLError)
@@ -50,35 +55,61 @@ def kind(group: str) -> str:
 
 
 def read(conf: Path = CONF) -> Catalog:
-    """Compose every file of conf/. Raises ConfigFileError, naming the file and the key, where one is wrong."""
+    """Compose every file of conf/. Raises RequestError, naming the file and the key, where one is wrong."""
     register()
-    names = {group: sorted(path.stem for path in (conf / group).glob("*.yaml")) for group in GROUPS}
+    files = {group: {path.stem: path for path in checks.files(conf, group)} for group in GROUPS}
+    entries = [(group, name) for group in GROUPS for name in files[group]]
+    for group, name in entries:
+        checks.check_text(files[group][name], _where(group, name))
     try:
-        groups = _compose(conf, [(group, name) for group in GROUPS for name in names[group]])
+        groups = _compose(conf, entries)
     except _REJECTED:
         # One by one it is slow, but it tells which file is at fault.
-        for group in GROUPS:
-            for name in names[group]:
-                try:
-                    _compose(conf, [(group, name)])
-                except _REJECTED as error:
-                    raise ConfigFileError(f"conf/{group}/{name}.yaml: {_explain(group, error)}") from None
+        for group, name in entries:
+            try:
+                _compose(conf, [(group, name)])
+            except _REJECTED as error:
+                if checks.has_other_schema(files[group][name], group):
+                    raise _without_schema(group, name) from None
+                raise ConfigFileError(f"{_where(group, name)}: {_explain(group, error)}") from None
         raise
     catalog = Catalog({group: groups.get(group, {}) for group in GROUPS})
-    _check_names(catalog)
+    for group, name in entries:
+        _check_entry(group, name, catalog.groups[group][name], files[group][name])
+    listed = {layer for suite in catalog.groups["suite"].values() for layer in suite["layers"]}
+    if unlisted := [layer for layer in catalog.names("layer") if layer not in listed]:
+        catalog.groups["suite"][OWN_LAYERS] = {"name": OWN_LAYERS, "layers": unlisted, "changes": {}}
+    _check_references(catalog)
     return catalog
+
+
+def _where(group: str, name: str) -> str:
+    return f"conf/{group}/{name}.yaml"
+
+
+def _without_schema(group: str, name: str) -> ConfigFileError:
+    return ConfigFileError(
+        f"{_where(group, name)}: it must begin with three lines, as every file of conf/{group} does: "
+        f"'defaults:', '  - /schema/{group}@_here_' and '  - _self_'"
+    )
 
 
 def _compose(conf: Path, entries: Sequence[tuple[str, str]]) -> dict[str, dict[str, dict[str, Any]]]:
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         for start in range(0, len(entries), _AT_ONCE):
-            defaults = [{f"/{group}@{group}.{name}": name} for group, name in entries[start : start + _AT_ONCE]]
+            some = entries[start : start + _AT_ONCE]
+            # A package is no place for a name with dots, so each file has a number.
+            defaults = [{f"/{group}@file{number}": name} for number, (group, name) in enumerate(some)]
             ConfigStore.instance().store(name="catalog", node={"defaults": defaults})
-            composed = OmegaConf.to_container(compose("catalog"), resolve=True, throw_on_missing=True, enum_to_str=True)
-            assert isinstance(composed, dict)
-            for group, found in composed.items():
-                groups.setdefault(str(group), {}).update(found)
+            composed = compose("catalog")
+            for number, (group, name) in enumerate(some):
+                node = composed.get(f"file{number}")
+                if OmegaConf.get_type(node) is not GROUPS[group]:
+                    raise _without_schema(group, name)
+                entry = OmegaConf.to_container(node, resolve=True, throw_on_missing=True, enum_to_str=True)
+                assert isinstance(entry, dict)
+                groups.setdefault(group, {})[name] = {str(key): value for key, value in entry.items()}
     return groups
 
 
@@ -92,19 +123,40 @@ def _explain(group: str, error: Exception) -> str:
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"
+    if isinstance(error, MissingConfigException):
+        message = f"its defaults name {error.missing_cfg_file}, and there is no such file"
     if isinstance(error, YAMLError):
         message = f"not YAML: {' '.join(lines)}"
     keys = [line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")]
     return f"{keys[0].split('.', 2)[-1]}: {message}" if keys else message
 
 
-def _check_names(catalog: Catalog) -> None:
-    """An entry is called what its file is called, and what it refers to exists."""
-    for group, entries in catalog.groups.items():
-        for name, entry in entries.items():
-            own = entry.get("kind" if group == "device" else "name")
-            if own != name:
-                raise ConfigFileError(f"conf/{group}/{name}.yaml: its name is {own!r}, but it must be {name!r}")
+def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> None:
+    """An entry is called what its file is called, and its values are what its file says, and possible."""
+    where = _where(group, name)
+    if group != "cluster":
+        checks.check_quotes(path, where, entry)
+    own = entry.get("kind" if group == "device" else "name")
+    if own != name:
+        raise ConfigFileError(f"{where}: its name is {own!r}, but it must be {name!r}")
+    checks.check_needed(group, entry, where)
+    try:
+        checks.check_numbers(entry, f"{where}: ")
+        if group == "algorithm":
+            checks.check_look(entry["about"], f"{where}: about: ")
+        if group == "experiment":
+            checks.check_numbers(entry["sampling"], f"{where}: sampling: ")
+            entry["architectures"] = [normalize(architecture) for architecture in entry["architectures"]]
+            if old := [architecture for architecture in entry["architectures"] if is_too_old(architecture)]:
+                raise ValueError(f"{old[0]} is too old; the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later")
+    except BadValueError as error:
+        raise ConfigFileError(str(error)) from None
+    except ValueError as error:
+        raise ConfigFileError(f"{where}: architectures: {error}") from None
+
+
+def _check_references(catalog: Catalog) -> None:
+    """What an entry refers to exists."""
     for name, suite in catalog.groups["suite"].items():
         for layer in suite["layers"]:
             catalog.get("layer", layer, f" in conf/suite/{name}.yaml")
@@ -120,6 +172,8 @@ def _check_names(catalog: Catalog) -> None:
         if not cluster["gpus"]:
             raise ConfigFileError(f"conf/cluster/{name}.yaml: gpus is empty; it must name a model at least")
     for name, algorithm in catalog.groups["algorithm"].items():
+        if algorithm["tuned_as"]:
+            catalog.get("algorithm", algorithm["tuned_as"], f" in tuned_as of conf/algorithm/{name}.yaml")
         for numerics in algorithm["numerics"]:
             catalog.get("numerics", numerics, f" in conf/algorithm/{name}.yaml")
     for name, experiment in catalog.groups["experiment"].items():

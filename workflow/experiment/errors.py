@@ -46,6 +46,10 @@ class ConfigFileError(RequestError):
     """A file of conf/ that its schema rejects."""
 
 
+class SourceError(RequestError):
+    """A source file of an algorithm that is missing, or that is no Python."""
+
+
 class BadArchiveError(RequestError):
     """An archive that is missing or damaged."""
 
@@ -57,9 +61,14 @@ class ResultError(RequestError):
 def unknown(kind: str, name: str, valid: Iterable[str], where: str = "") -> str:
     """A message for a `kind` of thing called `name` that is not among `valid`, with the nearest of them."""
     valid = list(valid)
-    near = difflib.get_close_matches(name.lower(), valid, n=1)
-    question = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown {kind} {name!r}{where}{question}\nvalid choices:\n{listed(valid)}"
+    return f"unknown {kind} {name!r}{where}{nearest(name, valid)}\nvalid choices:\n{listed(valid)}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A question for the one of `valid` that is most like `name`; nothing if none is."""
+    by_lower = {each.lower(): each for each in valid}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -47,12 +47,12 @@ def choose_gpus(wanted: Sequence[str] | None, there: Sequence[Gpu], experiment: 
             f"experiment {experiment} measures on an NVIDIA GPU, and none was found on this machine{why_no_gpu()}\n"
             "choose experiment=paper_cpu, or archive=all to redraw the figures of archived measurements"
         )
-    first = next((gpu for gpu in there if not _too_old(gpu)), there[0])
+    first = next((gpu for gpu in there if not is_too_old(gpu.architecture)), there[0])
     chosen = [gpu for gpu in there if gpu.name == first.name]
     others = [gpu for gpu in there if gpu.name != first.name]
     if not others:
         return tuple(chosen), ""
-    asked = next((gpu for gpu in others if not _too_old(gpu)), None)
+    asked = next((gpu for gpu in others if not is_too_old(gpu.architecture)), None)
     why = f", for which gpu={asked.index} asks" if asked else f", which are older than sm_{OLDEST_ARCHITECTURE}"
     return tuple(chosen), f"Measuring on {described(chosen)} and not on {described(others)}{why}."
 
@@ -92,20 +92,21 @@ def usable_gpus() -> list[Gpu]:
     return gpus
 
 
+def is_too_old(architecture: str) -> bool:
+    """Whether an architecture (as `sm_90a`) lacks what the kernels need."""
+    return int(re.sub(r"\D", "", architecture)) < OLDEST_ARCHITECTURE
+
+
 def check_architectures(gpus: Sequence[Gpu], there: Sequence[Gpu] = ()) -> None:
     """Raises GpuError for a GPU that is older than the kernels' asynchronous copies; `there` are this machine's."""
     for gpu in gpus:
-        if _too_old(gpu):
-            newer = [one for one in there if not _too_old(one)]
+        if is_too_old(gpu.architecture):
+            newer = [one for one in there if not is_too_old(one.architecture)]
             instead = f"choose another GPU with gpu=INDEX ({described(newer)}), " if newer else "choose "
             raise GpuError(
                 f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
                 f"{instead}experiment=paper_cpu, or archive=all"
             )
-
-
-def _too_old(gpu: Gpu) -> bool:
-    return int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE
 
 
 def why_no_gpu() -> str:

@@ -5,7 +5,6 @@ Imports neither PyTorch nor CUDA.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from workflow.experiment.errors import (
     UnknownNameError,
     unknown,
 )
+from workflow.experiment.folders import results_folder
 from workflow.experiment.gpus import (
     NO_GPU,
     check_architectures,
@@ -87,20 +87,23 @@ def resolve(
     Raises RequestError, whose message is for the user.
     """
     values = _values(config)
-    base = Request(_results(values), known or conf.read(), container=_container(values))
+    base = Request(
+        results_folder(_single(values, "results", "results")), known or conf.read(), container=_container(values)
+    )
     if "archive" in values:
         return replace(base, archives=_archives_alone(values, archives))
     cluster, model = _cluster(values, base.catalog)
     on_cpu_for_want = "experiment" not in values and not cluster and not gpus()
     sweep = _sweep(values, base.catalog, on_cpu_for_want)
+    redraws = sweep.experiment["redraw_archives"] and not sweep.is_part
     chosen, note = _gpus(values, sweep, cluster, model, gpus)
     check_architectures(chosen, () if cluster or not chosen else gpus())
     if on_cpu_for_want:
-        note = _fallback_note(sweep)
+        note = _fallback_note(sweep, redraws)
     if chosen:
         sweep.tune_for(chosen[0].slug)
         note = " ".join(filter(None, [note, _untuned_note(sweep, chosen[0])]))
-    redrawn = find_archives(["all"], archives) if sweep.experiment["redraw_archives"] else {}
+    redrawn = find_archives(["all"], archives) if redraws else {}
     return replace(base, sweep=sweep, gpus=chosen, cluster=cluster, gpu_model=model, archives=redrawn, note=note)
 
 
@@ -131,13 +134,6 @@ def _single(values: Values, key: str, default: str = "") -> str:
     if len(given) > 1:
         raise BadValueError(f"{key} is {','.join(given)}; it takes one value, not several")
     return given[0]
-
-
-def _results(values: Values) -> str:
-    results = os.path.normpath(_single(values, "results", "results"))
-    if not set(results).isdisjoint("{}"):
-        raise BadValueError(f"results is {results}; the name of that folder must not hold braces")
-    return results
 
 
 def _container(values: Values) -> str:
@@ -213,10 +209,10 @@ def _gpus(
     return chosen, note
 
 
-def _fallback_note(sweep: Sweep) -> str:
+def _fallback_note(sweep: Sweep, redraws: bool) -> str:
     batches = ", ".join(str(batch) for batch in sorted({point.batch for point in sweep.points.values()}))
-    instead = f"measuring the CPU backend at batch {batches}, and drawing archived GPU measurements too."
-    return f"{NO_GPU}{why_no_gpu()}: {instead}"
+    drawn = ", and drawing archived GPU measurements too" if redraws else ""
+    return f"{NO_GPU}{why_no_gpu()}: measuring the CPU backend at batch {batches}{drawn}."
 
 
 def _untuned_note(sweep: Sweep, gpu: Gpu) -> str:

@@ -229,9 +229,10 @@ class Experiment:
     extra: list[Extra] = field(default_factory=list)
     #: At the first suite, class, batch and protocol that are measured; only where a host has several GPUs.
     anchors: Anchors = field(default_factory=Anchors)
-    #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand.
+    #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand. A request that sets an
+    #: axis compiles those of its algorithms alone.
     architectures: list[str] = field(default_factory=list)
-    #: Draw the figures of every archive too.
+    #: Draw the figures of every archive too, unless the request sets an axis.
     redraw_archives: bool = True
 
 

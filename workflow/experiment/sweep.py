@@ -12,7 +12,8 @@ from typing import Any
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
 from workflow.experiment import winners
-from workflow.experiment.catalog import Catalog
+from workflow.experiment.catalog import OWN_LAYERS, Catalog
+from workflow.experiment.checks import check_numbers
 from workflow.experiment.errors import (
     BackendError,
     NoPointError,
@@ -23,6 +24,7 @@ from workflow.experiment.errors import (
 from workflow.experiment.identity import group_identity
 from workflow.experiment.layers import check_problem, resolve_layer
 from workflow.experiment.points import Point, positive
+from workflow.experiment.sources import check_sources
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,29 @@ class Sweep:
     def __init__(self, catalog: Catalog, selection: Selection, device: str = "") -> None:
         """Expand and check every point. `device` is the slug of the GPU, whose stored winners the points use.
 
-        Raises UnknownNameError, BadValueError, BackendError, BadProblemError or NoPointError.
+        Raises RequestError: UnknownNameError, BadValueError, BackendError, BadProblemError, NoPointError, and
+        ConfigFileError or SourceError if the sources of an algorithm are not there.
         """
         self.catalog = catalog
         self.selection = selection
         self.experiment = catalog.get("experiment", selection.experiment)
         self.device = catalog.get("device", self.experiment["device"])
         self.protocols = {name: self._protocol(name) for name in self._axis("protocol")}
+        for name, protocol in self.protocols.items():
+            check_numbers(protocol, f"protocol {name} of experiment {selection.experiment}: ")
         extras = [given(extra) for extra in self.experiment["extra"]]
         self._products = [{}, *(extra for extra in extras if not set(extra) & set(selection.axes))]
         self._layers = {key: layer for product in self._products for key, layer in self._resolve_layers(product)}
         self.points = {point.path: point for point in self._expand()}
+        for name in dict.fromkeys(point.algorithm for point in self.points.values()):
+            check_sources(catalog.get("algorithm", name))
         self.source_hash = cache(self._source_hash)
         self.tune_for(device)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the request names values of some axis: a part of the experiment, or another one."""
+        return bool(self.selection.axes)
 
     def anchors(self) -> Sweep | None:
         """The anchors of the experiment among the points, under the first protocol; None if there are none."""
@@ -158,20 +170,34 @@ class Sweep:
         sampling = {key: value for key, value in self.experiment["sampling"].items() if value is not None}
         return {**self.catalog.get("protocol", name), **sampling}
 
+    def _suites(self, product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The suites of a product; with that of the layers that no suite lists, if one of these is wanted."""
+        suites = {name: self.catalog.get("suite", name) for name in self._axis("suite", product)}
+        own = self.catalog.groups["suite"].get(OWN_LAYERS, {"layers": []})
+        if "suite" not in self.selection.axes and set(self._axis("layer", product)) & set(own["layers"]):
+            suites[OWN_LAYERS] = own
+        return suites
+
     def _resolve_layers(self, product: Mapping[str, Any]) -> list[tuple[tuple[str, str], dict[str, Any]]]:
         """(suite, layer) of a product, each with the layer's sizes."""
-        suites = {name: self.catalog.get("suite", name) for name in self._axis("suite", product)}
+        suites = self._suites(product)
         offered = list(dict.fromkeys(layer for suite in suites.values() for layer in suite["layers"]))
         wanted = self._axis("layer", product) or offered
         for layer in wanted:
             if layer not in offered:
-                raise UnknownNameError(unknown("layer", layer, offered, f" in suite {' or '.join(suites)}"))
+                raise UnknownNameError(self._no_layer(layer, list(suites), offered))
         return [
             ((name, layer), resolve_layer(self.catalog, name, layer))
             for name, suite in suites.items()
             for layer in suite["layers"]
             if layer in wanted
         ]
+
+    def _no_layer(self, layer: str, suites: list[str], offered: list[str]) -> str:
+        """That a layer is in none of the suites, and which suites it is in."""
+        message = unknown("layer", layer, offered, f" in suite {' or '.join(suites)}")
+        others = [name for name, suite in self.catalog.groups["suite"].items() if layer in suite["layers"]]
+        return f"{message}\n{layer} is in suite {', '.join(others)}: add suite={others[0]}" if others else message
 
     def _expand(self) -> Iterable[Point]:
         for product in self._products:

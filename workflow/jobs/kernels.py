@@ -26,11 +26,11 @@ class Kernels:
 
     @property
     def programs(self) -> list[str]:
-        """The programs to compile: all if the experiment lists architectures, else those that are measured."""
+        """The programs to compile: all if a whole experiment lists architectures, else those that are measured."""
         sweep = self._request.sweep
         if sweep is None:
             return []
-        if sweep.experiment["architectures"]:
+        if sweep.experiment["architectures"] and not sweep.is_part:
             return all_programs()
         used = self._programs_of(point.algorithm for point in sweep.points.values())
         return [program for program in all_programs() if program in used]

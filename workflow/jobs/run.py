@@ -10,7 +10,10 @@ from typing import Any
 
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
+from workflow.experiment.folders import check_writable
 from workflow.experiment.request import Request, resolve
+from workflow.experiment.sources import check_programs
+from workflow.experiment.typed import as_typed, check_once
 from workflow.jobs import companions
 from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
@@ -45,22 +48,33 @@ class Run:
         return drawn + self.kernels.resources + self.datasets.companions
 
 
-def start(config: Mapping[str, Any], is_main_process: bool) -> Run:
-    """The run that `--config` asks for; a request that cannot be met ends the program with its message and status 1."""
+def start(config: Mapping[str, Any], workflow: Any) -> Run:
+    """The run that `--config` asks for, in Snakemake's `workflow`.
+
+    A request that cannot be met ends the program with its message and status 1.
+    """
+    given = workflow.config_settings
     try:
-        request = resolve(config)
+        if workflow.is_main_process:  # and not one that Snakemake starts for a single job
+            check_once(sys.argv[1:])
+            check_writable(
+                ".snakemake", "Snakemake keeps its records in .snakemake", "run in another folder: --directory DIR"
+            )
+        request = resolve(as_typed(config, given.config_args or [], given.configfiles))
+        made = Run(request)
+        check_programs(made.kernels.programs)
     except RequestError as error:
         sys.exit(f"error: {error}")
     _prepend("PATH", str(Path(sys.executable).parent))  # jobs run this Python
     _prepend("PYTHONPATH", str(ROOT))  # and this repository's packages, whatever --directory says
-    if is_main_process:  # and not in the processes that Snakemake starts for single jobs
+    if workflow.is_main_process:
         if request.note:
             print(request.note, file=sys.stderr)
         if request.gpus and not request.cluster:
             if spoiling := spoiled_by(os.environ):
                 print(f"Measuring without {spoiling}.", file=sys.stderr)
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in request.gpus)
-    return Run(request)
+    return made
 
 
 def _prepend(variable: str, folder: str) -> None:

@@ -22,7 +22,7 @@ rule compile:
     message:
         "Compiling {wildcards.program} for {wildcards.architecture}"
     shell:
-        "python -m workflow.compile --program {wildcards.program} --architecture {wildcards.architecture}"
+        "python -m workflow.compile --program {wildcards.program:q} --architecture {wildcards.architecture}"
         " --cubin {output.cubin:q} --report {output.report:q} > {log:q} 2>&1"
 
 

@@ -28,8 +28,8 @@ rule measure:
     message:
         "Measuring {wildcards.group} on {wildcards.device} (points: {resources.points})"
     shell:
-        "python -m workflow.measure --selection {resources.selection:q} --size {resources.size} --group {wildcards.group}"
-        " --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device} --at-once {resources.at_once}"
+        "python -m workflow.measure --selection {resources.selection:q} --size {resources.size} --group {wildcards.group:q}"
+        " --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device:q} --at-once {resources.at_once}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -55,6 +55,6 @@ rule measure_anchors:
     message:
         "Measuring the anchors on {wildcards.gpu}"
     shell:
-        "python -m workflow.measure --selection {resources.selection:q} --size 1000 --group {wildcards.group}"
-        " --gpu {wildcards.gpu} --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device}"
+        "python -m workflow.measure --selection {resources.selection:q} --size 1000 --group {wildcards.group:q}"
+        " --gpu {wildcards.gpu} --folder {params.folder:q} --kernels {params.kernels:q} --device {wildcards.device:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -30,7 +30,7 @@ rule find_winners:
 # Has no output, as conf/ is the user's: `snakemake tune` always copies.
 rule tune:
     input:
-        f"{RESULTS}/{RUN.request.device}/tuning.yaml",
+        RUN.tuning.files,
     log:
         f"{RESULTS}/logs/tune.log",
     conda:
@@ -40,4 +40,5 @@ rule tune:
     message:
         "Storing the winners in conf/tuning"
     shell:
-        "(mkdir -p conf/tuning && cp {input:q} {params.stored:q} && echo Stored {params.stored:q}) 2>&1 | tee {log:q}"
+        "(set -- {input:q}; [ $# -gt 0 ] || {{ echo 'error: nothing to tune: it takes a GPU and an algorithm with tuned_as';"
+        " exit 1; }}; mkdir -p conf/tuning && cp {input:q} {params.stored:q} && echo Stored {params.stored:q}) 2>&1 | tee {log:q}"

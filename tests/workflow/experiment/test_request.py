@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import shutil
 import subprocess
@@ -67,7 +68,41 @@ def test_a_machine_with_gpus(archives: Path) -> None:
 
 
 def test_only_the_programs_of_the_chosen_algorithms_are_compiled() -> None:
-    assert Kernels(make(GPUS, algorithm="im2win,im2col_cublas")).programs == ["im2win_transform", "im2win"]
+    assert sorted(Kernels(make(GPUS, algorithm="im2win,im2col_cublas")).programs) == ["im2win", "im2win_transform"]
+
+
+def test_a_small_request_is_small_work(archives: Path) -> None:
+    """What sets an axis compiles nothing else and draws no archive; without one everything is compiled and drawn."""
+    for axis in ({"layer": "conv1"}, {"algorithm": "cpu_torch"}, {"batch": "2"}, {"suite": "tiny"}):
+        made = make([], archives, **axis)
+        assert (made.archives, Kernels(made).programs, Kernels(made).reports) == ({}, [], [])
+        assert "archived" not in made.note
+        assert Run(made).datasets.folders == {"cpu": "results/cpu"}
+    assert make(GPUS, archives, batch=64).archives == {}
+    whole = make([], archives, results="elsewhere", experiment="auto")
+    assert list(whole.archives) == ["h100"]
+    assert "drawing archived GPU measurements too" in whole.note
+    assert len(Kernels(whole).reports) == 3 * len(Kernels(whole).programs) > 50
+
+
+def test_layers_that_no_suite_lists() -> None:
+    known = copy.deepcopy(CONF)
+    mine = {**known.groups["layer"]["conv1"], "name": "mine"}
+    known.groups["layer"]["mine"] = mine
+    known.groups["suite"]["own"] = {"name": "own", "layers": ["mine"], "changes": {}}  # as catalog.read adds it
+
+    def points(**config: str) -> list[tuple[str, str]]:
+        sweep = resolve({"algorithm": "cpu_torch", **config}, list, known=known).sweep
+        assert sweep is not None
+        return [(point.suite, point.layer) for point in sweep.points.values()]
+
+    assert points(layer="mine") == points(suite="own") == [("own", "mine")]
+    assert points(layer="mine,conv2") == [("paper_table", "conv2"), ("own", "mine")]
+    assert {suite for suite, _ in points()} == {"paper_table"}
+    with pytest.raises(
+        UnknownNameError, match="(?s)unknown layer 'mine' in suite tiny.*mine is in suite own: add suite="
+    ):
+        points(layer="mine", suite="tiny")
 
 
 def test_a_gpu_that_is_too_old() -> None:
@@ -158,8 +193,9 @@ def test_archives_are_compared_in_a_folder_of_their_own(archives: Path, tmp_path
     same = shutil.copytree(archives / "h100", tmp_path / "elsewhere" / "h100")
     with pytest.raises(BadArchiveError, match="into one folder, h100"):
         make([], archives, archive=f"h100,{same}")
-    with pytest.raises(BadArchiveError, match="rename it"):
-        make([], archives, archive=shutil.copytree(same, tmp_path / "comparison"))
+    for name in ("comparison", "a{1}", "a=b"):
+        with pytest.raises(BadArchiveError, match="rename it"):
+            make([], archives, archive=shutil.copytree(same, tmp_path / name))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from analysis.charts.style import FORMATS
 from analysis.compare import FIGURES as SIDE_BY_SIDE
 from analysis.figures import FIGURES as DRAWN
+from tests.workflow.conftest import Checkout
 from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import ResultError
@@ -100,3 +102,26 @@ def test_the_comparison_is_what_is_written() -> None:
     tables += [f"tables/{name}.{suffix}" for name in ("claims", "points") for suffix in ("csv", "md")]
     tables += ["report.md", "report.html"]
     assert sorted(COMPARED) == sorted([*figures, "figures/captions.json", *tables])
+
+
+def test_nothing_to_tune(checkout: Checkout) -> None:
+    """On the CPU, or where only archives are drawn."""
+    result = checkout.snakemake("tune", "--config", "experiment=tiny")
+    assert result.returncode == 1
+    assert "error: nothing to tune: it takes a GPU and an algorithm with tuned_as" in result.stdout
+    assert "double '/'" not in result.stdout
+
+
+def test_an_error_in_a_module_stops_no_other_run(checkout: Checkout) -> None:
+    described = (ROOT / "conf/algorithm/cpu_torch.yaml").read_text().replace("cpu_torch", "mine")
+    (checkout.folder / "conf/algorithm/mine.yaml").write_text(described.replace("families.cpu", "families.mine"))
+    tiny = ("--config", "experiment=tiny", "layer=odd_window")
+    for code in (None, "def plan)\n", "from kernels.nothing import plan\n", "\xff"):
+        if code:
+            (checkout.folder / "kernels/families/mine.py").write_bytes(code.encode("latin-1"))
+        checkout.ran("results/sources.json", *tiny, "algorithm=cpu_torch")
+        hashes = json.loads((checkout.folder / "results/sources.json").read_text())
+        assert "cpu_torch" in hashes["algorithms"] and "mine" not in hashes["algorithms"]
+        refused = checkout.snakemake("-n", *tiny, "algorithm=mine").stdout
+        assert "Traceback" not in refused
+        assert "kernels/families/mine.py" in refused or "kernels.families.mine" in refused
