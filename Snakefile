@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 from workflow.jobs.run import start
 from workflow.session.begin import begin, explain
+from workflow.session.slurm import require
 
 min_version("9.0")
 
@@ -24,6 +25,8 @@ wildcard_constraints:
 
 # Snakemake's own lock outlives a run that is killed; this one does not.
 onstart:
+    if RUN.request.sweep:
+        require(workflow.executor_plugin.name, RUN.cluster, RUN.request.catalog.names("cluster"))
     begin(RESULTS, log)
 
 

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from analysis.table.order import natural_key
+from workflow.experiment import clusters
 from workflow.experiment.errors import ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
@@ -53,6 +54,8 @@ def read(conf: Path = CONF) -> Catalog:
     """Compose every file of conf/. Raises ConfigFileError, naming the file and the key, where one is wrong."""
     register()
     names = {group: sorted(path.stem for path in (conf / group).glob("*.yaml")) for group in GROUPS}
+    for name in names["cluster"]:
+        clusters.check_typed(conf / "cluster" / f"{name}.yaml")
     try:
         groups = _compose(conf, [(group, name) for group in GROUPS for name in names[group]])
     except _REJECTED:
@@ -66,6 +69,8 @@ def read(conf: Path = CONF) -> Catalog:
         raise
     catalog = Catalog({group: groups.get(group, {}) for group in GROUPS})
     _check_names(catalog)
+    for name, cluster in catalog.groups["cluster"].items():
+        clusters.complete(conf / "cluster" / f"{name}.yaml", cluster)
     return catalog
 
 
@@ -116,9 +121,6 @@ def _check_names(catalog: Catalog) -> None:
                 sizes = [key for key in catalog.get("layer", layer) if key != "name"]
                 if size not in sizes:
                     raise ConfigFileError(f"conf/suite/{name}.yaml: " + unknown("size", size, sizes, f" of {layer}"))
-    for name, cluster in catalog.groups["cluster"].items():
-        if not cluster["gpus"]:
-            raise ConfigFileError(f"conf/cluster/{name}.yaml: gpus is empty; it must name a model at least")
     for name, algorithm in catalog.groups["algorithm"].items():
         for numerics in algorithm["numerics"]:
             catalog.get("numerics", numerics, f" in conf/algorithm/{name}.yaml")

@@ -74,7 +74,7 @@ def check_architectures(gpus: Sequence[Gpu]) -> None:
         if int(re.sub(r"\D", "", gpu.architecture)) < OLDEST_ARCHITECTURE:
             raise GpuError(
                 f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
-                "choose another GPU with gpu=INDEX, experiment=paper_cpu, or archive=all"
+                "choose another GPU with gpu=INDEX (of a cluster: gpu_model=NAME), experiment=paper_cpu, or archive=all"
             )
 
 

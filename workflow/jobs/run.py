@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
+
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
 from workflow.experiment.request import Request, resolve
@@ -29,6 +31,18 @@ class Run:
         self.transforms = companions.transforms(request, self.kernels)
         self.tuning = companions.tuning(request, self.kernels)
         self.datasets = Datasets(request, self.accuracy.files + self.transforms.files)
+
+    def threads(self, workflow: Any) -> int:
+        """The cores of a measuring job. A cluster's file says them; its profile gives Snakemake no number of cores."""
+        try:
+            return self.measurements.threads(workflow.cores)
+        except WorkflowError:
+            return self.measurements.threads(None)
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that measures, or nothing."""
+        return str(self.request.cluster["name"]) if self.request.cluster else ""
 
     @property
     def everything(self) -> list[str]:
