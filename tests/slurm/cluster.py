@@ -62,7 +62,7 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "only root can start a Slurm for the tests"
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-        return "snakemake-executor-plugin-slurm is not installed"
+        return "snakemake-executor-plugin-slurm is not installed: make slurm"
     return ""
 
 
