@@ -23,8 +23,8 @@ _COMMANDS = ("sbatch", "squeue", "scancel", "sinfo")
 def require(executor: str, cluster: str, clusters: Sequence[str]) -> None:
     """End with status 1 and a message where measurements cannot go where they were planned for.
 
-    `executor` is Snakemake's name of what runs jobs, `cluster` the one they were planned for, or nothing; `clusters` are
-    those that there are.
+    `executor` is Snakemake's name of what runs jobs, `cluster` the one that they were planned for, or nothing, and
+    `clusters` are those that there are.
     """
     if cluster and executor == "local":
         sys.exit(
