@@ -5,6 +5,7 @@
 ## make compare       set archives against each other, point by point: TABLES='FOLDER FOLDER' or names in analysis/archive
 ## make readme        bring the numbers and figures of the README and docs/ up to date with the archive
 ## make environment   only build the environment
+## make slurm         build the environment and add what a Slurm cluster needs (docs/cluster.md)
 ## make clean         remove the environment and the tools' caches; results/ stays
 ##
 ## Variables:
@@ -56,6 +57,10 @@ help:
 
 .PHONY: environment
 environment: $(READY)
+
+.PHONY: slurm
+slurm: $(READY)
+	$(PYTHON) -m pip install --requirement requirements-slurm.lock
 
 # Prints the first suitable Python's name; otherwise says what was found and fails.
 define FIND_PYTHON

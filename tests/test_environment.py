@@ -1,10 +1,12 @@
-"""pyproject.toml, environment.yml and requirements.lock must describe the same environment."""
+"""pyproject.toml, environment.yml and the lock files must describe the same environment."""
 
 import os
 import re
 import shutil
 import subprocess
+import sysconfig
 import tomllib
+import venv
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+LOCKS = ("requirements.lock", "requirements-slurm.lock")
 ROOT = Path(__file__).resolve().parents[1]
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)")
 # What only the CUDA build of torch requires; it pins these itself, and the CPU build must not install them.
@@ -37,12 +40,12 @@ def project() -> dict:
 
 
 def project_pins() -> dict[str, str]:
-    extras = project()["optional-dependencies"]
-    return pins(project()["dependencies"] + extras["dev"] + extras["slurm"])
+    return pins(project()["dependencies"] + project()["optional-dependencies"]["dev"])
 
 
-def lock_pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def lock_pins(*names: str) -> dict[str, str]:
+    """The versions in these lock files, together."""
+    lines = [line for name in names or LOCKS for line in (ROOT / name).read_text().splitlines()]
     return pins([line for line in lines if line and not line.startswith("#")])
 
 
@@ -62,19 +65,59 @@ def test_conda_environment_has_a_python_that_pyproject_allows() -> None:
     assert SpecifierSet(project()["requires-python"]).contains(python.removeprefix("python="))
 
 
-def test_lock_has_the_versions_of_pyproject() -> None:
-    lock = lock_pins()
-    wanted = project_pins()
-    assert {name: lock.get(name) for name in wanted} == wanted
+def test_locks_have_the_versions_of_pyproject() -> None:
+    for file, wanted in (
+        ("requirements.lock", project_pins()),
+        ("requirements-slurm.lock", pins(project()["optional-dependencies"]["slurm"])),
+    ):
+        lock = lock_pins(file)
+        assert {name: lock.get(name) for name in wanted} == wanted
 
 
-def test_lock_fits_a_machine_without_a_gpu() -> None:
+def test_only_a_cluster_needs_the_slurm_plugin() -> None:
+    """Snakemake loads every plugin that is installed, and this one fails where there is no `which`."""
+    slurm = set(lock_pins("requirements-slurm.lock"))
+    assert {name for name in slurm | set(lock_pins("requirements.lock")) if "slurm" in name} == slurm
+    assert not slurm & set(lock_pins("requirements.lock"))
+    conda = (ROOT / "environment.yml").read_text()
+    assert not any(f"{name}==" in conda for name in slurm)
+
+
+def test_snakemake_runs_without_which(tmp_path: Path) -> None:
+    """In an environment with all packages but those of requirements-slurm.lock."""
+    environment = tmp_path / "environment"
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    slurm = [name.replace("-", "_") for name in lock_pins("requirements-slurm.lock")]
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if entry.name != "__pycache__" and entry.name.partition("-")[0] not in slurm:
+            (packages / entry.name).symlink_to(entry)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "git", "sh"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    for options in (["--version"], ["-n", "--config", "archive=all", f"results={tmp_path}"]):
+        answer = subprocess.run(
+            [environment / "bin/python", "-m", "snakemake", *options],
+            cwd=ROOT,
+            env={"PATH": str(programs), "HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stdout
+
+
+def test_locks_fit_a_machine_without_a_gpu() -> None:
     assert [name for name in lock_pins() if CUDA_ONLY.fullmatch(name)] == []
 
 
-def test_lock_is_complete() -> None:
+@pytest.mark.parametrize("files", [LOCKS[:1], LOCKS])
+def test_locks_are_complete(files: tuple[str, ...]) -> None:
     """Whatever a locked package needs is locked too; otherwise two installs could differ."""
-    lock = lock_pins()
+    lock = lock_pins(*files)
     missing = []
     for name, version in lock.items():
         try:

@@ -13,7 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
-GPUS = 2
+#: Slurm's type of GPU -> the indices of the node's GPUs of this type. The last two are those of docs/cluster.md.
+TYPES = {"fake": (0, 1), "h100": (2,), "nvidia_a100-sxm4-80gb": (3,)}
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 _CONFIGURATION = """
 ClusterName=test
@@ -46,8 +47,10 @@ SlurmdParameters=config_overrides
 MinJobAge=3600
 ReturnToService=2
 KillWait=2
-NodeName=node1 NodeHostname=localhost NodeAddr=localhost CPUs=16 RealMemory=32000 Gres=gpu:fake:{gpus} State=UNKNOWN
+NodeName=node1 NodeHostname=localhost NodeAddr=localhost CPUs=16 RealMemory=64000 Feature=nvlink Gres={gres}
 PartitionName=gpu Nodes=node1 Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu-h100 Nodes=node1 MaxTime=INFINITE State=UP
+PartitionName=gpu-a100 Nodes=node1 MaxTime=INFINITE State=UP
 """
 # Job steps of Snakemake lose the variable that says where the configuration is.
 _SRUN = """#!/bin/sh
@@ -62,7 +65,7 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "only root can start a Slurm for the tests"
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-        return "snakemake-executor-plugin-slurm is not installed"
+        return "snakemake-executor-plugin-slurm is not installed: make slurm"
     return ""
 
 
@@ -83,13 +86,19 @@ class Cluster:
         for name in ("state", "spool", "dev", "bin"):
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
-        for index in range(GPUS):  # copies of /dev/null: Slurm takes nothing but numbered character devices
+        indices = [index for found in TYPES.values() for index in found]
+        for index in indices:  # copies of /dev/null: Slurm takes nothing but numbered character devices
             os.mknod(self.folder / f"dev/nvidia{index}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         ports = [_free_port(), _free_port()]
-        text = _CONFIGURATION.format(folder=self.folder, controller_port=ports[0], node_port=ports[1], gpus=GPUS)
+        gres = ",".join(f"gpu:{name}:{len(found)}" for name, found in TYPES.items())
+        text = _CONFIGURATION.format(folder=self.folder, controller_port=ports[0], node_port=ports[1], gres=gres)
         (self.folder / "slurm.conf").write_text(text)
-        devices = f"{self.folder}/dev/nvidia[0-{GPUS - 1}]"
-        (self.folder / "gres.conf").write_text(f"Name=gpu Type=fake File={devices}\n")
+        (self.folder / "gres.conf").write_text(
+            "".join(
+                f"Name=gpu Type={name} File={self.folder}/dev/nvidia[{','.join(map(str, found))}]\n"
+                for name, found in TYPES.items()
+            )
+        )
         shim = self.folder / "bin/srun"
         shim.write_text(_SRUN.format(folder=self.folder, srun=shutil.which("srun")))
         shim.chmod(0o755)
@@ -112,7 +121,7 @@ class Cluster:
 
     def stop(self) -> None:
         if self._controller and self._controller.poll() is None:
-            self.ask("scancel", "--partition=gpu")
+            self.ask("scancel", "--user=root")
             with contextlib.suppress(AssertionError):
                 self.wait(lambda: not self.jobs(), "end of all jobs", 20)
         for process in (self._slurmd, self._controller, self._munged):

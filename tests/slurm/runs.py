@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,10 @@ defaults:
 name: test
 partition: gpu
 gpus:
-  fake: {{device: Fake GPU, architecture: sm_90a}}
+  fake: {{device: Fake GPU, architecture: 9.0}}
+  any: {{device: Fake GPU, architecture: 9.0, type: ""}}
+  a100: {{device: NVIDIA A100-SXM4-80GB, type: {a100}, partition: gpu-a100, options: --nice=7}}
+gpu_option: {option}
 seconds_per_point: 1
 seconds_per_job: {size}
 minutes_per_point: 1
@@ -30,7 +34,7 @@ cores_per_job: 2
 memory_mb_per_core: 500
 """
 OPTIONS = ("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
-CONFIG = ("--config", "experiment=tiny", "cluster=test", "gpu_model=fake")
+CONFIG = ("--config", "experiment=tiny", "cluster=test")
 POINTS = "results/cpu/points/tiny/tiny/strict_fp32/batch2"
 
 
@@ -42,13 +46,17 @@ class Run:
     slurm: Cluster
     #: Points in one Slurm job.
     size: int = 5
+    #: The option of sbatch that asks for GPUs.
+    option: str = "gpus"
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Snakemake through the profile, up to the results table."""
-        command = self.checkout.command("results/cpu/measurements.csv", *OPTIONS)
-        command += [*CONFIG, *arguments]
-        (self.checkout.folder / "conf/cluster/test.yaml").write_text(CLUSTER.format(size=self.size))
+    def start(self, *arguments: str, model: str = "fake") -> subprocess.Popen[str]:
+        """Snakemake through the profile, up to the results table. As a user starts it, so without --cores."""
+        command = [sys.executable, "-m", "snakemake", "results/cpu/measurements.csv", *OPTIONS]
+        command += [*CONFIG, f"gpu_model={model}", *arguments]
+        a100 = "nvidia_a100-sxm4-80gb" if self.option == "gpus" else '""'  # no hyphens go with --gres
+        text = CLUSTER.format(size=self.size, option=self.option, a100=a100)
+        (self.checkout.folder / "conf/cluster/test.yaml").write_text(text)
         environment = self.slurm.environment | {"PYTHONPATH": self.checkout.environment()["PYTHONPATH"]}
         process = subprocess.Popen(
             command,
@@ -67,8 +75,8 @@ class Run:
         """What the last Snakemake said."""
         return (self.checkout.folder / f"snakemake{len(self.started) - 1}.log").read_text()
 
-    def succeed(self, *arguments: str, seconds: float = 240) -> str:
-        assert self.start(*arguments).wait(seconds) == 0, self.output()
+    def succeed(self, *arguments: str, model: str = "fake", seconds: float = 240) -> str:
+        assert self.start(*arguments, model=model).wait(seconds) == 0, self.output()
         return self.output()
 
     def measured(self) -> list[str]:

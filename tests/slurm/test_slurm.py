@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.slurm.cluster import GPUS, why_not
+from tests.slurm.cluster import TYPES, why_not
+from tests.slurm.documented import follow
 from tests.slurm.runs import Run, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
@@ -47,10 +48,40 @@ def one_job_on_a_gpu_and_one_gpu_in_a_job(run: Run) -> None:
     assert [job["JobState"] for job in run.slurm.finished()] == ["COMPLETED"] * 5, output
     lines = [line.split() for line in (run.checkout.folder / "measured.log").read_text().splitlines()]
     assert len(lines) == len({line[0] for line in lines}) == 10
-    assert {line[2] for line in lines} == {str(index) for index in range(GPUS)}
+    assert {line[2] for line in lines} == {str(index) for index in TYPES["fake"]}
     for gpu in {line[2] for line in lines}:
         times = sorted((float(line[3]), float(line[4])) for line in lines if line[2] == gpu)
         assert all(first[1] <= second[0] for first, second in pairwise(times))
+
+
+def gpus_are_asked_for_in_each_way(run: Run) -> None:
+    """By --gpus, --gpus-per-node and --gres, with a type, with one that has hyphens and without."""
+    asked = {"cpu_torch": ("gpus", "any"), "cpu_fft": ("gpus", "a100"), "cpu_im2col": ("gres", "fake")}
+    asked["cpu_im2win"] = ("gres", "any")
+    for algorithm, (run.option, model) in asked.items():
+        run.succeed("layer=odd_window", f"algorithm={algorithm}", model=model)
+    gpus = [line.split()[2] for line in (run.checkout.folder / "measured.log").read_text().splitlines()]
+    assert all(gpu.isdecimal() for gpu in gpus), "one GPU for each job"
+    assert (int(gpus[1]),) == TYPES["nvidia_a100-sxm4-80gb"]
+    assert int(gpus[2]) in TYPES["fake"]
+    assert run.slurm.ask("scontrol", "show", "jobs").count("Nice=7") == 1
+
+
+def the_documented_commands(run: Run) -> None:
+    follow(run)
+    jobs = run.slurm.finished()
+    # For each model its ceilings and a job of both points; neither what is drawn nor `snakemake archive` measures.
+    assert [job["JobState"] for job in jobs] == ["COMPLETED"] * 4
+    assert sorted(job["Partition"] for job in jobs) == ["gpu-a100"] * 2 + ["gpu-h100"] * 2
+    lines = [line.split() for line in (run.checkout.folder / "measured.log").read_text().splitlines()]
+    algorithms = ("direct", "im2col_cublas")
+    assert sorted((line[0], line[2]) for line in lines) == [
+        (f"conv12/{name}", gpu) for name in algorithms for gpu in ("GPU-a", "GPU-h")
+    ]
+    for device in ("nvidia-h100-80gb-hbm3", "nvidia-a100-sxm4-80gb"):
+        assert (run.checkout.folder / "results" / device / "report.html").exists()
+        assert (run.checkout.folder / "analysis/archive" / device / "measurements.csv").exists()
+    assert (run.checkout.folder / "results/comparison/report.html").exists()
 
 
 def finish(run: Run) -> None:
@@ -161,6 +192,8 @@ def the_controller_is_restarted(run: Run) -> None:
 
 
 SCENARIOS: tuple[Callable[[Run], None], ...] = (
+    the_documented_commands,
+    gpus_are_asked_for_in_each_way,
     a_job_runs_out_of_time,  # the longest ones first
     the_controller_is_restarted,
     a_node_is_set_down,

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from analysis.table.order import natural_key
 from kernels.build.architectures import normalize
-from workflow.experiment import checks
+from workflow.experiment import checks, clusters
 from workflow.experiment.errors import BadValueError, ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
@@ -61,6 +61,8 @@ def read(conf: Path = CONF) -> Catalog:
     entries = [(group, name) for group in GROUPS for name in files[group]]
     for group, name in entries:
         checks.check_text(files[group][name], _where(group, name))
+    for path in files["cluster"].values():
+        clusters.check_typed(path)
     try:
         groups = _compose(conf, entries)
     except _REJECTED:
@@ -76,6 +78,8 @@ def read(conf: Path = CONF) -> Catalog:
     catalog = Catalog({group: groups.get(group, {}) for group in GROUPS})
     for group, name in entries:
         _check_entry(group, name, catalog.groups[group][name], files[group][name])
+    for name, path in files["cluster"].items():
+        clusters.complete(path, catalog.groups["cluster"][name])
     listed = {layer for suite in catalog.groups["suite"].values() for layer in suite["layers"]}
     if unlisted := [layer for layer in catalog.names("layer") if layer not in listed]:
         catalog.groups["suite"][OWN_LAYERS] = {"name": OWN_LAYERS, "layers": unlisted, "changes": {}}
@@ -168,9 +172,6 @@ def _check_references(catalog: Catalog) -> None:
                 sizes = [key for key in catalog.get("layer", layer) if key != "name"]
                 if size not in sizes:
                     raise ConfigFileError(f"conf/suite/{name}.yaml: " + unknown("size", size, sizes, f" of {layer}"))
-    for name, cluster in catalog.groups["cluster"].items():
-        if not cluster["gpus"]:
-            raise ConfigFileError(f"conf/cluster/{name}.yaml: gpus is empty; it must name a model at least")
     for name, algorithm in catalog.groups["algorithm"].items():
         if algorithm["tuned_as"]:
             catalog.get("algorithm", algorithm["tuned_as"], f" in tuned_as of conf/algorithm/{name}.yaml")

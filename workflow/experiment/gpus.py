@@ -102,7 +102,11 @@ def check_architectures(gpus: Sequence[Gpu], there: Sequence[Gpu] = ()) -> None:
     for gpu in gpus:
         if is_too_old(gpu.architecture):
             newer = [one for one in there if not is_too_old(one.architecture)]
-            instead = f"choose another GPU with gpu=INDEX ({described(newer)}), " if newer else "choose "
+            instead = (
+                f"choose another GPU with gpu=INDEX ({described(newer)}), "
+                if newer
+                else "choose another GPU (of a cluster: gpu_model=NAME), "
+            )
             raise GpuError(
                 f"the kernels need sm_{OLDEST_ARCHITECTURE} (Ampere) or later, and {gpu.name} is {gpu.architecture}\n"
                 f"{instead}experiment=paper_cpu, or archive=all"

@@ -236,12 +236,28 @@ class Experiment:
     redraw_archives: bool = True
 
 
+class GpuOption(Enum):
+    """The option of sbatch that asks for a GPU."""
+
+    gpus = "gpus"
+    gres = "gres"
+
+
 @dataclass
 class ClusterGpu:
-    """A model of GPU of a cluster: how NVML names it, and what its kernels are compiled for."""
+    """A model of GPU of a cluster: how NVML names it, what its kernels are compiled for, how Slurm is asked for it."""
 
     device: str = MISSING
-    architecture: str = MISSING
+    #: Its compute capability; empty: it follows from the device's name.
+    architecture: str = ""
+    #: Slurm's name of the model; null: the name here. Empty: Slurm has GPUs without a type.
+    type: str | None = None
+    #: Null: as the cluster's.
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    options: str | None = None
 
 
 @dataclass
@@ -252,7 +268,12 @@ class Cluster:
     #: Empty: the cluster's default.
     partition: str = ""
     account: str = ""
-    #: By Slurm's name of the model, the type in `--gpus=<type>:1`; the first one is the default.
+    qos: str = ""
+    constraint: str = ""
+    #: Further options of sbatch.
+    options: str = ""
+    gpu_option: GpuOption = GpuOption.gpus
+    #: By a name for `gpu_model=`; the first one is the default.
     gpus: dict[str, ClusterGpu] = MISSING
     #: How long a point and a job are expected to take: together they say how many points make a job.
     seconds_per_point: float = 10.0

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workflow.experiment.clusters import gpu_request
 from workflow.experiment.errors import ResultError
 from workflow.experiment.request import Request
 from workflow.experiment.sweep import Sweep
@@ -137,10 +138,10 @@ class Measurements:
         if cluster is None:
             return {"mem_mb": _MEMORY_MB, "gpu": len(self._request.gpus[:1])}
         asked: dict[str, int | str] = {"mem_mb": cluster["memory_mb_per_core"] * self.at_once}
-        # With a model, the plugin asks for one GPU.
-        names = {
-            "slurm_partition": cluster["partition"],
-            "slurm_account": cluster["account"],
-            "gpu_model": self._request.gpu_model,
-        }
-        return asked | {key: name for key, name in names.items() if name}
+        model = self._request.gpu_model
+        chosen = cluster["gpus"][model] if model else cluster
+        names = {"slurm_partition": "partition", "slurm_account": "account", "qos": "qos", "constraint": "constraint"}
+        asked |= {resource: chosen[key] for resource, key in names.items() if chosen[key]}
+        gpu = gpu_request(chosen, cluster["gpu_option"]) if model else {}
+        options = " ".join(filter(None, [str(gpu.pop("slurm_extra", "")), chosen["options"]]))
+        return asked | gpu | ({"slurm_extra": options} if options else {})

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
+
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
 from workflow.experiment.folders import check_writable
@@ -19,6 +21,7 @@ from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.measurements import Measurements
 from workflow.machine.settings import spoiled_by
+from workflow.session.slurm import require
 
 
 class Run:
@@ -34,6 +37,18 @@ class Run:
         self.tuning = companions.tuning(request, self.kernels)
         self.datasets = Datasets(request, self.accuracy.files + self.transforms.files)
 
+    def threads(self, workflow: Any) -> int:
+        """The cores of a measuring job. A cluster's file says them; its profile gives Snakemake no number of cores."""
+        try:
+            return self.measurements.threads(workflow.cores)
+        except WorkflowError:
+            return self.measurements.threads(None)
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that measures, or nothing."""
+        return str(self.request.cluster["name"]) if self.request.cluster else ""
+
     @property
     def devices(self) -> list[str]:
         """The devices of this host that are measured on, as a lease names them."""
@@ -46,6 +61,11 @@ class Run:
         """What `snakemake` without a target makes, apart from the summary."""
         drawn = self.datasets.each(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.datasets.compared
         return drawn + self.kernels.resources + self.datasets.companions
+
+    def check_executor(self, executor: str) -> None:
+        """Ends the program with a message where Snakemake's `executor` cannot measure where the request says."""
+        if self.request.sweep:
+            require(executor, self.cluster, self.request.catalog.names("cluster"))
 
 
 def start(config: Mapping[str, Any], workflow: Any) -> Run:

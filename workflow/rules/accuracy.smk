@@ -15,7 +15,7 @@ rule compare_errors:
         f"{RESULTS}/{{device}}/logs/accuracy.log",
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         runtime=10,

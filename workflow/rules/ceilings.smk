@@ -14,7 +14,7 @@ rule ceilings:
     priority: 5
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         runtime=5,

@@ -4,6 +4,7 @@
 localrules:
     aggregate,
     archive,
+    compare,
     compile,
     draw_figures,
     judge_claims,
@@ -11,5 +12,6 @@ localrules:
     sources,
     summary,
     tune,
+    write_guide,
     write_report,
     write_tables,

@@ -13,7 +13,7 @@ rule measure:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         points=lambda wildcards: RUN.measurements.size(wildcards.group),
@@ -44,7 +44,7 @@ rule measure_anchors:
         f"{RESULTS}/{{device}}/gpus/{{gpu}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         runtime=30,

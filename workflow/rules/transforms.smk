@@ -15,7 +15,7 @@ rule time_transforms:
         f"{RESULTS}/{{device}}/logs/transform.log",
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         runtime=10,

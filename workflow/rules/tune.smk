@@ -11,7 +11,7 @@ rule find_winners:
         f"{RESULTS}/{{device}}/logs/tuning.log",
     conda:
         "../../environment.yml"
-    threads: RUN.measurements.threads(workflow.cores)
+    threads: RUN.threads(workflow)
     resources:
         **RUN.measurements.resources,
         runtime=30,

@@ -1,4 +1,7 @@
-"""Slurm jobs that outlive the Snakemake that submitted them are cancelled before another run submits its own."""
+"""What a run does about Slurm before its first job: is there one, and has an earlier run left jobs there?
+
+Slurm jobs that outlive the Snakemake that submitted them are cancelled before another run submits its own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,31 @@ from pathlib import Path
 #: Snakemake's plugin gives all jobs of a run one name, an identifier of the run, and writes it to the log.
 _RUN = re.compile(r"SLURM run ID: (\S+)")
 _WAIT_SECONDS = 120
+#: What a run needs of Slurm where it submits jobs.
+_COMMANDS = ("sbatch", "squeue", "scancel", "sinfo")
+
+
+def require(executor: str, cluster: str, clusters: Sequence[str]) -> None:
+    """End with status 1 and a message where measurements cannot go where they were planned for.
+
+    `executor` is Snakemake's name of what runs jobs, `cluster` the one that they were planned for, or nothing, and
+    `clusters` are those that there are.
+    """
+    if cluster and executor == "local":
+        sys.exit(
+            f"error: jobs planned for cluster {cluster} would run on this machine; add --workflow-profile slurm, "
+            "or leave out cluster="
+        )
+    if not cluster and executor != "local":
+        sys.exit(
+            f"error: no cluster is named; add --config cluster=NAME, with NAME one of {', '.join(clusters)} (a file of "
+            "conf/cluster), or leave out --workflow-profile to measure on this machine"
+        )
+    if executor == "slurm" and (missing := [name for name in _COMMANDS if not shutil.which(name)]):
+        sys.exit(
+            f"error: there is no Slurm on this machine (no {', '.join(missing)} on PATH); give this command on a login "
+            "node of the cluster, or leave out --workflow-profile and cluster= to measure on this machine"
+        )
 
 
 def take_over(results: str, logs: Sequence[str]) -> None:

@@ -103,7 +103,7 @@ def test_small_conf_is_right(small_conf: Path) -> None:
             ["unknown key 'strid'", "did you mean stride?", "kernel_h"],
         ),
         ("cluster/example", "partition: gpu", "partitoin: gpu", ["'partitoin'", "did you mean partition?", "account"]),
-        ("cluster/example", "architecture: sm_80", "arch: sm_80", ["'arch'", "valid choices", "architecture"]),
+        ("cluster/example", "a100: {", "a100: {arch: sm_80, ", ["'arch'", "valid choices", "architecture"]),
         ("layer/odd_window", "stride: 2", "stride: two", ["stride", "'two'"]),
         ("layer/odd_window", "stride: 2", "", ["stride", "Missing"]),
         ("layer/odd_window", "name: odd_window", "name: window", ["its name is 'window'", "'odd_window'"]),

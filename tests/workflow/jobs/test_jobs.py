@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -45,6 +46,24 @@ def test_a_job_on_a_cluster_asks_for_one_gpu_by_name(tmp_path: Path) -> None:
     assert (made.size(group), made.minutes(group)) == (16, 16)
     assert made.cubins(group)[0] == f"{tmp_path}/kernels/sm_90a/direct.cubin"
     assert run(tmp_path).measurements.resources["gpu"] == 0
+
+
+def test_a_model_has_a_partition_and_options_of_its_own(tmp_path: Path) -> None:
+    catalog = copy.deepcopy(CONF)
+    own = {"type": "a100-sxm", "partition": "other", "account": "us", "qos": "long", "constraint": "a&b"}
+    catalog.groups["cluster"]["example"]["gpus"]["a100"] |= own | {"options": "--reservation=ours"}
+    config = {"cluster": "example", "gpu_model": "a100", "results": str(tmp_path)}
+    made = Run(resolve({"experiment": "paper", **config}, list, known=catalog)).measurements
+    assert made.resources == {
+        "mem_mb": 32000,
+        "slurm_partition": "other",
+        "slurm_account": "us",
+        "qos": "long",
+        "constraint": "a&b",
+        "slurm_extra": "--gpus-per-node=a100-sxm:1 --reservation=ours",
+    }
+    asked_for_no_gpu = Run(resolve({"experiment": "tiny", "cluster": "example"}, list, known=catalog)).measurements
+    assert asked_for_no_gpu.resources == {"mem_mb": 8000, "slurm_partition": "gpu"}
 
 
 def test_on_one_host_processes_of_several_jobs_take_turns(tmp_path: Path) -> None:
