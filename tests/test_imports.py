@@ -29,7 +29,10 @@ MAY_IMPORT = {
     "workflow.experiment": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
     "workflow.harness": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
     "workflow.session": {"workflow.machine", "analysis.table"},
-    "workflow.jobs": {"workflow.experiment", "workflow.harness", "workflow.machine", "analysis.table", "kernels.build"},
+    "workflow.jobs": {
+        *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session")),
+        *("analysis.table", "kernels.build"),
+    },
     "workflow": {
         *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session", "jobs")),
         *("analysis.table", "kernels", "kernels.build", "kernels.tiles"),

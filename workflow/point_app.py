@@ -18,11 +18,10 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from workflow.experiment import catalog
-from workflow.experiment.catalog import Catalog
+from workflow.experiment.catalog import Catalog, check_problem, resolve_layer
 from workflow.experiment.checks import NAMES, check_numbers, is_name
 from workflow.experiment.errors import BadValueError, GpuError, NoPointError, RequestError
 from workflow.experiment.folders import check_writable
-from workflow.experiment.layers import check_problem, resolve_layer
 from workflow.experiment.points import positive
 from workflow.experiment.schema import register
 from workflow.experiment.sources import check_sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from yaml import YAMLError
 
 from analysis.table.order import natural_key
 from kernels.build.architectures import normalize
+from kernels.problem import ConvProblem, ProblemError
 from workflow.experiment import checks, clusters
-from workflow.experiment.errors import BadValueError, ConfigFileError, UnknownNameError, unknown
+from workflow.experiment.errors import BadProblemError, BadValueError, ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
 from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
 
@@ -185,3 +186,20 @@ def _check_references(catalog: Catalog) -> None:
             for entry_name in names:
                 catalog.get(group, entry_name, f" in anchors of conf/experiment/{name}.yaml")
         catalog.get("device", experiment["device"], f" in conf/experiment/{name}.yaml")
+
+
+def resolve_layer(catalog: Catalog, suite: str, layer: str) -> dict[str, Any]:
+    """A layer's sizes in one suite, which may change some of them."""
+    return {**catalog.get("layer", layer), **catalog.get("suite", suite)["changes"].get(layer, {})}
+
+
+def check_problem(layer: Mapping[str, Any], batch: int, suite: str) -> ConvProblem:
+    """The convolution of a layer. Raises BadProblemError if there can be none."""
+    try:
+        return ConvProblem.from_layer(layer, batch)
+    except ProblemError as error:
+        name = layer["name"]
+        raise BadProblemError(
+            f"layer {name} of suite {suite} at batch {batch}: {error}\n"
+            f"correct conf/layer/{name}.yaml, or what conf/suite/{suite}.yaml changes in it"
+        ) from None

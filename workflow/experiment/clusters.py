@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kernels.build.architectures import architecture_name
+from kernels.build.architectures import architecture_name, normalize
 from workflow.experiment.errors import ConfigFileError
 from workflow.experiment.schema import Cluster, ClusterGpu
 
@@ -21,7 +20,6 @@ _WHOLE, _NUMBER = re.compile(r"[1-9][0-9]*"), re.compile(r"(0|[1-9][0-9]*)(\.[0-
 _TYPE = re.compile(r"[A-Za-z0-9_.+-]+")
 #: What Snakemake's Slurm plugin takes as a resource. Other types are passed on among the options of sbatch.
 _PLUGIN_TYPE = re.compile(r"[A-Za-z0-9_.]+")
-_CAPABILITY = re.compile(r"(?:sm|compute)?_?([0-9]{1,2})\.?([0-9])[af]?")
 #: What NVML's names of data centre and workstation GPUs hold, and their compute capability.
 _CAPABILITIES = (
     (r"(GH|H)200|H[18]00|H20", (9, 0)),
@@ -68,10 +66,6 @@ def complete(path: Path, cluster: dict[str, Any]) -> None:
     Raises ConfigFileError, whose message names file, key and value, for what a job would stumble over.
     """
     where = f"conf/cluster/{path.name}"
-    if missing := {field.name for field in dataclasses.fields(Cluster)} - cluster.keys():
-        raise ConfigFileError(
-            f"{where}: {', '.join(sorted(missing))} missing; write defaults: as in conf/cluster/example.yaml"
-        )
     for keys, wanted, typed in _typed(path):
         if wanted is str and typed is not None and "${" not in typed:
             holder = cluster
@@ -184,12 +178,12 @@ def _architecture(where: str, at: str, gpu: Mapping[str, Any]) -> str:
             f"{where}: {at}.architecture is missing, and does not follow from {gpu['device']!r}; "
             f"write the compute capability, such as 9.0 ({ask})"
         )
-    found = _CAPABILITY.fullmatch(typed.strip().lower())
-    if not found:
+    try:
+        given = normalize(typed)
+    except ValueError:
         raise ConfigFileError(
             f"{where}: {at}.architecture is {typed}; write the compute capability, such as 9.0 ({ask})"
-        )
-    given = architecture_name(int(found[1]), int(found[2]))
+        ) from None
     if known and given != known:
         raise ConfigFileError(
             f"{where}: {at}.architecture is {typed}, but {gpu['device']} is {known}; leave architecture out"

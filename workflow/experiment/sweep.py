@@ -12,7 +12,7 @@ from typing import Any
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
 from workflow.experiment import winners
-from workflow.experiment.catalog import OWN_LAYERS, Catalog
+from workflow.experiment.catalog import OWN_LAYERS, Catalog, check_problem, resolve_layer
 from workflow.experiment.checks import check_numbers
 from workflow.experiment.errors import (
     BackendError,
@@ -22,7 +22,6 @@ from workflow.experiment.errors import (
     unknown,
 )
 from workflow.experiment.identity import group_identity
-from workflow.experiment.layers import check_problem, resolve_layer
 from workflow.experiment.points import Point, positive
 from workflow.experiment.sources import check_sources
 

@@ -10,9 +10,8 @@ import pytest
 from kernels import algorithm as algorithms
 from kernels.build.sources import programs, source_hash
 from workflow.experiment import catalog
-from workflow.experiment.catalog import CONF, Catalog
+from workflow.experiment.catalog import CONF, Catalog, resolve_layer
 from workflow.experiment.errors import ConfigFileError, RequestError
-from workflow.experiment.layers import resolve_layer
 from workflow.experiment.schema import GROUPS
 from workflow.experiment.sweep import Selection, Sweep
 
