@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         report_file = options.report or cubin_file.with_suffix(".json")
         if program not in PROGRAMS:
             raise RequestError(
-                f"{unknown('CUDA program', program, PROGRAMS)}\n(a new one is added to kernels/build/programs.py)"
+                f"{unknown('CUDA program', program, PROGRAMS)}\n(a new one is a file kernels/cuda/{program}.cu)"
             )
         check_programs([program])
         for file in (cubin_file, report_file):

@@ -83,7 +83,11 @@ def test_made_for_another_gpu(library: KernelLibrary, tmp_path: Path) -> None:
 
 def test_what_is_compiled_has_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_program(program: str, architecture: str) -> tuple[bytes, dict[str, Any]]:
-        return CUBIN, {"program": program}
+        kernel = {"registers": 32, "spill_store_bytes": 0, "spill_load_bytes": 0}
+        return CUBIN, {
+            **{"program": program, "architecture": architecture, "kernels": [kernel]},
+            **{"nvrtc": "13.0", "seconds": 0.1},
+        }
 
     monkeypatch.setattr(compiling, "compile_program", compile_program)
     files = ["--cubin", str(tmp_path / "f.cubin"), "--report", str(tmp_path / "f.json")]

@@ -37,7 +37,7 @@ def check_sources(entry: Mapping[str, Any]) -> None:
     for program in entry["programs"]:
         if program not in programs():
             message = unknown("CUDA program", program, programs(), " in programs")
-            raise ConfigFileError(f"{where}: {message}\n(a new one is added to PROGRAMS in kernels/build/programs.py)")
+            raise ConfigFileError(f"{where}: {message}\n(a new one is a file kernels/cuda/{program}.cu)")
     check_programs(entry["programs"])
 
 
