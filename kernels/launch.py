@@ -174,24 +174,18 @@ def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
     tensor, its bytes in one image, those of one image of X, or values of the filter.
     """
     m, n, k = problem.gemm_shape
-    columns = problem.batch * problem.in_channels * problem.out_height * problem.width
-    window_bytes = problem.window_tensor_bytes // problem.batch
-    image_bytes = FLOAT_BYTES * problem.in_channels * problem.height * problem.width
-    if max(n, 2 * columns, window_bytes, image_bytes, 2 * m * k) >= 2**31:
+    p, rows, columns = problem, problem.rows, problem.columns
+    window_columns = p.batch * p.in_channels * p.out_height * columns.padded
+    window_bytes = p.window_tensor_bytes // p.batch
+    image_bytes = FLOAT_BYTES * p.in_channels * p.height * p.width
+    if max(n, 2 * window_columns, window_bytes, image_bytes, 2 * m * k) >= 2**31:
         raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
     return (
-        problem.batch,
-        problem.in_channels,
-        problem.height,
-        problem.width,
-        problem.out_channels,
-        problem.kernel_h,
-        problem.kernel_w,
-        problem.stride,
-        problem.out_height,
-        problem.out_width,
-        *division_numbers(problem.out_height * problem.out_width),
-        *division_numbers(problem.out_width),
-        *division_numbers(problem.out_height),
-        *division_numbers(problem.width),
+        *(p.batch, p.in_channels, p.height, p.width, p.out_channels, p.kernel_h, p.kernel_w, *p.stride),
+        *(rows.before, columns.before, *p.dilation, p.groups, p.group_in_channels, columns.padded),
+        *(p.out_height, p.out_width),
+        *division_numbers(p.out_height * p.out_width),
+        *division_numbers(p.out_width),
+        *division_numbers(p.out_height),
+        *division_numbers(columns.padded),
     )

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from kernels.problem import ConvProblem
+
 
 class UnsupportedError(Exception):
     """The algorithm, or the library behind it, declines this problem; the message is its reason."""
+
+
+def take_only(problem: ConvProblem, padding: bool = False, dilation: bool = False, groups: bool = False) -> None:
+    """Raises UnsupportedError if `problem` has padding, dilation or groups that is not said to be taken."""
+    has = {
+        "padding": problem.is_padded and not padding,
+        "dilation": problem.dilation != (1, 1) and not dilation,
+        "groups": problem.groups > 1 and not groups,
+    }
+    if declined := [name for name, found in has.items() if found]:
+        raise UnsupportedError(f"it takes no {' and no '.join(declined)}")
 
 
 class Plan(ABC):

@@ -15,4 +15,16 @@ def reference(problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.T
     Computed on the tensors' device by PyTorch without cuDNN: nothing that is measured here takes part in it.
     """
     with torch.backends.cudnn.flags(enabled=False):
-        return functional.conv2d(x.double(), f.double(), stride=problem.stride)
+        return functional.conv2d(
+            pad(problem, x.double()),
+            f.double(),
+            stride=problem.stride,
+            dilation=problem.dilation,
+            groups=problem.groups,
+        )
+
+
+def pad(problem: ConvProblem, x: torch.Tensor) -> torch.Tensor:
+    """X with the problem's padding written out, shape [images][in_channels][padded height][padded width]."""
+    (above, below), (left, right) = problem.padding
+    return functional.pad(x, (left, right, above, below)) if problem.is_padded else x

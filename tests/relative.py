@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
+
+from kernels.problem import ConvProblem
+from kernels.reference import reference
 
 #: A float32 convolution of the tests' sizes is far below this; one wrong element of a hundred thousand is above it.
 BOUND = 2e-6
 
 
-def backward_error(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int) -> float:
+def backward_error(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, problem: ConvProblem) -> float:
     """max|Y - X * F| / max(|X| * |F|), both in float64: NaN if Y holds one, 0 only if Y is exact.
 
     An odd shape may have a single output, and its sum may cancel to almost nothing; relative to that nothing every
     rounding is large. The sum of the magnitudes is what rounding errors are proportional to (N. Higham, Accuracy and
     Stability of Numerical Algorithms, 2nd edition, section 3.1).
     """
-    with torch.backends.cudnn.flags(enabled=False):
-        reference = functional.conv2d(x.double(), f.double(), stride=stride)
-        magnitude = functional.conv2d(x.double().abs(), f.double().abs(), stride=stride)
-    worst = (y.double() - reference).abs().max()
+    magnitude = reference(problem, x.abs(), f.abs())
+    worst = (y.double() - reference(problem, x, f)).abs().max()
     return float(worst / magnitude.max()) if magnitude.max() > 0 else float(worst)

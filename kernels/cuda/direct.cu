@@ -12,7 +12,7 @@ __global__ void direct(const float* __restrict__ x, const float* __restrict__ f,
   const Pixel at(p, pixel);
 
   const long long image_values = static_cast<long long>(p.in_channels) * p.height * p.width;
-  const float* source = x + at.image * image_values + (at.row * p.stride) * p.width + at.column * p.stride;
+  const float* source = x + at.image * image_values + (at.row * p.stride_h) * p.width + at.column * p.stride_w;
   const float* weights = f + static_cast<long long>(channel) * p.reduction();
   float sum = 0.0f;
   for (int c = 0; c < p.in_channels; ++c) {

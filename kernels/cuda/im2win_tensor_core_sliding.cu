@@ -49,8 +49,8 @@ struct Place {
   // The first value in X of the window that starts there at a phase, in bytes; beyond X's edges the last one's.
   __device__ unsigned find_window(const Problem& p, int phase) const {
     const int of = min(image, p.batch - 1), row = image < p.batch ? line - image * p.out_height : p.out_height - 1;
-    return sizeof(float) * ((static_cast<unsigned>(of) * p.in_channels * p.height + row * p.stride) * p.width +
-                            min(column * p.stride + phase, p.width - 1));
+    return sizeof(float) * ((static_cast<unsigned>(of) * p.in_channels * p.height + row * p.stride_h) * p.width +
+                            min(column * p.stride_w + phase, p.width - 1));
   }
   // Index in Y of the output in the first channel.
   __device__ long long output_index(const Problem& p) const {
@@ -92,7 +92,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
-  const int phases = min(p.stride, p.kernel_w);
+  const int phases = min(p.stride_w, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   Ring<FILTER_STAGES> filter;
@@ -120,7 +120,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
         for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
           for (int phase = 0; phase < phases; ++phase) {
-            for (int tap = phase; tap < p.kernel_w; tap += p.stride, filter.next()) {
+            for (int tap = phase; tap < p.kernel_w; tap += p.stride_w, filter.next()) {
               filter_empty[filter.stage].wait(filter.parity ^ 1);
               if (lane == 0) {
                 const int from = k_block * p.kernel_w + tap;
@@ -188,7 +188,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           // Taps that are `stride` apart are neighbouring positions; `beyond` is the thread's first column, moved by them.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
-          for (int tap = phase; tap < p.kernel_w; tap += p.stride, filter.next(), b += CHUNK_BYTES / 16, ++beyond) {
+          for (int tap = phase; tap < p.kernel_w; tap += p.stride_w, filter.next(), b += CHUNK_BYTES / 16, ++beyond) {
             const unsigned long long a =
                 tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_row * ROW_BYTES);
             filter_full[filter.stage].wait(filter.parity);

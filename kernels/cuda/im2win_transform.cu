@@ -16,7 +16,7 @@ __device__ inline int misalignment(const float* pointer) {
 __device__ inline long long begin_in_input(const Problem& p, int row) {
   const int channel = p.by_column.quotient(row);  // of all images together
   const int y = row - channel * p.out_height;
-  return (static_cast<long long>(channel) * p.height + y * p.stride) * p.width;
+  return (static_cast<long long>(channel) * p.height + y * p.stride_h) * p.width;
 }
 
 // I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w].
@@ -35,7 +35,7 @@ __device__ void transform_rows(const Problem& p, FastDivision by_kernel, const f
   auto begin_of = [&](int row) {
     const int channel = p.by_column.quotient(row);  // of all images together
     const int y = row - channel * p.out_height;
-    return ((channel - first_channel) * p.height + (y - first_y) * p.stride) * p.width;
+    return ((channel - first_channel) * p.height + (y - first_y) * p.stride_h) * p.width;
   };
   const long long begin = begin_in_input(p, first);
   const long long size = static_cast<long long>(p.batch) * p.in_channels * p.height * p.width;

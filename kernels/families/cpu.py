@@ -30,8 +30,8 @@ class DirectPlan(CpuPlan):
         y.zero_()
         for u in range(p.kernel_h):
             for v in range(p.kernel_w):
-                rows = slice(u, u + (p.out_height - 1) * p.stride + 1, p.stride)
-                columns = slice(v, v + (p.out_width - 1) * p.stride + 1, p.stride)
+                rows = slice(u, u + (p.out_height - 1) * p.rows.stride + 1, p.rows.stride)
+                columns = slice(v, v + (p.out_width - 1) * p.columns.stride + 1, p.columns.stride)
                 y += torch.einsum("nchw,oc->nohw", x[:, :, rows, columns], f[:, :, u, v])
 
 
@@ -67,7 +67,7 @@ class Im2winPlan(CpuPlan):
         p = self.problem
         window_values = p.kernel_h * p.kernel_w
         for column in range(p.out_width):
-            start = column * p.stride * p.kernel_h
+            start = column * p.columns.stride * p.kernel_h
             # [n][c][ho][window] -> [n][ho][c * window]
             windows = self.window[..., start : start + window_values].transpose(1, 2).flatten(2)
             y[..., column] = torch.matmul(self.filter, windows.transpose(1, 2))
@@ -75,7 +75,7 @@ class Im2winPlan(CpuPlan):
 
 def im2win_transform(x: torch.Tensor, problem: ConvProblem) -> torch.Tensor:
     """The window tensor I[n][c][ho][w * Hf + u] = X[n][c][ho * s + u][w], shape `problem.window_tensor_shape`."""
-    rows = x.unfold(2, problem.kernel_h, problem.stride)  # [n][c][ho][w][u], a view
+    rows = x.unfold(2, problem.kernel_h, problem.rows.stride)  # [n][c][ho][w][u], a view
     return rows.reshape(problem.window_tensor_shape)
 
 
@@ -114,8 +114,8 @@ class FftPlan(CpuPlan):
         full = outputs.transpose(3, 4).reshape(
             p.batch, p.out_channels, self.tiles[0] * step[0], self.tiles[1] * step[1]
         )
-        rows, columns = (p.out_height - 1) * p.stride + 1, (p.out_width - 1) * p.stride + 1
-        y.copy_(full[:, :, : rows : p.stride, : columns : p.stride])
+        rows, columns = (p.out_height - 1) * p.rows.stride + 1, (p.out_width - 1) * p.columns.stride + 1
+        y.copy_(full[:, :, : rows : p.rows.stride, : columns : p.columns.stride])
 
 
 class TorchPlan(CpuPlan):

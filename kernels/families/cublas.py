@@ -41,7 +41,7 @@ class Im2colCublasPlan(Plan):
         p = self._problem
         # What torch.conv2d calls on a GPU once cuDNN is switched off; called by name, it writes into Y itself.
         with cublas_precision(self._tf32):
-            torch.ops.aten.thnn_conv2d.out(x, f, [p.kernel_h, p.kernel_w], None, [p.stride] * 2, [0, 0], out=y)
+            torch.ops.aten.thnn_conv2d.out(x, f, [p.kernel_h, p.kernel_w], None, list(p.stride), [0, 0], out=y)
 
 
 @register("im2col_cublas")

@@ -66,16 +66,16 @@ def search_until_good(search: Callable[[], float]) -> None:
 def forget(device: torch.device) -> None:
     """Replace the one cached choice by that of a tiny convolution."""
     x, f, y = (torch.zeros(1, 1, size, size, device=device) for size in (8, 3, 6))
-    _convolve(x, f, y, stride=1, tf32=False)
+    _convolve(x, f, y, stride=(1, 1), tf32=False)
 
 
-def _convolve(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: int, tf32: bool) -> None:
+def _convolve(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, stride: tuple[int, int], tf32: bool) -> None:
     # What torch.conv2d calls; called by name, it writes into Y itself.
     torch.ops.aten.cudnn_convolution.out(
         x,
         f,
         padding=[0, 0],
-        stride=[stride, stride],
+        stride=list(stride),
         dilation=[1, 1],
         groups=1,
         benchmark=True,

@@ -82,7 +82,7 @@ class Convolution:
         input_shape: tuple[int, int, int, int],
         filter_shape: tuple[int, int, int, int],
         output_shape: tuple[int, int, int, int],
-        stride: int,
+        stride: tuple[int, int],
         tf32: bool,
     ) -> None:
         """Raises CudnnError if cuDNN rejects the sizes, OSError if there is no cuDNN."""
@@ -98,7 +98,7 @@ class Convolution:
         input_shape: tuple[int, int, int, int],
         filter_shape: tuple[int, int, int, int],
         output_shape: tuple[int, int, int, int],
-        stride: int,
+        stride: tuple[int, int],
         tf32: bool,
     ) -> None:
         self._handle = self._create("cudnnCreate")
@@ -109,7 +109,7 @@ class Convolution:
         _call("cudnnSetTensor4dDescriptor", self._input, _NCHW, _FLOAT, *input_shape)
         _call("cudnnSetTensor4dDescriptor", self._output, _NCHW, _FLOAT, *output_shape)
         _call("cudnnSetFilter4dDescriptor", self._filter, _FLOAT, _NCHW, *filter_shape)
-        sizes = (0, 0, stride, stride, 1, 1)  # padding, stride and dilation, height before width
+        sizes = (0, 0, *stride, 1, 1)  # padding, stride and dilation, height before width
         _call("cudnnSetConvolution2dDescriptor", self._convolution, *sizes, _CROSS_CORRELATION, _FLOAT)
         _call("cudnnSetConvolutionMathType", self._convolution, _DEFAULT_MATH if tf32 else _FMA_MATH)
 

@@ -78,7 +78,7 @@ class Transform:
 def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
     """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
     borders = -(-(rows - 1) // problem.out_height)  # between channels
-    skipped = max(0, problem.height - problem.out_height * problem.stride)  # rows of X, at each of them
-    input_rows = (rows - 1) * problem.stride + borders * skipped + problem.kernel_h
+    skipped = max(0, problem.height - problem.out_height * problem.rows.stride)  # rows of X, at each of them
+    input_rows = (rows - 1) * problem.rows.stride + borders * skipped + problem.kernel_h
     alignment = 2 * VECTOR
     return FLOAT_BYTES * (input_rows * problem.width + alignment)

@@ -37,7 +37,7 @@ class WinogradPlan(OverlappingPlan):
         prepared: bool | None = None,
     ) -> None:
         """A rule chooses what is not given. Raises UnsupportedError for a problem that the kernels do not take."""
-        if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, 1):
+        if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, (1, 1)):
             raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
         of_problem = problem_arguments(problem)  # refuses what is too large
         strips, tile = strips_of(problem), WINOGRAD_TILE

@@ -119,7 +119,7 @@ class SlidingTile(TensorCoreTile):
 
 def _shifts(problem: ConvProblem) -> int:
     """By how many positions a window's last column is away from its first."""
-    return (problem.kernel_w - 1) // problem.stride
+    return (problem.columns.reach - 1) // problem.columns.stride
 
 
 def _wgmma(

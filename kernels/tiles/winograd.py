@@ -50,7 +50,7 @@ def prepares(strips: ConvProblem, multiprocessors: int) -> bool:
 def strips_of(problem: ConvProblem) -> ConvProblem:
     """The convolution whose outputs are the strips of `problem`'s, six one above the other: a filter of one row."""
     rows = -(-problem.out_height // STRIP_OUTPUTS)
-    return ConvProblem(problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3, 1)
+    return ConvProblem(problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3)
 
 
 def choose_steps(strips: ConvProblem, resident_blocks: int) -> int:

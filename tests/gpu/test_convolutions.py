@@ -70,8 +70,8 @@ def convolve(
 @pytest.mark.parametrize("problem", EDGES + random_problems(20, seed=1), ids=str)
 @pytest.mark.parametrize("name", OURS)
 def test_odd_shapes(name: str, problem: ConvProblem, library: KernelLibrary) -> None:
-    assert backward_error(*convolve(name, problem, library, integers=False), problem.stride) <= BOUND
-    assert backward_error(*convolve(name, problem, library, integers=True), problem.stride) == 0.0
+    assert backward_error(*convolve(name, problem, library, integers=False), problem) <= BOUND
+    assert backward_error(*convolve(name, problem, library, integers=True), problem) == 0.0
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -83,7 +83,7 @@ def test_layers(name: str, layer: str, library: KernelLibrary) -> None:
     error = verify.error(problem, *convolve(name, problem, library, integers=False))
     assert error.within(bound, 10 * bound)
     if name not in TRANSFORMED:
-        assert backward_error(*convolve(name, problem, library, integers=True), problem.stride) == 0.0
+        assert backward_error(*convolve(name, problem, library, integers=True), problem) == 0.0
 
 
 @pytest.mark.parametrize("problem", EDGES, ids=str)
@@ -132,7 +132,7 @@ def test_every_cluster(problem: ConvProblem, library: KernelLibrary) -> None:
             verify.poison(y)
             plan.run(x, f, y)
             first = y.clone()
-            assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND), (tile, loader, cluster)
+            assert backward_error(x, f, y, problem) <= (0.0 if integers else BOUND), (tile, loader, cluster)
             for _ in range(5):
                 verify.poison(y)
                 plan.run(x, f, y)
@@ -152,7 +152,7 @@ def test_short_reductions(problem: ConvProblem, library: KernelLibrary) -> None:
         algorithms.load("im2win_fused", "kernels.families.im2win", stored).plan(
             problem, x.device, library, tf32=False
         ).run(x, f, y)
-        assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
+        assert backward_error(x, f, y, problem) <= (0.0 if integers else BOUND)
 
 
 @pytest.mark.parametrize("prepared", [False, True])
@@ -166,7 +166,7 @@ def test_winograd(problem: ConvProblem, prepared: bool, library: KernelLibrary) 
         for integers in (True, False):
             x, f, y = tensors(problem, integers, LARGEST_OF["im2win_winograd"])
             plan.run(x, f, y)
-            assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
+            assert backward_error(x, f, y, problem) <= (0.0 if integers else BOUND)
 
 
 @pytest.mark.parametrize("name", ["im2win", "im2win_fused", "im2win_winograd"])
@@ -246,7 +246,7 @@ def test_a_kernel_waits_for_the_one_that_prepares(
         x, f, y = tensors(problem, integers=False)
         spoil(plan)
         plan.run(x, f, y)
-        assert backward_error(x, f, y, problem.stride) <= BOUND
+        assert backward_error(x, f, y, problem) <= BOUND
     # Without a look at the results in between, so that one run follows the other at once: all have the same result.
     results = torch.empty((50, *y.shape), device=y.device)
     for result in results:

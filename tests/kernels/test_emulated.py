@@ -70,7 +70,7 @@ def check(plan: Plan, problem: ConvProblem) -> None:
         y = torch.empty(problem.output_shape)
         verify.poison(y)
         plan.run(x, f, y)
-        assert backward_error(x, f, y, problem.stride) <= (0.0 if integers else BOUND)
+        assert backward_error(x, f, y, problem) <= (0.0 if integers else BOUND)
 
 
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: tile.arguments)

@@ -147,6 +147,8 @@ def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> No
     checks.check_needed(group, entry, where)
     try:
         checks.check_numbers(entry, f"{where}: ")
+        if group == "layer":
+            checks.check_layer(entry, where)
         if group == "algorithm":
             checks.check_look(entry["about"], f"{where}: about: ")
         if group == "experiment":

@@ -108,6 +108,26 @@ def _texts(entry: Any, written: Any, key: str = "") -> Iterator[tuple[str, str, 
         yield key, entry, written
 
 
+def check_layer(layer: Mapping[str, Any], where: str) -> None:
+    """Raises ConfigFileError for a size that may be several numbers, and holds something else.
+
+    Whether the sizes go together is seen once the layer is used.
+    """
+    for key in ("stride", "padding", "dilation"):
+        if not all(isinstance(number, int) and not isinstance(number, bool) for number in _flat(layer[key])):
+            sides = " or [[above, below], [left, right]]" if key == "padding" else ""
+            raise ConfigFileError(f"{where}: {key} is {layer[key]!r}; it must be one number or [rows, columns]{sides}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The numbers of a list of lists, or the value itself."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _flat(one)
+    else:
+        yield value
+
+
 def check_needed(group: str, entry: Mapping[str, Any], where: str) -> None:
     """Raises ConfigFileError if a list is empty without which nothing can be measured."""
     for key in _NEEDED.get(group, ()):

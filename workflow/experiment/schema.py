@@ -81,7 +81,7 @@ class AuthorsStatistic(Enum):
 
 @dataclass
 class Layer:
-    """One convolution layer; sizes in elements, no padding."""
+    """One convolution layer; sizes in elements, as kernels.problem.ConvProblem explains them."""
 
     name: str = MISSING
     in_channels: int = MISSING
@@ -90,7 +90,13 @@ class Layer:
     out_channels: int = MISSING
     kernel_h: int = MISSING
     kernel_w: int = MISSING
-    stride: int = MISSING
+    #: One number, or [rows, columns].
+    stride: Any = MISSING
+    #: One number, [rows, columns], or [[above, below], [left, right]].
+    padding: Any = 0
+    #: As `stride`.
+    dilation: Any = 1
+    groups: int = 1
 
 
 @dataclass
@@ -99,7 +105,7 @@ class Suite:
 
     name: str = MISSING
     layers: list[str] = MISSING
-    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -30,11 +30,19 @@ def key(problem: ConvProblem) -> str:
     p = problem
     filters = f"{p.out_channels}x{p.kernel_h}x{p.kernel_w}"
     others = [
-        f", {field.name} {getattr(p, field.name)}"
+        f", {field.name} {_short(getattr(p, field.name))}"
         for field in dataclasses.fields(p)
-        if field.default not in (dataclasses.MISSING, getattr(p, field.name))
+        if field.name != "stride" and field.default not in (dataclasses.MISSING, getattr(p, field.name))
     ]
-    return f"{p.batch}x{p.in_channels}x{p.height}x{p.width} * {filters} / {p.stride}{''.join(others)}"
+    return f"{p.batch}x{p.in_channels}x{p.height}x{p.width} * {filters} / {_short(p.stride)}{''.join(others)}"
+
+
+def _short(value: Any) -> str:
+    """A number, or the numbers of rows and of columns: one if both are the same."""
+    if not isinstance(value, tuple):
+        return str(value)
+    rows, columns = (_short(one) for one in value)
+    return rows if rows == columns else f"({rows}, {columns})"
 
 
 class Winners:

@@ -5,12 +5,13 @@ A time below one of them is an error of measuring, or not a convolution's, and i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.problem import FLOAT_BYTES, Axis, ConvProblem
 
 #: Arithmetic of conf/algorithm -> the ceiling that bounds it, and how many operations there it takes for each of the
 #: direct convolution's. What computes in another domain does fewer, and only memory bounds it.
@@ -100,7 +101,7 @@ def bounds(
     found = []
     unit, operations = _UNITS.get("tf32" if tf32 and arithmetic == "fp32" else arithmetic, ("", 0))
     if ceilings.get(unit):
-        found.append(LowerBound(unit, operations * problem.flops, float(ceilings[unit])))
+        found.append(LowerBound(unit, operations * problem.flops_without_padding, float(ceilings[unit])))
     if ceilings.get("copy_bytes_per_s"):
         amount = least_bytes(problem, protocol["timed"], cold, int(ceilings.get("cache_bytes") or 0))
         found.append(LowerBound("copy_bytes_per_s", amount, float(ceilings["copy_bytes_per_s"])))
@@ -119,11 +120,10 @@ def least_bytes(problem: ConvProblem, timed: str, cold: bool, cache_bytes: int) 
     As much as fits into the last cache may stay there: of the output, and of everything where the cache is warm. What
     was prepared before the clock started may have been packed into half its bytes.
     """
-    rows = _covered(problem.out_height, problem.kernel_h, problem.stride)
-    columns = _covered(problem.out_width, problem.kernel_w, problem.stride)
+    rows, columns = _covered(problem.rows), _covered(problem.columns)
     size = FLOAT_BYTES if timed == "run" else FLOAT_BYTES // 2
     n, out, h, w = problem.output_shape
-    filters = problem.out_channels * problem.in_channels * problem.kernel_h * problem.kernel_w
+    filters = math.prod(problem.filter_shape)
     read = size * (problem.batch * problem.in_channels * rows * columns + filters)
     written = FLOAT_BYTES * n * out * h * w
     if cold:
@@ -131,6 +131,11 @@ def least_bytes(problem: ConvProblem, timed: str, cold: bool, cache_bytes: int) 
     return max(0, read + written - cache_bytes)
 
 
-def _covered(outputs: int, kernel: int, stride: int) -> int:
-    """Positions along one dimension that some window covers."""
-    return outputs * kernel if stride >= kernel else (outputs - 1) * stride + kernel
+def _covered(axis: Axis) -> int:
+    """Elements along one direction that some window covers."""
+    covered = {
+        output * axis.stride - axis.before + tap * axis.dilation
+        for output in range(axis.outputs)
+        for tap in axis.taps_inside(output)
+    }
+    return len(covered)

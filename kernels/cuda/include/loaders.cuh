@@ -89,14 +89,14 @@ struct WindowStart {
   const Problem& p;
   __device__ long long operator()(const Pixel& at) const {
     return (static_cast<long long>(at.image) * p.in_channels * p.out_height + at.row) * p.window_row() +
-           at.column * p.stride * p.kernel_h;
+           at.column * p.stride_w * p.kernel_h;
   }
 };
 struct InputStart {
   const Problem& p;
   __device__ long long operator()(const Pixel& at) const {
-    return (static_cast<long long>(at.image) * p.in_channels * p.height + at.row * p.stride) * p.width +
-           at.column * p.stride;
+    return (static_cast<long long>(at.image) * p.in_channels * p.height + at.row * p.stride_h) * p.width +
+           at.column * p.stride_w;
   }
 };
 

@@ -134,7 +134,7 @@ struct TensorCorePlan {
 __device__ inline unsigned find_window(const Problem& p, int pixel) {
   const Pixel at(p, min(pixel, p.pixels() - 1));
   return sizeof(float) * (static_cast<unsigned>(at.image) * p.in_channels * p.height * p.width +
-                          (at.row * p.width + at.column) * p.stride);
+                          at.row * p.stride_h * p.width + at.column * p.stride_w);
 }
 __device__ inline float load(const float* __restrict__ x, unsigned offset) {
   return __ldg(reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + offset));

@@ -31,7 +31,7 @@ def test_window_tensor_is_the_papers(problem: ConvProblem) -> None:
     assert window.shape == problem.window_tensor_shape
     for ho in range(problem.out_height):
         for u in range(problem.kernel_h):
-            assert torch.equal(window[:, :, ho, u :: problem.kernel_h], x[:, :, ho * problem.stride + u])
+            assert torch.equal(window[:, :, ho, u :: problem.kernel_h], x[:, :, ho * problem.rows.stride + u])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
@@ -42,11 +42,11 @@ def test_convolution(name: str, problem: ConvProblem) -> None:
     x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
     verify.poison(y)
     plan.run(x, f, y)
-    assert backward_error(x, f, y, problem.stride) <= BOUND
+    assert backward_error(x, f, y, problem) <= BOUND
     x, f = torch.randint(-8, 9, problem.input_shape).float(), torch.randint(-8, 9, problem.filter_shape).float()
     verify.poison(y)
     plan.run(x, f, y)
-    assert backward_error(x, f, y, problem.stride) <= (BOUND if name == "cpu_fft" else 0.0)
+    assert backward_error(x, f, y, problem) <= (BOUND if name == "cpu_fft" else 0.0)
 
 
 def test_unknown_algorithm_lists_those_there_are() -> None:

@@ -164,7 +164,7 @@ def test_sliding_tiles_hold_what_the_outputs_need(tile: SlidingTile) -> None:
         pitch, multiplier, _ = tile.arguments_of(problem)
         assert -(2**31) <= multiplier < 2**31
         # The last tap of a row's last output is in the row's own positions.
-        assert problem.out_width + (problem.kernel_w - 1) // problem.stride == pitch
+        assert problem.out_width + (problem.kernel_w - 1) // problem.columns.stride == pitch
         assert math.prod(tile.tiles(problem)) * tile.m * tile.n >= (
             problem.out_channels * problem.batch * problem.out_height * pitch
         )
