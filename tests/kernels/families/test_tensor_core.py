@@ -143,7 +143,7 @@ def test_exponent_limit_leaves_room_for_the_sum() -> None:
     assert 2.0 ** (largest_exponent + 1) * problem.gemm_shape[2] <= 2.0**128
 
 
-@pytest.mark.parametrize("tile", [*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES], ids=lambda tile: tile.expression)
+@pytest.mark.parametrize("tile", [*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES], ids=lambda tile: f"{tile.program}<{tile.arguments}>")
 def test_a_block_is_launchable(tile: TensorCoreTile) -> None:
     assert tile.threads <= 1024
     # A block's shared memory: 227 KiB on Hopper; 99 KiB on the smallest GPUs with the other instructions.
@@ -158,7 +158,7 @@ def test_choice(tiles: tuple[TensorCoreTile, ...]) -> None:
     assert math.prod(tile.tiles(few_tiles)) * splits > 66  # at least half of the multiprocessors
 
 
-@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: tile.expression)
+@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: f"{tile.program}<{tile.arguments}>")
 def test_sliding_tiles_hold_what_the_outputs_need(tile: SlidingTile) -> None:
     for problem in filter(tile.supports, EDGES + random_problems(40, seed=5)):
         pitch, multiplier, _ = tile.arguments_of(problem)
