@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 FLOAT_BYTES = 4
 
@@ -73,6 +73,23 @@ class ConvProblem:
     padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
     groups: int = 1
+
+    if TYPE_CHECKING:  # as many forms as __post_init__ takes
+
+        def __init__(
+            self,
+            batch: int,
+            in_channels: int,
+            height: int,
+            width: int,
+            out_channels: int,
+            kernel_h: int,
+            kernel_w: int,
+            stride: int | Pair = 1,
+            padding: int | Pair | tuple[Pair, Pair] = 0,
+            dilation: int | Pair = 1,
+            groups: int = 1,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         for field in fields(self):
