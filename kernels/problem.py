@@ -155,6 +155,11 @@ class ConvProblem:
         return all(before == after for before, after in self.padding)
 
     @property
+    def is_general(self) -> bool:
+        """Whether it has padding, dilation or groups, for which many kernels have an instance of their own."""
+        return self.is_padded or self.dilation != (1, 1) or self.groups > 1
+
+    @property
     def is_depthwise(self) -> bool:
         """Whether each input channel is convolved by itself."""
         return self.groups == self.in_channels and self.groups > 1

@@ -38,7 +38,7 @@ class BasePlan(Plan):
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
         _, pixels, _ = problem.gemm_shape
         self._grid = (-(-pixels // THREADS), problem.out_channels)
-        self._kernel = kernels.kernel("im2win_base", im2win_base(problem.columns.dilation > 1))
+        self._kernel = kernels.kernel("im2win_base", im2win_base(problem.columns.dilation > 1 or problem.groups > 1))
         self._kernels, self._sizes = kernels, problem_arguments(problem)
         self._reorder = FilterReorder(problem, device, kernels, None, by_columns=True)
         self._transform = Transform(problem, device, kernels, self._reorder)

@@ -24,7 +24,6 @@ from kernels.tiles.tensor_core import (
     WGMMA_TILES,
     TensorCoreTile,
     choose,
-    is_general,
 )
 
 #: Biased exponent of FP32's Inf and NaN.
@@ -37,14 +36,14 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
     With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
 
     Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
-    the window's scale as it is. Where windows may reach beyond X, tables of bits follow, one for each K block: which of
-    its values lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
+    the window's scale as it is. For the general kernels tables of bits follow, one for each K block: which of its values
+    lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
     """
     c, u, v = (_whole_k_blocks(index[::taps]) for index in _filter_indices(problem))
     row_dilation, column_dilation = problem.dilation
     values = (c * problem.height + u * row_dilation) * problem.width + v * column_dilation
     offsets = (values * FLOAT_BYTES).astype(np.int32)
-    if not is_general(problem):
+    if not problem.is_general:
         return offsets
     taps_of = [u == row for row in range(problem.kernel_h)]
     if taps == 1:
@@ -92,7 +91,7 @@ class TensorCorePlan(OverlappingPlan):
         self._kernels = kernels
         self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
         self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
-        self._convolve = kernels.kernel(tile.program, tile.expression(is_general(problem)))
+        self._convolve = kernels.kernel(tile.program, tile.expression(problem.is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits, self._filter_k_blocks = tile, splits, (k_blocks * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)

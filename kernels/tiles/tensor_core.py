@@ -68,7 +68,7 @@ class TensorCoreTile:
     persistent: bool
 
     def expression(self, general: bool) -> str:
-        """Name expression of the kernel; `general` if it gathers windows that may reach beyond X or have gaps."""
+        """Name expression of the kernel; `general` for padding, dilation or groups."""
         return f"{self.program}<{self.arguments}, {int(general)}>"
 
     def supports(self, problem: ConvProblem) -> bool:
@@ -224,11 +224,6 @@ MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, p
 
 def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
     return tuple(tile.expression(general) for tile in tiles for general in (False, True))
-
-
-def is_general(problem: ConvProblem) -> bool:
-    """Whether windows may reach beyond X, or the gaps between their columns need the general kernels."""
-    return problem.is_padded or problem.columns.dilation > 1
 
 
 #: Program -> name expressions of its kernels.
