@@ -187,7 +187,7 @@ class ResidentPlan(Plan):
 
 
 def _take(problem: ConvProblem, fused: bool) -> None:
-    """Raises UnsupportedError for a problem that the tiled kernels do not take; those that are `fused` read X itself."""
+    """Raises UnsupportedError for a problem that the tiled kernels do not take. `fused` if they read X itself."""
     take_only(problem, padding=True, dilation=True)
     rows, columns = COLUMN_TAPS, MAX_COLUMN_TAPS
     if fused and problem.is_padded and (problem.kernel_h > rows or problem.kernel_w > columns):

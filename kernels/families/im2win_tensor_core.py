@@ -6,6 +6,8 @@ docs/tensor_cores.md explains the method, its error and its guard.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,8 +24,9 @@ from kernels.tiles.tensor_core import (
     ROW_BYTES,
     SLIDING_TILES,
     WGMMA_TILES,
+    Choice,
     TensorCoreTile,
-    choose,
+    choices,
 )
 
 #: Biased exponent of FP32's Inf and NaN.
@@ -36,8 +39,8 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
     With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
 
     Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
-    the window's scale as it is. For the general kernels tables of bits follow, one for each K block: which of its values
-    lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
+    the window's scale as it is. For the general kernels tables of bits follow, one for each K block: which of its
+    values lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
     """
     c, u, v = (_whole_k_blocks(index[::taps]) for index in _filter_indices(problem))
     row_dilation, column_dilation = problem.dilation
@@ -69,6 +72,10 @@ def exponent_limit(problem: ConvProblem) -> int:
     return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
 
 
+#: How many of the tiles that are estimated to be the fastest are timed.
+_TIMED = 8
+
+
 class TensorCorePlan(OverlappingPlan):
     """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
 
@@ -77,9 +84,20 @@ class TensorCorePlan(OverlappingPlan):
     """
 
     def __init__(
-        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: TensorCoreTile, splits: int
+        self,
+        problem: ConvProblem,
+        device: torch.device,
+        kernels: KernelLibrary,
+        tile: TensorCoreTile,
+        splits: int,
+        others: Sequence[Choice] = (),
     ) -> None:
-        """`tile` is one that the device can run; the reduction is computed in `splits` parts."""
+        """`tile` is one that the device can run; the reduction is computed in `splits` parts.
+
+        `autotune` tries the `others`, tiles and parts, too.
+        """
+        self._make_other = partial(TensorCorePlan, problem, device, kernels)
+        self._others = others
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
             raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
@@ -120,6 +138,21 @@ class TensorCorePlan(OverlappingPlan):
         sizes = (*self._filter_k_blocks, *self._sizes)
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
 
+    def autotune(
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
+        def run_time(plan: TensorCorePlan) -> float:
+            plan.run(x, f, y)
+            return time(partial(plan.run, x, f, y))
+
+        fastest, least = self, run_time(self)
+        for choice in self._others:
+            other = self._make_other(*choice)
+            if (taken := run_time(other)) < least:
+                fastest, least = other, taken
+        # This plan becomes the fastest one; what the others held is given back.
+        self.__dict__.update(fastest.__dict__)
+
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch = self._kernels.launch
         tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
@@ -149,4 +182,5 @@ class Im2winTensorCore(Algorithm):
         parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
         able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
         tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
-        return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), tiles))
+        estimated = choices(problem, _multiprocessors(device), tiles)
+        return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:_TIMED])

@@ -235,15 +235,19 @@ INSTANCES = {
 }
 
 
-def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:
-    """The one of `tiles` with the least estimated time, and into how many parts the reduction is split.
+#: A tile, and into how many parts the reduction is split.
+Choice = tuple[TensorCoreTile, int]
+
+
+def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> list[Choice]:
+    """Each of `tiles` with the number of parts that takes the least estimated time, the fastest first.
 
     Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
     """
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
-    def cost(choice: tuple[TensorCoreTile, int]) -> float:
+    def cost(choice: Choice) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
@@ -254,4 +258,4 @@ def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCor
     def splits(tile: TensorCoreTile) -> range:
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
-    return min(((tile, parts) for tile in tiles for parts in splits(tile)), key=cost)
+    return sorted((min(((tile, parts) for parts in splits(tile)), key=cost) for tile in tiles), key=cost)
