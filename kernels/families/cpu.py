@@ -28,7 +28,7 @@ class CpuPlan(Plan):
 
     def __init__(self, problem: ConvProblem) -> None:
         self.problem = problem
-        self.workspace_bytes = FLOAT_BYTES * _padded_values(problem) if problem.is_padded else 0
+        self.workspace_bytes: int = FLOAT_BYTES * _padded_values(problem) if problem.is_padded else 0
 
 
 def _padded_values(problem: ConvProblem) -> int:

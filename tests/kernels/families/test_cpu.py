@@ -59,6 +59,19 @@ def test_convolution(name: str, problem: ConvProblem) -> None:
     assert backward_error(x, f, y, problem) <= (BOUND if name == "cpu_fft" else 0.0)
 
 
+def test_workspace_counts_what_is_padded() -> None:
+    problem = ConvProblem(2, 4, 5, 6, 8, 3, 2, padding=((1, 0), (2, 1)), groups=2)
+    padded, pixels = 2 * 4 * 6 * 9, 2 * 4 * 8
+    expected = {
+        "cpu_direct": padded,
+        "cpu_im2col": padded + 4 * 3 * 2 * pixels,
+        "cpu_im2win": padded + 2 * 4 * 4 * (9 * 3) + 8 * 2 * 3 * 2,
+    }
+    for name, values in expected.items():
+        plan = algorithms.load(name, "kernels.families.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
+        assert plan.workspace_bytes == 4 * values, name
+
+
 def test_unknown_algorithm_lists_those_there_are() -> None:
     with pytest.raises(KeyError, match="cpu_im2win"):
         algorithms.load("cpu_im2wim", "kernels.families.cpu")
