@@ -34,6 +34,7 @@ def told(
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     provenance["environments"][0]["host"] = "0a1b2c3d"
     state: dict[str, Any] = {"sm_clock_low_mhz": 1900.0, "sm_clock_high_mhz": 1980.0, "usual_clock_mhz": 1980.0}
+    state |= {"other_load_cores": 0.75}
     state |= {"lowered_for": {"power cap": 7}}
     state |= {"discarded": [{"time_ms": 2.5, "sm_clock_mhz": 900.0, "why": "clock below 75 % of 1980 MHz"}]}
     for point in provenance["points"]:
