@@ -75,8 +75,8 @@ def outcomes(archive: Archive) -> Iterator[str]:
         yield "  failed points are measured again by the next run"
     if beside := (archive.measurements["stop_reason"] == OTHER_LOAD).sum():
         yield (
-            f"  {plural(beside, 'time was', 'times were')} measured while other programs kept the CPU busy (stop reason "
-            f"{OTHER_LOAD}): where it matters, stop these, delete {archive.folder}/points and give the command again"
+            f"  {plural(beside, 'time was', 'times were')} measured while other programs kept the CPU busy (stop "
+            f"reason {OTHER_LOAD}): stop these, delete {archive.folder}/points and give the command again"
         )
 
 
