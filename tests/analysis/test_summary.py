@@ -103,7 +103,7 @@ def test_times_beside_other_load_are_told(tmp_path: Path, capsys: pytest.Capture
     write(tmp_path / "quiet", kind="cpu")
     write(tmp_path / "busy", kind="cpu", stop_reason=OTHER_LOAD)
     assert run(tmp_path, "quiet") == 0
-    assert OTHER_LOAD not in capsys.readouterr().out
+    assert f"stop reason {OTHER_LOAD}" not in capsys.readouterr().out
     assert run(tmp_path, "busy") == 0
     said = capsys.readouterr().out
     assert "  81 times were measured while other programs kept the CPU busy (stop reason other_load): " in said
