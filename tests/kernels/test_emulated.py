@@ -70,7 +70,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
     all_padded = {fused("WindowLoader", tile, padded=True) for tile in TILES}
     few_padded = {fused("WindowLoader", tile, padded=True) for tile in PADDED_TILES}
     kernels["im2win_fused"] = [name for name in kernels["im2win_fused"] if name not in all_padded - few_padded]
-    return EmulatedLibrary(tmp_path_factory.mktemp("emulated"), kernels)
+    return EmulatedLibrary(tmp_path_factory, kernels)
 
 
 def check(plan: Plan, problem: ConvProblem) -> None:

@@ -26,6 +26,7 @@ _LEAST: dict[str, tuple[float, bool]] = {
     "max_samples": (1, True),
     "max_seconds": (0, False),
     "target_half_width": (0, True),
+    "quiet_seconds": (0, True),
     "time_limit_seconds": (0, False),
     "ceiling_tolerance": (0, True),
     "max_error_fro": (0, False),

@@ -174,6 +174,8 @@ class Protocol:
     max_samples: int = 1000
     max_seconds: float = 1.0
     target_half_width: float = 0.005
+    #: How long the CPU backend waits at most for other programs to end, to measure again what was measured beside them.
+    quiet_seconds: float = 2.0
 
 
 @dataclass
@@ -185,6 +187,7 @@ class Sampling:
     max_samples: int | None = None
     max_seconds: float | None = None
     target_half_width: float | None = None
+    quiet_seconds: float | None = None
 
 
 @dataclass

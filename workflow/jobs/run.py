@@ -21,7 +21,7 @@ from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.measurements import Measurements
 from workflow.machine.settings import spoiled_by
-from workflow.session.slurm import require
+from workflow.session.slurm import named_executor, require
 
 
 class Run:
@@ -88,6 +88,8 @@ def start(config: Mapping[str, Any], workflow: Any) -> Run:
     _prepend("PATH", str(Path(sys.executable).parent))  # jobs run this Python
     _prepend("PYTHONPATH", str(ROOT))  # and this repository's packages, whatever --directory says
     if workflow.is_main_process:
+        if not made.cluster:  # said here, since a dry run ends before `onstart`
+            made.check_executor(named_executor())
         if request.note:
             print(request.note, file=sys.stderr)
         if request.gpus and not request.cluster:
