@@ -156,7 +156,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           const int moved = phase * p.dilation_w;
           start = find_window<GENERAL>(p, at, tile.group) + moved * sizeof(float);
           if (is_inside(at.first_column(p) + moved, p.width)) {
-            const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * p.kernel_h;
+            const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w);
             inside = values_inside_rows(p, at.first_row(p), rows);
           }
         } else {

@@ -40,7 +40,7 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
 
     Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
     the window's scale as it is. For the general kernels tables of bits follow, one for each K block: which of its
-    values lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
+    values lie in the filter's first row, second row ..., and then in its first column, second column ...
     """
     c, u, v = (_whole_k_blocks(index[::taps]) for index in _filter_indices(problem))
     row_dilation, column_dilation = problem.dilation
@@ -48,9 +48,7 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
     offsets = (values * FLOAT_BYTES).astype(np.int32)
     if not problem.is_general:
         return offsets
-    taps_of = [u == row for row in range(problem.kernel_h)]
-    if taps == 1:
-        taps_of += [v == column for column in range(problem.kernel_w)]
+    taps_of = [u == row for row in range(problem.kernel_h)] + [v == column for column in range(problem.kernel_w)]
     in_k_block = np.stack(taps_of).reshape(len(taps_of), -1, K_BLOCK)
     bits = (in_k_block.astype(np.uint64) << np.arange(K_BLOCK, dtype=np.uint64)).sum(axis=2)
     return np.concatenate([offsets, bits.T.astype(np.uint32).view(np.int32).ravel()])

@@ -250,6 +250,8 @@ SLIDING_GENERAL = [
     ConvProblem(2, 3, 12, 23, 9, 3, 5, stride=(1, 2), dilation=(2, 3)),
     ConvProblem(1, 2, 9, 30, 9, 2, 5, stride=(1, 4), dilation=(1, 6), padding=1),
     ConvProblem(2, 24, 6, 9, 140, 3, 3, padding=1, groups=2),
+    ConvProblem(2, 9, 1, 10, 5, 5, 1, (1, 3), ((8, 8), (0, 0)), (3, 4)),
+    ConvProblem(2, 35, 7, 9, 20, 1, 1, padding=1),
     ConvProblem(1, 12, 1, 40, 12, 1, 7, padding=((0, 0), (3, 3)), groups=12),
 ]
 
