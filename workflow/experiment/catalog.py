@@ -175,6 +175,8 @@ def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> No
     own = entry.get("kind" if group == "device" else "name")
     if own != name:
         raise ConfigFileError(f"{where}: its name is {own!r}, but it must be {name!r}")
+    if group == "suite":
+        entry["layers"] = entry["layers"] or list(entry["counts"])
     checks.check_needed(group, entry, where)
     try:
         checks.check_numbers(entry, f"{where}: ")

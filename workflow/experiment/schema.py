@@ -135,7 +135,8 @@ class Suite:
     """
 
     name: str = MISSING
-    layers: list[str] = MISSING
+    #: Empty: those of `counts`.
+    layers: list[str] = field(default_factory=list)
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: The batch at which it is measured by an experiment that names none.
     batch: int | None = None
@@ -158,7 +159,7 @@ class Groups(Enum):
 class Takes:
     """The layers that an algorithm can take, as far as that follows from their sizes. It decides no measurement."""
 
-    #: Height and width of the filter; empty: any.
+    #: The sides of a square filter; empty: any filter.
     kernel: list[int] = field(default_factory=list)
     #: The longest stride; null: any.
     stride: int | None = None

@@ -283,7 +283,7 @@ def takes(taken: Mapping[str, Any], problem: ConvProblem) -> bool:
     axes = (problem.rows, problem.columns)
     return (
         groups[taken["groups"]]
-        and (not taken["kernel"] or [axis.kernel for axis in axes] == taken["kernel"])
+        and (not taken["kernel"] or any({side} == {axis.kernel for axis in axes} for side in taken["kernel"]))
         and (taken["stride"] is None or max(axis.stride for axis in axes) <= taken["stride"])
         and (taken["dilation"] is None or max(axis.dilation for axis in axes) <= taken["dilation"])
     )
