@@ -60,7 +60,10 @@ class Sweep:
             check_numbers(protocol, f"protocol {name} of experiment {selection.experiment}: ")
         self._products = [{}, *self._extras()]
         self._layers = {key: layer for product in self._products for key, layer in self._resolve_layers(product)}
-        self.points = {point.path: point for point in self._expand()}
+        points = {point.path: point for point in self._expand()}
+        # Suite by suite, so that a run that is stopped has measured whole ones.
+        suites = list(dict.fromkeys(point.suite for point in points.values()))
+        self.points = dict(sorted(points.items(), key=lambda item: suites.index(item[1].suite)))
         if not self.points:
             raise NoPointError("nothing to measure: the chosen algorithms take none of the chosen layers")
         for name in dict.fromkeys(point.algorithm for point in self.points.values()):
@@ -106,6 +109,10 @@ class Sweep:
     def problem(self, point: Point) -> ConvProblem:
         """The convolution of a point."""
         return ConvProblem.from_layer(self._layers[point.suite, point.layer], point.batch)
+
+    def flops(self, suite: str, layer: str) -> int:
+        """FLOPs of one image of a layer, whether it is measured or not."""
+        return check_problem(resolve_layer(self.catalog, suite, layer), 1, suite).flops
 
     def _tuned(self, point: Point) -> dict[str, Any]:
         """The point's algorithm, with the stored winner for its problem among the parameters if there is one."""
