@@ -305,6 +305,8 @@ class Experiment:
     #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand. A request that sets an
     #: axis compiles those of its algorithms alone.
     architectures: list[str] = field(default_factory=list)
+    #: Compare errors on several kinds of data too, on each layer (workflow.accuracy).
+    compare_errors: bool = True
     #: Draw the figures of every archive too, unless the request sets an axis.
     redraw_archives: bool = True
 

@@ -39,7 +39,9 @@ class Companion:
 
 def accuracy(request: Request, kernels: Kernels) -> Companion:
     """The table of errors, if a run measures FP32-accurate algorithms."""
-    return Companion(request, kernels, ACCURACY, request.sweep.of_class("fp32_accurate") if request.sweep else [])
+    sweep = request.sweep
+    compared = sweep.of_class("fp32_accurate") if sweep and sweep.experiment["compare_errors"] else []
+    return Companion(request, kernels, ACCURACY, compared)
 
 
 def transforms(request: Request, kernels: Kernels) -> Companion:
