@@ -91,7 +91,7 @@ def write(options: argparse.Namespace) -> str:
     name = options.name or re.sub(r".*[:./]", "", options.model.removesuffix(".onnx"))
     if not is_name(name):
         raise ModelError(f"--name {name} cannot be a suite's name; it may hold {NAMES}")
-    if options.batch is not None and options.batch < 1:
+    if options.batch < 1:
         raise ModelError(f"--batch {options.batch}: it must be a positive whole number")
     found, source = convolutions(options, arguments)
     try:
@@ -117,7 +117,7 @@ def command(options: argparse.Namespace) -> str:
     words += [word for text in options.input for word in ("--input", text)]
     words += ["--arguments", *options.arguments] if options.arguments else []
     words += ["--name", options.name] if options.name else []
-    words += ["--batch", str(options.batch)] if options.batch else []
+    words += ["--batch", str(options.batch)] if options.batch != 64 else []
     words += ["--device", options.device] if options.device != "meta" else []
     return shlex.join(words)
 
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--arguments", nargs="+", default=[], help="of the callable: JSON, or KEY=VALUE ...")
     parser.add_argument("--name", help="the suite's name; the callable's if left out")
-    parser.add_argument("--batch", type=int, help="the batch at which it is measured where an experiment names none")
+    parser.add_argument("--batch", type=int, default=64, help="at which it is measured where an experiment names none")
     parser.add_argument("--output", type=Path, help="the file to write, in place of conf/suite/NAME.yaml")
     parser.add_argument("--device", choices=("meta", "cpu"), default="meta", help="cpu: run it on zeros, with weights")
     options = parser.parse_args(arguments)

@@ -13,13 +13,11 @@ from workflow.networks.convolutions import Entry
 _WIDTH = 120
 
 
-def render(name: str, found: Sequence[Entry], network: Mapping[str, Any], comment: str, batch: int | None) -> str:
+def render(name: str, found: Sequence[Entry], network: Mapping[str, Any], comment: str, batch: int) -> str:
     """The text of a suite's file. `network` has the fields of workflow.experiment.schema.Network that are not empty."""
     measured = [entry for entry in found if not entry.unsupported]
     others = [entry for entry in found if entry.unsupported]
-    lines = [*_comment(comment), *_comment(summary(found)), *_SCHEMA, f"name: {_scalar(name)}"]
-    if batch is not None:
-        lines.append(f"batch: {batch}")
+    lines = [*_comment(comment), *_comment(summary(found)), *_SCHEMA, f"name: {_scalar(name)}", f"batch: {batch}"]
     lines += ["network:", *(line for key, value in network.items() for line in _field(key, value))]
     lines += ["counts:", *(f"  {entry.name}: {entry.count}  #{_modules(entry)}".rstrip(" #") for entry in measured)]
     if others:

@@ -121,7 +121,7 @@ def test_what_an_algorithm_takes(taken: dict[str, Any], taken_of: list[bool]) ->
         ConvProblem(1, 4, 9, 9, 4, 3, 3, dilation=(1, 2), groups=2),
         ConvProblem(1, 4, 9, 9, 4, 1, 3, groups=4),
     ]
-    any_layer = {"kernel": [], "stride": None, "dilation": None, "groups": "any"}
+    any_layer: dict[str, Any] = {"kernel": [], "stride": None, "dilation": None, "groups": "any"}
     assert [takes(any_layer | taken, problem) for problem in problems] == taken_of
 
 
