@@ -5,9 +5,9 @@
 
 h stands for rows, w for columns; `_` may stand anywhere. What is left out for columns is as for rows; with columns
 alone it is a convolution in one dimension, of a single row. Strides are 1 by default, and dilation counts the elements
-that are left out between two taps: 0, the default, is what everybody else calls a dilation of 1. Padding is that before
-the first element. As much follows the last one, unless another output size is given: then the padding after it is what this
-size takes. If the output's size is given but no padding, both sides share what it takes.
+that are left out between two taps: 0, the default, is what everybody else calls a dilation of 1. Padding is that
+before the first element. As much follows the last one, unless another output size is given: then the padding after it
+is what this size takes. If the output's size is given but no padding, both sides share what it takes.
 
 oneDNN documents it in tests/benchdnn/doc/driver_conv.md; there a convolution may also have a depth.
 """
