@@ -10,6 +10,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
+from analysis.table.companions import NETWORKS
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
 from workflow.experiment.folders import check_writable
@@ -35,7 +36,9 @@ class Run:
         self.accuracy = companions.accuracy(request, self.kernels)
         self.transforms = companions.transforms(request, self.kernels)
         self.tuning = companions.tuning(request, self.kernels)
-        self.datasets = Datasets(request, self.accuracy.files + self.transforms.files)
+        self.networks = companions.network_table(request.sweep)
+        beside = [f"{request.results}/{request.device}/{name}" for name in self.network_files]
+        self.datasets = Datasets(request, self.accuracy.files + self.transforms.files + beside)
 
     def threads(self, workflow: Any) -> int:
         """The cores of a measuring job. A cluster's file says them; its profile gives Snakemake no number of cores."""
@@ -43,6 +46,11 @@ class Run:
             return self.measurements.threads(workflow.cores)
         except WorkflowError:
             return self.measurements.threads(None)
+
+    @property
+    def network_files(self) -> list[str]:
+        """The table of networks, in the device's folder, if the run measures some."""
+        return [NETWORKS] if self.networks else []
 
     @property
     def cluster(self) -> str:

@@ -135,6 +135,14 @@ def test_small_conf_is_right(small_conf: Path) -> None:
             ["'hight'", "did you mean height?"],
         ),
         ("suite/tiny", "name: tiny", "name: tiny\nchanges: {odd: {height: 3}}", ["unknown layer 'odd'"]),
+        ("suite/tiny", "[odd_window]", "[ic8ih9iw9oc4kh3]", ["write it in its normal form, ic8ih9oc4kh3"]),
+        ("suite/tiny", "[odd_window]", "[ic8ih9oc4kh12]", ["ic8ih9oc4kh12: kernel_h is 12"]),
+        ("suite/tiny", "name: tiny", "name: tiny\ncounts: {odd: 3}", ["unknown layer 'odd' in counts"]),
+        ("suite/tiny", "name: tiny", "name: tiny\ncounts: {odd_window: 0}", ["count of odd_window is 0"]),
+        ("suite/tiny", "[odd_window]", "[odd_window, ic8ih9oc4kh3]\ncounts: {odd_window: 1}", ["lacks ic8ih9oc4kh3"]),
+        ("suite/tiny", "[odd_window]", "[odd_window, odd_window]", ["odd_window is there twice"]),
+        ("suite/tiny", "name: tiny", "name: tiny\nbatch: 0", ["batch is 0"]),
+        ("suite/tiny", "name: tiny", "name: tiny\nnetwork: {modle: a}", ["unknown key 'modle'", "model"]),
     ],
 )
 def test_wrong_file(small_conf: Path, file: str, old: str, new: str, named: list[str]) -> None:
