@@ -100,6 +100,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
+  if (!GENERAL) tap_step = p.stride_w, tap_shift = 1;
   const int phases = min(tap_step, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
