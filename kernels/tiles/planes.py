@@ -1,0 +1,75 @@
+"""How rows of several planes of X lie in shared memory with the zeros of their padding (cuda/include/planes.cuh)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kernels.problem import ConvProblem
+from kernels.tiles.division import division_numbers
+from kernels.tiles.tiled import VECTOR
+
+#: Banks of shared memory, and threads of a warp.
+BANKS = WARP = 32
+
+
+@dataclass(frozen=True)
+class PlaneTile:
+    """The part of X that a block has in shared memory. All in floats, rows or columns."""
+
+    #: Output rows and columns that it serves.
+    rows: int
+    columns: int
+    #: Floats to fill, floats from a row to the next, rows from a plane to the next.
+    cells: int
+    pitch: int
+    plane_rows: int
+    #: In which column of a row the first window begins, at most.
+    early: int
+
+    def arguments(self) -> tuple[int, ...]:
+        """The arguments of PLANES_PARAMETERS."""
+        divisions = (self.pitch, *division_numbers(self.pitch), self.plane_rows, *division_numbers(self.plane_rows))
+        return (self.rows, self.columns, self.cells, *divisions)
+
+
+def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_pitch: int = 0) -> PlaneTile:
+    """The tile of `planes` planes for so many output rows and columns, or fewer at the ends.
+
+    `more_pitch` is what rows are further apart than they must be.
+    """
+    down, across = problem.rows, problem.columns
+    # Where a row of X is whole vectors, they are copied as such, and must be aligned in shared memory too.
+    vector = VECTOR if across.size % VECTOR == 0 else 1
+    needed_rows = (rows - 1) * down.stride + down.reach
+    needed_columns = (columns - 1) * across.stride + across.reach
+    if rows == problem.out_height:
+        plane_rows = down.size + max(down.before, needed_rows - down.before - down.size)
+    else:
+        plane_rows = needed_rows
+    if columns == problem.out_width:
+        early = -across.before % vector
+        before, after = across.before + early, needed_columns - across.before - across.size
+        pitch, used = across.size + _multiple(max(before, after), vector), early + needed_columns
+    else:
+        early = vector - 1
+        pitch = used = _multiple(early + needed_columns, vector)
+    pitch += more_pitch
+    beyond = max(0, used - pitch)
+    cells = ((planes - 1) * plane_rows + needed_rows) * pitch + beyond
+    return PlaneTile(rows, columns, _multiple(cells, VECTOR), pitch, plane_rows, early)
+
+
+def pitches(problem: ConvProblem) -> range:
+    """Values of `more_pitch` to choose from: each moves the rows to other banks."""
+    return range(0, BANKS // 2, VECTOR if problem.width % VECTOR == 0 else 1)
+
+
+def bank_conflicts(addresses: Iterable[int]) -> int:
+    """How many passes a warp takes to read the floats at these addresses."""
+    return max(Counter(address % BANKS for address in set(addresses)).values())
+
+
+def _multiple(value: int, of: int) -> int:
+    return -(-value // of) * of
