@@ -24,8 +24,9 @@ __global__ __launch_bounds__(DEPTHWISE_THREADS, DEPTHWISE_BLOCKS) void im2win_de
   const int here = min(planes, p.batch * p.out_channels - first);
   const int multiplier = p.out_channels / p.in_channels, first_input = first / multiplier;
   const TileCorner corner(p, band * tile.rows, 0);
-  load_planes(p, x, shared_address(cells), tile, corner, (first + here - 1) / multiplier - first_input + 1,
-              [=](int plane) -> long long { return first_input + plane; });
+  const int inputs = (first + here - 1) / multiplier - first_input + 1;
+  load_planes(p, x, shared_address(cells), tile, corner,
+              [=](int plane) -> long long { return plane < inputs ? first_input + plane : -1; });
   for (int i = threadIdx.x; i < here * WINDOW; i += blockDim.x) {
     const int channel = (first + i / WINDOW) % p.out_channels;
     copy_async<sizeof(float)>(shared_address(weights + i), f + channel * WINDOW + i % WINDOW);

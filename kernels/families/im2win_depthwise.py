@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from kernels.algorithm import Algorithm, register, require_kernels
+from kernels.families.im2win_grouped import GroupedPlan
 from kernels.launch import KernelLibrary, problem_arguments
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
@@ -32,7 +33,10 @@ class DepthwisePlan(Plan):
 
 @register("im2win_depthwise")
 class Im2winDepthwise(Algorithm):
-    """Square filters of 3, 5 and 7 at stride 1 and 2 by kernels of their own (cuda/im2win_depthwise.cu)."""
+    """Square filters of 3, 5 and 7 at stride 1 and 2 by kernels of their own (cuda/im2win_depthwise.cu).
+
+    Others are taken by the grouped kernel for any filter, stride and dilation.
+    """
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         kernels = require_kernels(kernels)
@@ -40,5 +44,5 @@ class Im2winDepthwise(Algorithm):
             raise UnsupportedError("it takes depthwise convolutions alone: as many groups as input channels")
         kernel = choose_kernel(problem)
         if kernel is None:
-            raise UnsupportedError("not yet")
+            return GroupedPlan(problem, kernels)
         return DepthwisePlan(problem, kernels, choose_schedule(problem, kernel))

@@ -74,7 +74,7 @@ class DepthwiseSchedule:
         stride, tile = self.kernel.stride, self.tile
         last_row = (self.strips * self.kernel.rows - 1) * stride + self.kernel.kernel - 1
         last_column = (self.across * self.kernel.columns - 1) * stride + self.kernel.kernel - 1
-        read = ((self.planes - 1) * tile.plane_rows + last_row) * tile.pitch + tile.early + last_column + 1
+        read = ((tile.planes - 1) * tile.plane_rows + last_row) * tile.pitch + tile.early + last_column + 1
         staged = self.planes * tile.rows * tile.columns + VECTOR
         filters = -(-self.planes * self.kernel.kernel**2 // VECTOR) * VECTOR
         return filters + max(tile.cells, read, staged)
@@ -106,5 +106,7 @@ def choose_schedule(problem: ConvProblem, kernel: DepthwiseKernel, threads: int 
             if plane < planes
         )
 
-    tiles = [plane_tile(problem, planes, rows, problem.out_width, more) for more in pitches(problem)]
+    # Planes of Y that share one of X may begin and end within it.
+    inputs = min(planes, (planes - 1) // (problem.out_channels // problem.in_channels) + 2)
+    tiles = [plane_tile(problem, inputs, rows, problem.out_width, more) for more in pitches(problem)]
     return DepthwiseSchedule(kernel, planes, bands, strips, across, min(tiles, key=lambda t: (passes(t), t.pitch)))

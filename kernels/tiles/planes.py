@@ -18,20 +18,21 @@ BANKS = WARP = 32
 class PlaneTile:
     """The part of X that a block has in shared memory. All in floats, rows or columns."""
 
-    #: Output rows and columns that it serves.
+    #: Output rows and columns that it serves, and planes of X that it holds.
     rows: int
     columns: int
-    #: Floats to fill, floats from a row to the next, rows from a plane to the next.
+    planes: int
+    #: Floats to fill, rows from a plane to the next, floats from a row to the next.
     cells: int
-    pitch: int
     plane_rows: int
+    pitch: int
     #: In which column of a row the first window begins, at most.
     early: int
 
     def arguments(self) -> tuple[int, ...]:
         """The arguments of PLANES_PARAMETERS."""
-        divisions = (self.pitch, *division_numbers(self.pitch), self.plane_rows, *division_numbers(self.plane_rows))
-        return (self.rows, self.columns, self.cells, *divisions)
+        sizes = (self.rows, self.columns, self.planes, self.cells, self.plane_rows, self.pitch)
+        return (*sizes, *division_numbers(self.pitch))
 
 
 def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_pitch: int = 0) -> PlaneTile:
@@ -58,7 +59,7 @@ def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_
     pitch += more_pitch
     beyond = max(0, used - pitch)
     cells = ((planes - 1) * plane_rows + needed_rows) * pitch + beyond
-    return PlaneTile(rows, columns, _multiple(cells, VECTOR), pitch, plane_rows, early)
+    return PlaneTile(rows, columns, planes, _multiple(cells, VECTOR), plane_rows, pitch, early)
 
 
 def pitches(problem: ConvProblem) -> range:

@@ -6,12 +6,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from kernels import algorithm as algorithms
 from kernels.build.programs import PROGRAMS
 from kernels.families.im2win_depthwise import DepthwisePlan
-from kernels.plan import Plan
+from kernels.families.im2win_grouped import GroupedPlan
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.reference import pad
-from kernels.tiles.depthwise import KERNELS, DepthwiseKernel, choose_schedule
+from kernels.tiles import depthwise, grouped
+from kernels.tiles.depthwise import DepthwiseKernel
+from kernels.tiles.grouped import GroupedKernel, GroupedSchedule
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.relative import BOUND, backward_error
 from workflow.harness import verify
@@ -21,7 +25,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
-    kernels = {program: list(PROGRAMS[program]) for program in ("im2win_depthwise",)}
+    kernels = {program: list(PROGRAMS[program]) for program in ("im2win_depthwise", "im2win_grouped")}
     return EmulatedLibrary(tmp_path_factory.mktemp("emulated"), kernels)
 
 
@@ -32,7 +36,7 @@ def tensor(shape: tuple[int, ...], behind: int) -> torch.Tensor:
 
 
 def check(plan: Plan, problem: ConvProblem, behind: int = 0) -> None:
-    """The plan's convolution is exact on integers and close on fractions, with all of Y written and nothing beside it."""
+    """The plan's convolution is exact on integers and close on fractions, with all of Y written and no more."""
     for integers in (True, False):
         x, f, y = (tensor(shape, behind) for shape in (problem.input_shape, problem.filter_shape, problem.output_shape))
         x.copy_(torch.rand(x.shape)), f.copy_(torch.rand(f.shape) - 0.5)
@@ -49,7 +53,8 @@ def check(plan: Plan, problem: ConvProblem, behind: int = 0) -> None:
 
 
 #: Channels, output channels, height, width and padding. Whole planes, several a block, and bands of one; rows of whole
-#: vectors and not; outputs that fill no thread's share; multipliers; padding of one side, and beyond the filter's reach.
+#: vectors and not; outputs that fill no thread's share; multipliers; padding on one side, and beyond
+#: the filter's reach.
 PLANES = [
     (3, 3, 7, 7, 3),
     (5, 5, 14, 14, 1),
@@ -63,11 +68,112 @@ PLANES = [
 ]
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.expression)
+@pytest.mark.parametrize("kernel", depthwise.KERNELS, ids=lambda kernel: kernel.expression)
 def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
     for i, (channels, out_channels, height, width, padding) in enumerate(PLANES):
         if kernel.kernel > 3 and height < 7 or padding == 0 and kernel.kernel > min(height, width):
             continue
         sizes = (3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, kernel.stride)
         problem = ConvProblem(*sizes, padding, groups=channels)
-        check(DepthwisePlan(problem, library, choose_schedule(problem, kernel)), problem, i % 4)
+        check(DepthwisePlan(problem, library, depthwise.choose_schedule(problem, kernel)), problem, i % 4)
+
+
+#: Batch, groups, channels and output channels of each, height, width and padding.
+GROUPS = [
+    (3, 2, 4, 4, 14, 14, 1),
+    (9, 3, 5, 9, 7, 7, (1, 1)),
+    (2, 2, 2, 13, 9, 12, ((2, 0), (1, 3))),
+    (1, 2, 17, 8, 8, 16, ((4, 3), (0, 9))),
+    (2, 3, 3, 2, 3, 5, 1),
+]
+
+
+def spread(problem: ConvProblem, kernel: GroupedKernel, library: EmulatedLibrary) -> list[GroupedSchedule]:
+    """Some of a kernel's schedules, among them the rule's: of many and few images, rows and channels."""
+    every = list(grouped._schedules(problem, kernel))
+    every.sort(key=lambda schedule: grouped.cost(problem, schedule, library.multiprocessors))
+    return [grouped._with_best_pitch(problem, every[0]), *every[1 :: max(1, len(every) // 4)]]
+
+
+@pytest.mark.parametrize("kernel", grouped.KERNELS, ids=lambda kernel: kernel.expression)
+def test_grouped(kernel: GroupedKernel, library: EmulatedLibrary) -> None:
+    for i, (batch, groups, channels, out_channels, height, width, padding) in enumerate(GROUPS):
+        shape = (batch, groups * channels, height, width, groups * out_channels)
+        size, stride = kernel.kernel or 3, kernel.stride or 1
+        problem = ConvProblem(*shape, size, size, stride, padding, groups=groups)
+        for schedule in spread(problem, kernel, library):
+            check(GroupedPlan(problem, library, schedule), problem, i % 4)
+
+
+#: What only the kernels for any size take. Dilation; one dimension; filters larger than the input; windows that lie in
+#: the padding; strides that skip; rows wider than a tile.
+GENERAL = [
+    ConvProblem(2, 6, 11, 13, 9, 3, 3, 1, ((2, 3), (4, 1)), (2, 4), 3),
+    ConvProblem(2, 4, 1, 40, 6, 1, 9, (1, 2), (0, 4), groups=2),
+    ConvProblem(1, 4, 3, 4, 4, 7, 5, 1, ((3, 4), (2, 2)), groups=2),
+    ConvProblem(2, 4, 5, 6, 4, 1, 1, (3, 2), ((3, 0), (0, 7)), groups=2),
+    ConvProblem(1, 4, 2, 300, 2, 2, 3, (1, 1), 1, (1, 3), 2),
+    ConvProblem(3, 5, 9, 8, 5, 3, 3, 1, 3, 3, 5),
+    ConvProblem(2, 3, 7, 7, 6, 4, 2, (2, 3), 1, groups=3),
+    ConvProblem(2, 3, 1, 60, 3, 1, 5, 1, (0, 2), groups=3),
+    ConvProblem(1, 2, 600, 3, 2, 31, 3, 1, (15, 1), (4, 1), 2),
+    ConvProblem(1, 3, 4, 1900, 3, 3, 3, 1, 1, groups=3),
+]
+
+
+def plan_of(problem: ConvProblem, library: EmulatedLibrary) -> Plan:
+    name = "im2win_depthwise" if problem.is_depthwise else "im2win_grouped"
+    return algorithms.load(name, f"kernels.families.{name}").plan(problem, torch.device("cpu"), library, tf32=False)
+
+
+@pytest.mark.parametrize("problem", GENERAL, ids=str)
+def test_any_size(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    plan = plan_of(problem, library)
+    check(plan, problem)
+    assert plan.workspace_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "reason"),
+    [
+        ("im2win_depthwise", 1, "takes depthwise convolutions alone"),
+        ("im2win_depthwise", 2, "takes depthwise convolutions alone"),
+        ("im2win_grouped", 1, "this one has a single group"),
+        ("im2win_grouped", 4, "im2win_depthwise takes those of one"),
+    ],
+)
+def test_other_groups_are_declined(name: str, groups: int, reason: str, library: EmulatedLibrary) -> None:
+    problem = ConvProblem(1, 4, 8, 8, 4, 3, 3, groups=groups)
+    with pytest.raises(UnsupportedError, match=reason):
+        algorithms.load(name, f"kernels.families.{name}").plan(problem, torch.device("cpu"), library, tf32=False)
+
+
+def test_what_does_not_fit_is_declined(library: EmulatedLibrary) -> None:
+    problem = ConvProblem(1, 4, 2000, 40, 4, 1000, 3, groups=2)
+    with pytest.raises(UnsupportedError, match="do not fit into shared memory"):
+        GroupedPlan(problem, library)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ConvProblem(2, 3, 9, 9, 6, 3, 3, 1, 1, groups=3),
+        ConvProblem(2, 3, 14, 14, 3, 7, 7, 1, 3, groups=3),
+        ConvProblem(2, 4, 9, 9, 6, 3, 3, 1, ((1, 2), (3, 0)), groups=2),
+        ConvProblem(2, 4, 9, 9, 6, 3, 3, 1, 2, 2, groups=2),
+    ],
+    ids=str,
+)
+def test_inf_and_nan_beside_the_padding(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    """They show in the outputs whose windows hold them, as in PyTorch."""
+    x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) + 0.5
+    x[0, 0, 0, 0], x[0, 1, 3, -1], x[1, 2, -1, 4], x[1, 0, -1, -1] = torch.inf, torch.nan, -torch.inf, torch.nan
+    y = torch.empty(problem.output_shape)
+    verify.poison(y)
+    name = "im2win_depthwise" if problem.is_depthwise else "im2win_grouped"
+    algorithms.load(name, f"kernels.families.{name}").plan(problem, torch.device("cpu"), library, tf32=False).run(
+        x, f, y
+    )
+    settings = {"stride": problem.stride, "dilation": problem.dilation, "groups": problem.groups}
+    expected = functional.conv2d(pad(problem, x), f, **settings)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
