@@ -8,8 +8,8 @@ from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.families.im2win_grouped import GroupedPlan
 from kernels.launch import KernelLibrary, problem_arguments
 from kernels.plan import Plan, UnsupportedError
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.depthwise import DepthwiseSchedule, choose_kernel, choose_schedule
+from kernels.problem import ConvProblem
+from kernels.tiles.depthwise import DepthwiseSchedule, choose_schedule
 
 
 class DepthwisePlan(Plan):
@@ -19,7 +19,7 @@ class DepthwisePlan(Plan):
         """Raises UnsupportedError for a problem that is too large."""
         self._kernels, self._threads = kernels, schedule.threads
         self._kernel = kernels.kernel("im2win_depthwise", schedule.kernel.expression)
-        self._shared_bytes = FLOAT_BYTES * schedule.shared_floats
+        self._shared_bytes = schedule.shared_bytes
         kernels.allow_shared(self._kernel, self._shared_bytes)
         blocks = -(-problem.batch * problem.out_channels // schedule.planes) * schedule.bands
         sizes = (schedule.planes, schedule.bands, schedule.strips, schedule.across)
@@ -42,7 +42,5 @@ class Im2winDepthwise(Algorithm):
         kernels = require_kernels(kernels)
         if not problem.is_depthwise:
             raise UnsupportedError("it takes depthwise convolutions alone: as many groups as input channels")
-        kernel = choose_kernel(problem)
-        if kernel is None:
-            return GroupedPlan(problem, kernels)
-        return DepthwisePlan(problem, kernels, choose_schedule(problem, kernel))
+        schedule = choose_schedule(problem)
+        return DepthwisePlan(problem, kernels, schedule) if schedule else GroupedPlan(problem, kernels)

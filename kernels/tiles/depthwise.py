@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernels.problem import ConvProblem
-from kernels.tiles.planes import WARP, PlaneTile, bank_conflicts, pitches, plane_tile
+from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.tiles.planes import SHARED_BYTES, WARP, PlaneTile, bank_passes, plane_tile, spread_tile
 from kernels.tiles.tiled import VECTOR
 
 #: The most threads of a block, and how many such blocks a multiprocessor must have registers for: 128 a thread.
@@ -13,8 +13,9 @@ DEPTHWISE_THREADS, DEPTHWISE_BLOCKS = 256, 2
 
 DEFINITIONS = {"DEPTHWISE_THREADS": DEPTHWISE_THREADS, "DEPTHWISE_BLOCKS": DEPTHWISE_BLOCKS}
 
-#: Threads of a block if it can be had. Small blocks: while one loads, others compute and store.
-_THREADS = 64
+#: Threads of a block if it can be had: the second, unless it would need more bytes of shared memory than this. Small
+#: blocks, and many of them: while one loads, others compute and store.
+_THREADS, _BLOCK_BYTES = (32, 64), 28 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class DepthwiseKernel:
 KERNELS = tuple(
     DepthwiseKernel(kernel, stride, rows, columns)
     for kernel, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2))
-    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((4, 7),))
+    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7),))
 )
 #: Program -> name expressions of its kernels.
 INSTANCES = {"im2win_depthwise": tuple(kernel.expression for kernel in KERNELS)}
@@ -69,24 +70,29 @@ class DepthwiseSchedule:
         return -(-self.planes * self.strips * self.across // WARP) * WARP
 
     @property
-    def shared_floats(self) -> int:
-        """Floats of shared memory: the filters, and the tile or the outputs, also those that are not stored."""
+    def shared_bytes(self) -> int:
+        """The filters, and the tile or the outputs; what is read for outputs that are not stored is part of it."""
         stride, tile = self.kernel.stride, self.tile
         last_row = (self.strips * self.kernel.rows - 1) * stride + self.kernel.kernel - 1
         last_column = (self.across * self.kernel.columns - 1) * stride + self.kernel.kernel - 1
         read = ((tile.planes - 1) * tile.plane_rows + last_row) * tile.pitch + tile.early + last_column + 1
         staged = self.planes * tile.rows * tile.columns + VECTOR
         filters = -(-self.planes * self.kernel.kernel**2 // VECTOR) * VECTOR
-        return filters + max(tile.cells, read, staged)
+        return FLOAT_BYTES * (filters + max(tile.cells, read, staged))
 
 
-def choose_kernel(problem: ConvProblem) -> DepthwiseKernel | None:
-    """The kernel that computes the fewest outputs in vain, if there is one for this filter and stride."""
+def choose_schedule(problem: ConvProblem) -> DepthwiseSchedule | None:
+    """That of the kernel which computes the fewest outputs in vain; None if none is made for this filter and stride."""
     able = [kernel for kernel in KERNELS if kernel.takes(problem)]
-    return min(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)) if able else None
+    for kernel in sorted(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)):
+        few, many = (schedule_of(problem, kernel, threads) for threads in _THREADS)
+        schedule = many if many.shared_bytes <= _BLOCK_BYTES else few
+        if schedule.shared_bytes <= SHARED_BYTES:
+            return schedule
+    return None
 
 
-def choose_schedule(problem: ConvProblem, kernel: DepthwiseKernel, threads: int = _THREADS) -> DepthwiseSchedule:
+def schedule_of(problem: ConvProblem, kernel: DepthwiseKernel, threads: int) -> DepthwiseSchedule:
     """How blocks of about so many threads share the work of `kernel`."""
     all_planes = problem.batch * problem.out_channels
     all_strips, across = -(-problem.out_height // kernel.rows), -(-problem.out_width // kernel.columns)
@@ -99,7 +105,7 @@ def choose_schedule(problem: ConvProblem, kernel: DepthwiseKernel, threads: int 
     def passes(tile: PlaneTile) -> int:
         """Passes of a warp that reads the first value of each of its threads."""
         places = [(thread % across, thread // across % strips, thread // (across * strips)) for thread in range(WARP)]
-        return bank_conflicts(
+        return bank_passes(
             (plane * tile.plane_rows + strip * kernel.rows * kernel.stride) * tile.pitch
             + group * kernel.columns * kernel.stride
             for group, strip, plane in places
@@ -108,5 +114,6 @@ def choose_schedule(problem: ConvProblem, kernel: DepthwiseKernel, threads: int 
 
     # Planes of Y that share one of X may begin and end within it.
     inputs = min(planes, (planes - 1) // (problem.out_channels // problem.in_channels) + 2)
-    tiles = [plane_tile(problem, inputs, rows, problem.out_width, more) for more in pitches(problem)]
-    return DepthwiseSchedule(kernel, planes, bands, strips, across, min(tiles, key=lambda t: (passes(t), t.pitch)))
+    tile = plane_tile(problem, inputs, rows, problem.out_width)
+    tile = spread_tile(problem, tile, passes, tile.cells * 3 // 2)
+    return DepthwiseSchedule(kernel, planes, bands, strips, across, tile)

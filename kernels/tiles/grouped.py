@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.division import division_numbers
-from kernels.tiles.planes import WARP, PlaneTile, bank_conflicts, pitches, plane_tile
+from kernels.tiles.planes import SHARED_BYTES, WARP, PlaneTile, bank_passes, plane_tile, spread_tile
 from kernels.tiles.tiled import VECTOR
 
 #: The most threads of a block.
@@ -15,8 +15,8 @@ GROUPED_THREADS = 512
 
 DEFINITIONS = {"GROUPED_THREADS": GROUPED_THREADS}
 
-#: Bytes of a stage if one channel does not take more, and of a block's shared memory: what every architecture has.
-_STAGE_BYTES, _SHARED_BYTES = 32 * 1024, 99 * 1024
+#: Bytes of a stage if one channel does not take more.
+_STAGE_BYTES = 32 * 1024
 #: The widest tile whose outputs are a whole row, and the columns of a tile of wider ones; the least if memory is short.
 _ROW_COLUMNS, _COLUMNS, _FEW_COLUMNS = 256, 128, 32
 #: Instructions for each copy to shared memory, for scheduling.
@@ -143,7 +143,7 @@ class GroupedSchedule:
 def choose_schedule(problem: ConvProblem, multiprocessors: int) -> GroupedSchedule | None:
     """The schedule with the least work for the busiest of so many multiprocessors; None if no tile fits."""
     found = min(candidates(problem), key=lambda schedule: cost(problem, schedule, multiprocessors), default=None)
-    return None if found is None else _with_best_pitch(problem, found)
+    return None if found is None else _spread(problem, found)
 
 
 def candidates(problem: ConvProblem) -> Iterator[GroupedSchedule]:
@@ -160,8 +160,8 @@ def cost(problem: ConvProblem, schedule: GroupedSchedule, multiprocessors: int) 
     return alone * rounds * schedule.work(problem), schedule.threads
 
 
-def _with_best_pitch(problem: ConvProblem, schedule: GroupedSchedule) -> GroupedSchedule:
-    """The same with rows as far apart as gives the fewest bank conflicts."""
+def _spread(problem: ConvProblem, schedule: GroupedSchedule) -> GroupedSchedule:
+    """The same with rows and planes so far apart that there are few bank conflicts."""
     tile, strips = schedule.tile, schedule.strips
     places = [
         (pixel // (tile.columns * strips), pixel // tile.columns % strips, pixel % tile.columns)
@@ -170,14 +170,13 @@ def _with_best_pitch(problem: ConvProblem, schedule: GroupedSchedule) -> Grouped
 
     def passes(tile: PlaneTile) -> int:
         rows = schedule.step_channels * tile.plane_rows, schedule.kernel.rows * problem.stride[0]
-        return bank_conflicts(
+        return bank_passes(
             (image * rows[0] + strip * rows[1]) * tile.pitch + column * problem.stride[1]
             for image, strip, column in places
         )
 
-    tiles = [plane_tile(problem, tile.planes, tile.rows, tile.columns, more) for more in pitches(problem)]
-    able = [tile for tile in tiles if replace(schedule, tile=tile).shared_bytes(problem) <= _SHARED_BYTES]
-    return replace(schedule, tile=min(able, key=lambda tile: (passes(tile), tile.pitch)))
+    spread = replace(schedule, tile=spread_tile(problem, tile, passes, tile.cells * 5 // 4))
+    return spread if spread.shared_bytes(problem) <= SHARED_BYTES else schedule
 
 
 def _schedules(problem: ConvProblem, kernel: GroupedKernel) -> Iterator[GroupedSchedule]:
@@ -224,5 +223,5 @@ def _fitting(
         if schedule.threads > GROUPED_THREADS:
             return None
         if FLOAT_BYTES * schedule.stage_floats(problem) <= _STAGE_BYTES or step == 1:
-            return schedule if schedule.shared_bytes(problem) <= _SHARED_BYTES else None
+            return schedule if schedule.shared_bytes(problem) <= SHARED_BYTES else None
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kernels.problem import ConvProblem
@@ -12,6 +12,8 @@ from kernels.tiles.tiled import VECTOR
 
 #: Banks of shared memory, and threads of a warp.
 BANKS = WARP = 32
+#: Bytes of shared memory that a block can have on every architecture.
+SHARED_BYTES = 99 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class PlaneTile:
         return (*sizes, *division_numbers(self.pitch))
 
 
-def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_pitch: int = 0) -> PlaneTile:
+def plane_tile(
+    problem: ConvProblem, planes: int, rows: int, columns: int, more_pitch: int = 0, more_rows: int = 0
+) -> PlaneTile:
     """The tile of `planes` planes for so many output rows and columns, or fewer at the ends.
 
-    `more_pitch` is what rows are further apart than they must be.
+    `more_pitch` floats is what rows are further apart than they must be, `more_rows` what planes are.
     """
     down, across = problem.rows, problem.columns
     # Where a row of X is whole vectors, they are copied as such, and must be aligned in shared memory too.
@@ -49,6 +53,7 @@ def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_
         plane_rows = down.size + max(down.before, needed_rows - down.before - down.size)
     else:
         plane_rows = needed_rows
+    plane_rows += more_rows
     if columns == problem.out_width:
         early = -across.before % vector
         before, after = across.before + early, needed_columns - across.before - across.size
@@ -62,13 +67,20 @@ def plane_tile(problem: ConvProblem, planes: int, rows: int, columns: int, more_
     return PlaneTile(rows, columns, planes, _multiple(cells, VECTOR), plane_rows, pitch, early)
 
 
-def pitches(problem: ConvProblem) -> range:
-    """Values of `more_pitch` to choose from: each moves the rows to other banks."""
-    return range(0, BANKS // 2, VECTOR if problem.width % VECTOR == 0 else 1)
+def spread_tile(problem: ConvProblem, tile: PlaneTile, passes: Callable[[PlaneTile], int], most: int) -> PlaneTile:
+    """The same tile, of `most` cells at most, with rows and planes so far apart that reading it takes the fewest passes."""
+    step = VECTOR if problem.width % VECTOR == 0 else 1
+    further = [
+        plane_tile(problem, tile.planes, tile.rows, tile.columns, more_pitch, more_rows)
+        for more_pitch in range(0, BANKS // 2, step)
+        for more_rows in (0, 1)
+    ]
+    able = [one for one in further if one.cells <= most]
+    return min((tile, *able), key=lambda one: (passes(one), one.cells))
 
 
-def bank_conflicts(addresses: Iterable[int]) -> int:
-    """How many passes a warp takes to read the floats at these addresses."""
+def bank_passes(addresses: Iterable[int]) -> int:
+    """How many passes a warp takes to read the floats at these addresses: the most that lie in one bank."""
     return max(Counter(address % BANKS for address in set(addresses)).values())
 
 

@@ -75,7 +75,9 @@ def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
             continue
         sizes = (3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, kernel.stride)
         problem = ConvProblem(*sizes, padding, groups=channels)
-        check(DepthwisePlan(problem, library, depthwise.choose_schedule(problem, kernel)), problem, i % 4)
+        for threads in (32, 64 + 32 * (i % 3)):
+            schedule = depthwise.schedule_of(problem, kernel, threads)
+            check(DepthwisePlan(problem, library, schedule), problem, i % 4)
 
 
 #: Batch, groups, channels and output channels of each, height, width and padding.
@@ -92,7 +94,7 @@ def spread(problem: ConvProblem, kernel: GroupedKernel, library: EmulatedLibrary
     """Some of a kernel's schedules, among them the rule's: of many and few images, rows and channels."""
     every = list(grouped._schedules(problem, kernel))
     every.sort(key=lambda schedule: grouped.cost(problem, schedule, library.multiprocessors))
-    return [grouped._with_best_pitch(problem, every[0]), *every[1 :: max(1, len(every) // 4)]]
+    return [grouped._spread(problem, every[0]), *every[1 :: max(1, len(every) // 4)]]
 
 
 @pytest.mark.parametrize("kernel", grouped.KERNELS, ids=lambda kernel: kernel.expression)
