@@ -52,3 +52,81 @@ def random_problems(count: int, seed: int) -> list[ConvProblem]:
             )
         )
     return problems
+
+
+#: Padding, dilation, strides and groups, each by itself and mixed. Padding is ((above, below), (left, right)).
+MIXED = [
+    # One thing at a time.
+    ConvProblem(2, 3, 9, 8, 5, 3, 3, padding=((1, 1), (1, 1))),
+    ConvProblem(2, 3, 9, 8, 5, 3, 3, dilation=(2, 2)),
+    ConvProblem(2, 3, 9, 8, 5, 3, 2, stride=(1, 3)),
+    ConvProblem(2, 6, 9, 8, 9, 3, 3, groups=3),
+    # Padding on one side only, and of every side another.
+    ConvProblem(2, 3, 8, 9, 5, 3, 3, padding=((0, 1), (0, 1)), stride=(2, 2)),
+    ConvProblem(1, 4, 7, 10, 33, 4, 3, padding=((1, 2), (3, 0)), dilation=(1, 2), stride=(3, 1)),
+    # A filter larger than its input.
+    ConvProblem(2, 2, 2, 3, 3, 5, 4, padding=((2, 1), (1, 1))),
+    ConvProblem(1, 2, 1, 1, 3, 3, 3, padding=((1, 1), (1, 1))),
+    # Padding beyond the filter's reach: windows that lie wholly in padding.
+    ConvProblem(2, 3, 4, 5, 7, 2, 2, padding=((3, 4), (4, 2))),
+    ConvProblem(1, 3, 3, 3, 4, 1, 1, padding=((2, 2), (2, 2)), stride=(2, 3)),
+    # Windows that straddle the input: taps before and after it, none inside.
+    ConvProblem(1, 2, 2, 2, 3, 2, 2, padding=((2, 2), (1, 2)), dilation=(4, 3)),
+    # Depthwise, with one filter a channel and with several; a group of one output channel.
+    ConvProblem(2, 8, 9, 9, 8, 3, 3, padding=((1, 1), (1, 1)), groups=8),
+    ConvProblem(1, 5, 10, 7, 15, 3, 2, padding=((1, 0), (0, 1)), stride=(2, 1), dilation=(2, 1), groups=5),
+    ConvProblem(1, 6, 6, 5, 3, 2, 3, padding=((0, 1), (1, 1)), groups=3),
+    # Groups beside a tile's size, and 1 x 1.
+    ConvProblem(1, 34, 7, 7, 66, 3, 3, padding=((1, 1), (1, 1)), groups=2),
+    ConvProblem(3, 8, 6, 5, 20, 1, 1, groups=4),
+    # One dimension.
+    ConvProblem(2, 4, 1, 40, 6, 1, 5, padding=((0, 0), (8, 0)), dilation=(1, 2)),
+    ConvProblem(3, 6, 1, 33, 6, 1, 7, padding=((0, 0), (3, 3)), stride=(1, 2), groups=6),
+    ConvProblem(1, 10, 1, 50, 16, 1, 3, padding=((0, 0), (4, 4)), dilation=(1, 4)),
+    # Dilation as segmentation networks have it.
+    ConvProblem(1, 4, 12, 12, 18, 3, 3, padding=((4, 4), (4, 4)), dilation=(4, 4)),
+    ConvProblem(2, 8, 13, 11, 12, 3, 3, padding=((2, 2), (3, 3)), dilation=(2, 3), stride=(2, 2), groups=2),
+]
+
+
+def mixed_problems(count: int, seed: int) -> list[ConvProblem]:
+    """Small problems with padding, dilation, two strides and groups at random, the same for the same seed."""
+    chance = random.Random(seed)
+    return [_mixed_problem(chance) for _ in range(count)]
+
+
+def _mixed_problem(chance: random.Random) -> ConvProblem:
+    draw = chance.randint
+    one_row = chance.random() < 0.2
+    sizes = (1 if one_row else draw(1, 14), draw(1, 14))
+    kernels = (1 if one_row else draw(1, 5), draw(1, 5))
+    dilations = [chance.choice((1, 1, 2, 3, 4)) for _ in sizes]
+    padding = []
+    for size, kernel, dilation in zip(sizes, kernels, dilations, strict=True):
+        reach = (kernel - 1) * dilation + 1
+        before = chance.choice((0, 0, draw(0, 3), reach // 2, draw(0, reach + 2)))
+        after = chance.choice((before, before, draw(0, 3)))
+        padding.append((before, max(after, reach - before - size)))  # the filter fits
+    if one_row:
+        dilations[0], padding[0] = 1, (0, 0)
+    group_in, group_out, groups = chance.choice(
+        (
+            (draw(1, 12), draw(1, 70), 1),
+            (draw(1, 6), draw(1, 20), draw(2, 4)),
+            (1, draw(1, 3), draw(2, 12)),  # depthwise
+        )
+    )
+    strides = [draw(1, min(4, size + sum(sides))) for size, sides in zip(sizes, padding, strict=True)]
+    return ConvProblem(
+        batch=draw(1, 3),
+        in_channels=group_in * groups,
+        height=sizes[0],
+        width=sizes[1],
+        out_channels=group_out * groups,
+        kernel_h=kernels[0],
+        kernel_w=kernels[1],
+        stride=(strides[0], strides[1]),
+        padding=(padding[0], padding[1]),
+        dilation=(dilations[0], dilations[1]),
+        groups=groups,
+    )

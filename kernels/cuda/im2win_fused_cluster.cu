@@ -6,15 +6,15 @@
 
 // As im2win_fused, with BLOCKS in a cluster; the reduction has at least as many steps. Dynamic shared memory: see
 // kernels/families/im2win.py. Grid: x covers the tiles, BLOCKS each.
-template <int BLOCKS, template <int, int, int, int> class LOADER, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N,
-          int STAGES>
+template <int BLOCKS, template <int, int, int, int, bool> class LOADER, bool PADDED, int TILE_M, int TILE_N, int TILE_K,
+          int MICRO_M, int MICRO_N, int STAGES>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N),
                                   (BLOCKS_PER_MULTIPROCESSOR<TILE_M / MICRO_M * (TILE_N / MICRO_N), MICRO_M * MICRO_N>))
 void im2win_fused_cluster(const float* __restrict__ x, const float* __restrict__ filter, float* y,
                           const int* __restrict__ k_bytes, PROBLEM_PARAMETERS) {
   using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N, VECTOR>;
   using Tiles = typename Micro::Tiles;
-  using Window = LOADER<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Window = LOADER<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS, PADDED>;
   using Filter = PlainFilterLoader<TILE_M, TILE_K, Tiles::FILTER_ROW, Micro::THREADS>;
   extern __shared__ unsigned char dynamic[];  // the stages, and later the block's sums for the whole tile
 

@@ -8,17 +8,17 @@
 #include "include/im2win_tile.cuh"
 
 // Y for up to VALUES values of the reduction; an image's pixels must be a multiple of four, and without EDGE out_channels
-// one of TILE_M: comparing every channel takes a third more registers. `k_bytes` is the table of PixelLoader, with -1 beyond
-// the reduction. Dynamic shared memory: see kernels/families/im2win.py.
+// one of TILE_M: comparing every channel takes a third more registers. PADDED as in im2win_fused.cu. `k_bytes` is the table
+// of PixelLoader. Dynamic shared memory: see kernels/families/im2win.py.
 // Grid: x blocks share the pixels, one tile after the other; y covers out_channels.
-template <int TILE_M, int TILE_N, int VALUES, int MICRO_M, int MICRO_N, bool EDGE>
+template <int TILE_M, int TILE_N, int VALUES, int MICRO_M, int MICRO_N, bool EDGE, bool PADDED>
 __global__ __launch_bounds__(TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
 void im2win_fused_resident(const float* __restrict__ x, const float* __restrict__ f, float* y,
                            const int* __restrict__ k_bytes, PROBLEM_PARAMETERS) {
   constexpr int TILE_K = (VALUES + VECTOR - 1) / VECTOR * VECTOR;
   using Micro = MicroKernel<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Tiles = typename Micro::Tiles;
-  using Window = PixelLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS>;
+  using Window = PixelLoader<TILE_N, TILE_K, Tiles::WINDOW_ROW, Micro::THREADS, PADDED>;
   static_assert(MICRO_N == VECTOR && MICRO_M <= VALUES, "every step stores four outputs of one channel");
   constexpr int WINDOW_BYTES = TILE_K * Tiles::WINDOW_ROW * sizeof(float);
   extern __shared__ unsigned char dynamic[];  // the filter's tile, then two window tiles

@@ -4,7 +4,8 @@
 //
 // A "line" is an output row of an image. Its outputs, and behind them as many places as a window is wider than its first
 // column, are `pitch` positions; the lines' positions are numbered on. A convolution of stride s has s phases: phase i
-// of position j of a line is column j * s + i of X, so that from one position to the next a window moves by one.
+// of position j of a line is column j * s + i of X, so that from one position to the next a window moves by one. With
+// dilation d it is column j * s + i * d, and there are s / gcd(s, d) phases.
 // The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
 #include "include/warpgroups.cuh"
@@ -46,11 +47,10 @@ struct Place {
   __device__ Place(const Problem& p, FastDivision by_pitch, int position)
       : line(by_pitch.quotient(position)), column(position - line * by_pitch.divisor), image(p.by_column.quotient(line)) {}
   __device__ bool is_output(const Problem& p) const { return image < p.batch && column < p.out_width; }
-  // The first value in X of the window that starts there at a phase, in bytes; beyond X's edges the last one's.
-  __device__ unsigned find_window(const Problem& p, int phase) const {
-    const int of = min(image, p.batch - 1), row = image < p.batch ? line - image * p.out_height : p.out_height - 1;
-    return sizeof(float) * ((static_cast<unsigned>(of) * p.in_channels * p.height + row * p.stride_h) * p.width +
-                            min(column * p.stride_w + phase, p.width - 1));
+  // The output there; behind the last line the last line's.
+  __device__ Pixel pixel(const Problem& p) const {
+    return image < p.batch ? Pixel(image, line - image * p.out_height, column)
+                           : Pixel(p.batch - 1, p.out_height - 1, column);
   }
   // Index in Y of the output in the first channel.
   __device__ long long output_index(const Problem& p) const {
@@ -65,17 +65,18 @@ struct Positions {
   int first;
   __device__ bool is_output(int column) const { return Place(p, by_pitch, first + column).is_output(p); }
   __device__ long long output_index(int column) const { return Place(p, by_pitch, first + column).output_index(p); }
-  __device__ unsigned find_window(int column) const { return Place(p, by_pitch, first + column).find_window(p, 0); }
+  __device__ Pixel pixel(int column) const { return Place(p, by_pitch, first + column).pixel(p); }
 };
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
-// Dynamic shared memory: see kernels/tiles/tensor_core.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
+// The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. Dynamic shared memory:
+// see kernels/tiles/tensor_core.py.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, bool PADDED>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y, int pitch,
-    unsigned pitch_multiplier, unsigned pitch_shift, TENSOR_CORE_PARAMETERS) {
+    unsigned pitch_multiplier, unsigned pitch_shift, int tap_step, int tap_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES>;
   using Output = WarpOutput<N, Positions>;
@@ -92,7 +93,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
-  const int phases = min(p.stride_w, p.kernel_w);
+  const int phases = min(tap_step, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   Ring<FILTER_STAGES> filter;
@@ -120,14 +121,14 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
         for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
           for (int phase = 0; phase < phases; ++phase) {
-            for (int tap = phase; tap < p.kernel_w; tap += p.stride_w, filter.next()) {
+            for (int tap = phase; tap < p.kernel_w; tap += tap_step, filter.next()) {
               filter_empty[filter.stage].wait(filter.parity ^ 1);
               if (lane == 0) {
                 const int from = k_block * p.kernel_w + tap;
                 filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
                 filter_full[filter.stage].copy(
                     filters + filter.stage * S::FILTER_BYTES,
-                    filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.first_channel, from), S::FILTER_BYTES);
+                    filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, from), S::FILTER_BYTES);
               }
             }
           }
@@ -140,9 +141,18 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         if (k_block == tile.last_k_block) break;
         const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
-        const Place place(p, by_pitch, tile.first_pixel + part * N + position);
+        const Pixel at = Place(p, by_pitch, tile.first_pixel + part * N + position).pixel(p);
+        const int column = at.first_column(p) + (PADDED ? phase * p.dilation_w : phase);
+        unsigned inside = 0;
+        if (PADDED && is_inside(column, p.width)) {
+          const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * p.kernel_h;
+          inside = values_inside_rows(p, at.first_row(p), rows);
+        }
+        // Behind the last column the last one will do: no output needs it.
+        const int moved = (PADDED ? column : min(column, p.width - 1)) - at.first_column(p);
         float values[K_BLOCK];
-        gather(values, x, place.find_window(p, phase), offsets + k_block * K_BLOCK);
+        gather<PADDED>(values, x, find_window(p, at, tile.group) + moved * sizeof(float), offsets + k_block * K_BLOCK,
+                       inside);
         // The loads are in flight while this waits for a free stage.
         window_empty[window.stage].wait(window.parity ^ 1);
         // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
@@ -185,10 +195,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           for (int group = 0; group < S::GROUPS; ++group) {
             undo[group] = factors[window.stage * S::UNITS + part * S::GROUPS + group];
           }
-          // Taps that are `stride` apart are neighbouring positions; `beyond` is the thread's first column, moved by them.
+          // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
-          for (int tap = phase; tap < p.kernel_w; tap += p.stride_w, filter.next(), b += CHUNK_BYTES / 16, ++beyond) {
+          for (int tap = phase; tap < p.kernel_w; tap += tap_step, filter.next()) {
             const unsigned long long a =
                 tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_row * ROW_BYTES);
             filter_full[filter.stage].wait(filter.parity);
@@ -217,6 +227,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               results[j][2] = fmaf(sums[j][2], first, results[j][2]);
               results[j][3] = fmaf(sums[j][3], second, results[j][3]);
             }
+            b += tap_shift * (CHUNK_BYTES / 16), beyond += tap_shift;
             __syncwarp();
             if (lane == 0) filter_empty[filter.stage].arrive();
           }
@@ -225,10 +236,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const Output output{p, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel};
-      const RowFactors row_factors(p, filter_factors, channel + lane / 4);
+      const int end = end_of_group(p, tile.first_channel);
+      const Output output{p, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
+      const RowFactors row_factors(filter_factors, channel + lane / 4, end);
       if (!output.store(results, row_factors, buffers + warp * Output::BUFFER)) {
-        output.store_strict(x, f, offsets, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK, p.kernel_w);
+        const int values = K_BLOCK * p.kernel_w;  // of the reduction in a K block
+        output.store_strict(x, f, tile.first_k_block * values, tile.last_k_block * values);
       }
     }
   }

@@ -35,7 +35,7 @@ struct Pixels {
   int first;
   __device__ bool is_output(int column) const { return first + column < plan.problem.pixels(); }
   __device__ long long output_index(int column) const { return ::output_index(plan, first + column); }
-  __device__ unsigned find_window(int column) const { return ::find_window(plan.problem, first + column); }
+  __device__ Pixel pixel(int column) const { return Pixel(plan.problem, first + column); }
 };
 
 // Adds a K block's sums to the results of one m16n8 piece: two columns, each with its factor.
@@ -50,10 +50,10 @@ __device__ inline void promote(float (&results)[4], const float (&sums)[4], cons
 }
 
 // `filter_tiles` and `filter_factors` are split_filter's. `offsets[k]` is the distance in X from a window's first value
-// to its k-th, in bytes, for `k_blocks` whole K blocks; those beyond K repeat the last one. `y` takes `splits` partial
-// results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
+// to its k-th, in bytes, for `k_blocks` whole K blocks; those beyond K repeat the last one. If X is PADDED, the bits of
+// `values_inside` follow, for each K block. `y` takes `splits` partial results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
 // kernels/tiles/tensor_core.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS>
+template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS, bool PADDED>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_wgmma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
@@ -93,15 +93,19 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ring.next()) ++k_block;
         if (k_block == tile.last_k_block) break;
         const int row = unit * 32 + lane;
-        const unsigned window = find_window(p, tile.first_pixel + row);
+        const Pixel at = find_pixel(p, tile.first_pixel + row);
+        unsigned inside = 0;
+        if (PADDED) {
+          inside = values_inside(p, at, offsets + plan.k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w));
+        }
         float values[K_BLOCK];
-        gather(values, x, window, offsets + k_block * K_BLOCK);
+        gather<PADDED>(values, x, find_window(p, at, tile.group), offsets + k_block * K_BLOCK, inside);
         unsigned char* const buffer = buffers + ring.stage * S::STAGE_BYTES;
         // The loads are in flight while this waits for a free stage.
         empty[ring.stage].wait(ring.parity ^ 1);
         if (unit == 0 && lane == 0) {
           full[ring.stage].arrive_and_expect(S::FILTER_BYTES);
-          const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.first_channel, k_block);
+          const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.filter_row, k_block);
           full[ring.stage].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
         }
         const KBlockScale scale(max_magnitude(values), exponent_limit);
@@ -164,10 +168,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         if (lane == 0) empty[ring.stage].arrive();
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel};
-      const RowFactors row_factors(p, filter_factors, channel + lane / 4);
+      const int end = end_of_group(p, tile.first_channel);
+      const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
+      const RowFactors row_factors(filter_factors, channel + lane / 4, end);
       if (!output.store(results, row_factors, outputs + warp * Output::BUFFER)) {
-        output.store_strict(x, f, offsets, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK, 1);
+        output.store_strict(x, f, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);
       }
     }
   }

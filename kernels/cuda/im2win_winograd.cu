@@ -11,10 +11,15 @@
 // The transforms multiply by integers and powers of two, and the sums are divided by 90 at last: integers come out exactly,
 // as long as all that is in between fits the 24 bits of a float.
 //
-// `Problem` is that of the strips here, with a filter of one row: out_height is a sixth of Y's, rounded up; height is X's.
+// `Strips` are the problem here, with a filter of one row: out_height is a sixth of Y's, rounded up; height and pad_top are
+// X's, and `rows` are Y's.
 #include "include/im2win_tile.cuh"
 
 constexpr int COLUMNS = 3;  // of the filter
+
+struct Strips : Problem {
+  int rows;
+};
 
 __device__ inline void transform_weights(const float g[3], float u[STRIP_PRODUCTS]) {
   const float outer = g[0] + g[2], near = fmaf(4.0f, g[2], g[0]), far = fmaf(4.0f, g[0], g[2]), twice = 2.0f * g[1];
@@ -138,33 +143,43 @@ class PreparedLoader {
 };
 
 // Brings the inputs of TILE_N strips in TILE_K / COLUMNS channels from X into registers, and transformed from there into a
-// stage. A warp reads 32 neighbouring strips, which are contiguous in X but for the ends of rows.
-template <class Stage, int TILE_N, int TILE_K>
+// stage. A warp reads 32 neighbouring strips, which are contiguous in X but for the ends of rows. PADDED if strips may reach
+// beyond X.
+template <class Stage, int TILE_N, int TILE_K, bool PADDED>
 class InputLoader {
  public:
   static constexpr int CHANNELS = TILE_K / COLUMNS, THREADS = TILE_N * CHANNELS;  // a thread for each channel of a strip
 
-  __device__ InputLoader(const Problem& strips, const float* x, int first_strip, int step)
+  __device__ InputLoader(const Strips& strips, const float* x, int first_strip, int step)
       : channel_(step * CHANNELS + threadIdx.x / TILE_N), channels_(strips.in_channels),
         channel_values_(strips.height * strips.width), row_values_(strips.width) {
     const Pixel at(strips, min(first_strip + strip(), strips.pixels() - 1));
-    const int row = STRIP_OUTPUTS * at.row;
-    first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + row * row_values_ + at.column;
+    const int row = STRIP_OUTPUTS * at.row - strips.pad_top, first_column = at.first_column(strips);
+    first_ = x + static_cast<long long>(at.image) * channels_ * channel_values_ + row * row_values_ + first_column;
     last_row_ = strips.height - row - 1;
+    if (!PADDED) return;
+    inside_ = 0;
+#pragma unroll
+    for (int i = 0; i < STRIP_PRODUCTS; ++i) inside_ |= is_inside(row + i, strips.height) << i;
+#pragma unroll
+    for (int i = 0; i < COLUMNS; ++i) inside_ |= is_inside(first_column + i, strips.width) << (STRIP_PRODUCTS + i);
   }
   __device__ static int offset() {
     return Stage::WINDOW_OFFSET + (threadIdx.x / TILE_N * COLUMNS * Stage::WINDOW_ROW + strip()) * sizeof(float);
   }
-  // The next step's inputs. Beyond X's channels, where the weights are zero, the last one's will do; and beyond its rows,
-  // of which no output in Y needs anything, the last row's.
+  // The next step's inputs. Beyond X's channels, where the weights are zero, the last one's will do. So will the last row's
+  // beyond X's rows, of which no output in Y needs anything, unless they are padding: zeros.
   __device__ void fetch() {
     const float* channel = first_ + min(channel_, channels_ - 1) * channel_values_;
     channel_ += CHANNELS;
 #pragma unroll
     for (int row = 0; row < STRIP_PRODUCTS; ++row) {
-      const float* from = channel + min(row, last_row_) * row_values_;
+      const float* from = channel + (PADDED ? row : min(row, last_row_)) * row_values_;
 #pragma unroll
-      for (int column = 0; column < COLUMNS; ++column) d_[column][row] = load_here(from + column);
+      for (int column = 0; column < COLUMNS; ++column) {
+        const unsigned taps = 1u << row | 1u << (STRIP_PRODUCTS + column);
+        d_[column][row] = load_here(from + column, !PADDED || (inside_ & taps) == taps);
+      }
     }
   }
   // `to` is the address of a stage plus `offset`.
@@ -185,6 +200,7 @@ class InputLoader {
 
   const float* first_;
   int channel_, channels_, channel_values_, row_values_, last_row_;
+  unsigned inside_;  // a bit for each row of the strip and, behind them, for each column of the filter
   float d_[COLUMNS][STRIP_PRODUCTS];
 };
 
@@ -212,18 +228,18 @@ class Products : public MicroKernel<STRIP_PRODUCTS * TILE_M, TILE_N, TILE_K, MIC
   // parts, so that one is written while the one before is still read.
   static constexpr int SCRATCH = 2 * STRIP_PRODUCTS * RUN * TILE_N;
   static_assert(SCRATCH * sizeof(float) <= 2 * sizeof(Tiles), "it has the room of two stages");
-  __device__ void store(const Problem& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
+  __device__ void store(const Strips& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
                         float* scratch) const {
     semaphores.add() ? store_parts<true>(strips, y, tile, semaphores, scratch) : store_parts<false>(strips, y, tile, semaphores, scratch);
   }
 
  private:
   template <bool ADD>
-  __device__ void store_parts(const Problem& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
+  __device__ void store_parts(const Strips& strips, float* y, const OutputTile& tile, const Semaphores<PARTS>& semaphores,
                               float* scratch) const {
     constexpr int RUNS = TILE_N / 32, CHANNELS = RUN / WARPS, TASKS = RUNS * CHANNELS;
     static_assert(TILE_N % 32 == 0 && RUN % WARPS == 0, "all warps store equally many outputs");
-    const int rows = strips.height - 2, channel_values = rows * strips.out_width;
+    const int rows = strips.rows, channel_values = rows * strips.out_width;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float* first[RUNS];  // where the strip's first output goes in the image's first channel
     int outputs[RUNS];   // how many of the strip's lie in Y
@@ -312,20 +328,21 @@ __global__ __launch_bounds__(REORDER_THREADS) void winograd_filter(const float* 
 }
 
 // Y from X and `filter`: F with WeightLoader, what winograd_filter made of it with PreparedLoader. `semaphores` as in im2win.cu;
-// `input_height` is X's. Dynamic shared memory: two stages.
-template <template <class, int, int, int> class Loader, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
+// the others are of X and Y, not of the strips. Dynamic shared memory: two stages.
+template <template <class, int, int, int> class Loader, bool PADDED, int TILE_M, int TILE_N, int TILE_K, int MICRO_M, int MICRO_N>
 __global__ __launch_bounds__(STRIP_PRODUCTS * TILE_M / MICRO_M * (TILE_N / MICRO_N), 1)
 void im2win_winograd(const float* __restrict__ x, const float* __restrict__ filter, float* y, int* semaphores,
-                     int steps_per_block, int input_height, PROBLEM_PARAMETERS) {
+                     int steps_per_block, int input_height, int input_pad_top, int output_rows, PROBLEM_PARAMETERS) {
   using Micro = Products<TILE_M, TILE_N, TILE_K, MICRO_M, MICRO_N>;
   using Stage = typename Micro::Tiles;
-  using Inputs = InputLoader<Stage, TILE_N, TILE_K>;
+  using Inputs = InputLoader<Stage, TILE_N, TILE_K, PADDED>;
   using Weights = Loader<Stage, TILE_M, TILE_K, Micro::RUN>;
   static_assert(Inputs::THREADS == Micro::THREADS && Weights::THREADS == Micro::THREADS, "no thread is idle");
   extern __shared__ unsigned char dynamic[];
 
-  Problem strips = PROBLEM_ARGUMENTS;
+  Strips strips = {PROBLEM_ARGUMENTS, output_rows};
   strips.height = input_height;
+  strips.pad_top = input_pad_top;
   const SharedAddress shared = shared_address(dynamic);
   const SharedAddress inputs_to = shared + Inputs::offset(), weights_to = shared + Weights::offset();
   const SharedAddress window_from = shared + Micro::window_offset(), filter_from = shared + Micro::filter_offset();

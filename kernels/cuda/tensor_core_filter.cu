@@ -8,15 +8,16 @@
 //
 // Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
 // undoes that and the division by 2^15 of KBlockScale. It is NaN if the channel holds an Inf or NaN, or a value too
-// large for it. Grid: one block for each channel, those of the padding included.
+// large for it. Grid: one block for each row of the split filter, those of the groups' padding included.
 template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
                              float* __restrict__ factors, int k_blocks, int taps, PROBLEM_PARAMETERS) {
   __shared__ float warp_largest[32];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const int channel = blockIdx.x;
-  const int reduction = channel < p.out_channels ? p.reduction() : 0;
+  const int group = blockIdx.x / filter_rows_per_group(p), in_group = blockIdx.x - group * filter_rows_per_group(p);
+  const int channels = p.out_channels / p.groups, channel = group * channels + in_group;
+  const int reduction = in_group < channels ? p.reduction() : 0;
   const float* weights = f + static_cast<long long>(channel) * p.reduction();
 
   float largest = 0.0f;
@@ -35,7 +36,7 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   // In two steps: the scale of a denormal channel is no float itself.
   const int boost = exponent < -90 ? 64 : 0;
   const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
-  if (threadIdx.x == 0) factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
+  if (threadIdx.x == 0 && in_group < channels) factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
 
   for (int i = threadIdx.x; i < k_blocks * CHUNKS; i += blockDim.x) {
     const int k_block = i / CHUNKS, chunk = i % CHUNKS;
@@ -46,8 +47,8 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
       values[j] = k < reduction && in_range ? weights[k] * first_scale * second_scale : 0.0f;
     }
     const SplitChunk<PARTS> split(values, 1.0f);
-    unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, channel, k_block);
-    const int row = channel % FILTER_ROWS;
+    unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, blockIdx.x, k_block);
+    const int row = blockIdx.x % FILTER_ROWS;
 #pragma unroll
     for (int part = 0; part < PARTS; ++part) {
       const int offset = part / 2 * FILTER_TILE_BYTES + chunk_offset(row, part % 2 * CHUNKS + chunk);

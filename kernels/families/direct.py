@@ -8,6 +8,7 @@ from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.launch import THREADS, KernelLibrary, problem_arguments
 from kernels.plan import Plan
 from kernels.problem import ConvProblem
+from kernels.tiles.untiled import direct
 
 
 class DirectPlan(Plan):
@@ -15,7 +16,7 @@ class DirectPlan(Plan):
 
     def __init__(self, problem: ConvProblem, kernels: KernelLibrary) -> None:
         self._kernels = kernels
-        self._kernel = kernels.kernel("direct", "direct")
+        self._kernel = kernels.kernel("direct", direct(problem.is_padded or problem.dilation != (1, 1)))
         _, pixels, _ = problem.gemm_shape
         self._grid = (-(-pixels // THREADS), problem.out_channels)
         self._sizes = problem_arguments(problem)

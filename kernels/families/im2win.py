@@ -7,9 +7,11 @@ import torch
 from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
-from kernels.plan import OverlappingPlan, Plan, UnsupportedError
+from kernels.plan import OverlappingPlan, Plan, UnsupportedError, take_only
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.tiled import (
+    COLUMN_TAPS,
+    MAX_COLUMN_TAPS,
     RESIDENT_FILTER,
     RESIDENT_TILE,
     RESIDENT_VALUES,
@@ -24,6 +26,10 @@ from kernels.tiles.tiled import (
     takes_resident,
     without_micro_kernel,
 )
+from kernels.tiles.untiled import im2win_base
+
+#: The bits of a value beyond the reduction: one that no window has.
+_NO_TAP = -(2**31)
 
 
 class BasePlan(Plan):
@@ -32,7 +38,7 @@ class BasePlan(Plan):
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
         _, pixels, _ = problem.gemm_shape
         self._grid = (-(-pixels // THREADS), problem.out_channels)
-        self._kernel = kernels.kernel("im2win_base", "im2win_base")
+        self._kernel = kernels.kernel("im2win_base", im2win_base(problem.columns.dilation > 1))
         self._kernels, self._sizes = kernels, problem_arguments(problem)
         self._reorder = FilterReorder(problem, device, kernels, None, by_columns=True)
         self._transform = Transform(problem, device, kernels, self._reorder)
@@ -63,7 +69,11 @@ class TiledPlan(OverlappingPlan):
         schedule: Schedule,
         fused: bool = False,
     ) -> None:
-        """`expression` names the kernel of `program` that `compute` launches. `fused` if it reads X itself."""
+        """`expression` names the kernel of `program` that `compute` launches. `fused` if it reads X itself.
+
+        Raises UnsupportedError for a problem that the kernels do not take.
+        """
+        _take(problem, fused)
         tile = schedule.tile
         tiles, steps = tile.blocks(problem), tile.steps(problem)
         _check_span(problem, tile, fused)
@@ -111,6 +121,7 @@ class ClusterPlan(Plan):
 
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, schedule: Schedule) -> None:
         """Raises UnsupportedError if the reduction has too few steps for a cluster's blocks, or too many values."""
+        _take(problem, fused=True)
         tile, self._cluster = schedule.tile, schedule.cluster
         if tile.steps(problem) < self._cluster:
             raise UnsupportedError(f"{self._cluster} blocks cannot share {tile.steps(problem)} steps of the reduction")
@@ -118,7 +129,8 @@ class ClusterPlan(Plan):
         if FLOAT_BYTES * tile.m * problem.gemm_shape[2] >= 2**32:
             raise UnsupportedError("the filter of the channels of a tile has 2^32 bytes or more")
         self._kernels, self._threads = kernels, tile.threads
-        self._kernel = kernels.kernel("im2win_fused_cluster", fused_cluster(self._cluster, schedule.loader, tile))
+        expression = fused_cluster(self._cluster, schedule.loader, tile, problem.is_padded)
+        self._kernel = kernels.kernel("im2win_fused_cluster", expression)
         stages = tile.stages * tile.k * (tile.m + tile.n + 2 * VECTOR)
         self._shared_bytes = FLOAT_BYTES * max(stages, tile.m * tile.n)  # later the sums lie where the stages were
         kernels.allow_shared(self._kernel, self._shared_bytes)
@@ -147,6 +159,7 @@ class ResidentPlan(Plan):
 
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
         """Raises UnsupportedError for a problem that it does not take."""
+        _take(problem, fused=True)
         if not takes_resident(problem):
             raise UnsupportedError(
                 f"the kernel for short reductions takes {RESIDENT_VALUES} values of the reduction, and images with a "
@@ -155,7 +168,8 @@ class ResidentPlan(Plan):
         tile = RESIDENT_TILE
         self._kernels = kernels
         m, n, _ = problem.gemm_shape
-        self._kernel = kernels.kernel("im2win_fused_resident", fused_resident(edge=m % tile.m != 0))
+        expression = fused_resident(m % tile.m != 0, problem.is_padded)
+        self._kernel = kernels.kernel("im2win_fused_resident", expression)
         self._shared_bytes = FLOAT_BYTES * tile.k * (tile.m + 2 * (tile.n + VECTOR))
         kernels.allow_shared(self._kernel, self._shared_bytes)
         tiles_m, tiles_n = -(-m // tile.m), -(-n // tile.n)
@@ -172,33 +186,52 @@ class ResidentPlan(Plan):
         launch(self._kernel, self._grid, threads, *tensors, *self._sizes, shared_bytes=self._shared_bytes)
 
 
+def _take(problem: ConvProblem, fused: bool) -> None:
+    """Raises UnsupportedError for a problem that the tiled kernels do not take; those that are `fused` read X itself."""
+    take_only(problem, padding=True, dilation=True)
+    rows, columns = COLUMN_TAPS, MAX_COLUMN_TAPS
+    if fused and problem.is_padded and (problem.kernel_h > rows or problem.kernel_w > columns):
+        raise UnsupportedError(f"with padding it takes filters of at most {rows} rows and {columns} columns")
+
+
 def _check_span(problem: ConvProblem, tile: Tile, fused: bool) -> None:
-    """A tile's pixels lie within 2^32 bytes of its first one, or UnsupportedError."""
+    """A tile's pixels lie as near its first one as the loaders' offsets reach, or UnsupportedError."""
     pixels = problem.out_height * problem.out_width
     images = min(problem.batch, -(-tile.n // pixels) + 1)
     source = FLOAT_BYTES * problem.in_channels * problem.height * problem.width
-    if images * (source if fused else problem.window_tensor_bytes // problem.batch) >= 2**32:
-        raise UnsupportedError("the images that share a tile have 2^32 bytes or more")
+    # Windows that begin in the padding may lie before that of the first pixel: there offsets have a sign.
+    bits = 31 if fused and problem.is_padded else 32
+    if images * (source if fused else problem.window_tensor_bytes // problem.batch) >= 2**bits:
+        raise UnsupportedError(f"the images that share a tile have 2^{bits} bytes or more")
 
 
 def _k_bytes(problem: ConvProblem, tile: Tile, fused: bool) -> torch.Tensor:
     """Where value k of a pixel's window lies, in bytes from its first one; -1 for k beyond the reduction.
 
-    In the window tensor k = (channel, column, row) and a channel's values are contiguous; in X k = (channel, row,
-    column). The kernel reads one step ahead of what it uses.
+    In the window tensor k = (channel, column, row) and a column's values are contiguous; in X k = (channel, row,
+    column). The kernel reads one step ahead of what it uses. If windows of X may reach into padding, a second table
+    follows: the bits of each value's row and column (taps_inside in cuda/include/loaders.cuh).
     """
     _, _, reduction = problem.gemm_shape
     k = torch.arange(reduction)
     window = problem.kernel_h * problem.kernel_w
     channel, within = k // window, k % window
+    row_dilation, column_dilation = problem.dilation
     if fused:
         row, column = within // problem.kernel_w, within % problem.kernel_w
-        offsets = (channel * problem.height + row) * problem.width + column
+        offsets = (channel * problem.height + row * row_dilation) * problem.width + column * column_dilation
     else:
-        offsets = channel * problem.out_height * problem.window_tensor_shape[3] + within
-    table = torch.full(((tile.steps(problem) + 1) * tile.k,), -1, dtype=torch.int32)
+        column, row = within // problem.kernel_h, within % problem.kernel_h
+        in_channel = column * column_dilation * problem.kernel_h + row
+        offsets = channel * problem.out_height * problem.window_tensor_shape[3] + in_channel
+    values = (tile.steps(problem) + 1) * tile.k
+    table = torch.full((values,), -1, dtype=torch.int32)
     table[:reduction] = FLOAT_BYTES * offsets
-    return table
+    if not (fused and problem.is_padded):
+        return table
+    taps = torch.full((values,), _NO_TAP, dtype=torch.int32)
+    taps[:reduction] = 2**row + 2 ** (COLUMN_TAPS + column)
+    return torch.cat([table, taps])
 
 
 class Tiled(Algorithm):
@@ -251,7 +284,7 @@ class Im2winFused(Tiled):
             return ResidentPlan(problem, device, library)
         if schedule.cluster > 1:
             return ClusterPlan(problem, device, library, schedule)
-        expression = fused(schedule.loader, schedule.tile)
+        expression = fused(schedule.loader, schedule.tile, problem.is_padded)
         return TiledPlan(problem, device, library, "im2win_fused", expression, schedule, fused=True)
 
 

@@ -27,8 +27,9 @@ class DepthwisePlan(Plan):
         self._grid = (blocks,)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        arguments = (x, f, y, *self._sizes)
-        self._kernels.launch(self._kernel, self._grid, self._threads, *arguments, shared_bytes=self._shared_bytes)
+        self._kernels.launch(
+            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
+        )
 
 
 @register("im2win_depthwise")

@@ -28,8 +28,9 @@ class GroupedPlan(Plan):
         self._grid = (schedule.blocks(problem),)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        arguments = (x, f, y, *self._sizes)
-        self._kernels.launch(self._kernel, self._grid, self._threads, *arguments, shared_bytes=self._shared_bytes)
+        self._kernels.launch(
+            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
+        )
 
 
 @register("im2win_grouped")

@@ -24,6 +24,7 @@ from kernels.tiles.tensor_core import (
     WGMMA_TILES,
     TensorCoreTile,
     choose,
+    is_general,
 )
 
 #: Biased exponent of FP32's Inf and NaN.
@@ -36,11 +37,29 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
     With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
 
     Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
-    the window's scale as it is.
+    the window's scale as it is. Where windows may reach beyond X, tables of bits follow, one for each K block: which of
+    its values lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
     """
-    c, u, v = np.indices((problem.in_channels, problem.kernel_h, problem.kernel_w)).reshape(3, -1)
-    offsets = (((c * problem.height + u) * problem.width + v) * FLOAT_BYTES)[::taps]
-    return np.pad(offsets, (0, -len(offsets) % K_BLOCK), mode="edge").astype(np.int32)
+    c, u, v = (_whole_k_blocks(index[::taps]) for index in _filter_indices(problem))
+    row_dilation, column_dilation = problem.dilation
+    values = (c * problem.height + u * row_dilation) * problem.width + v * column_dilation
+    offsets = (values * FLOAT_BYTES).astype(np.int32)
+    if not is_general(problem):
+        return offsets
+    taps_of = [u == row for row in range(problem.kernel_h)]
+    if taps == 1:
+        taps_of += [v == column for column in range(problem.kernel_w)]
+    in_k_block = np.stack(taps_of).reshape(len(taps_of), -1, K_BLOCK)
+    bits = (in_k_block.astype(np.uint64) << np.arange(K_BLOCK, dtype=np.uint64)).sum(axis=2)
+    return np.concatenate([offsets, bits.T.astype(np.uint32).view(np.int32).ravel()])
+
+
+def _filter_indices(problem: ConvProblem) -> np.ndarray:
+    return np.indices((problem.group_in_channels, problem.kernel_h, problem.kernel_w)).reshape(3, -1)
+
+
+def _whole_k_blocks(values: np.ndarray) -> np.ndarray:
+    return np.pad(values, (0, -len(values) % K_BLOCK), mode="edge")
 
 
 def exponent_limit(problem: ConvProblem) -> int:
@@ -67,18 +86,18 @@ class TensorCorePlan(OverlappingPlan):
             raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
         k_blocks, taps = tile.k_blocks(problem), tile.taps(problem)
         tiles_m, tiles_n = tile.tiles(problem)
-        padded_m = -(-m // FILTER_PADDING) * FILTER_PADDING
+        filter_rows = problem.groups * -(-problem.group_out_channels // FILTER_PADDING) * FILTER_PADDING
         multiprocessors = _multiprocessors(device)
         blocks = tiles_m * tiles_n * splits
         self._kernels = kernels
         self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
         self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
-        self._convolve = kernels.kernel(tile.program, tile.expression)
+        self._convolve = kernels.kernel(tile.program, tile.expression(is_general(problem)))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits, self._filter_k_blocks = tile, splits, (k_blocks * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
-        self._filter_grid, self._sum_grid = (padded_m,), (4 * multiprocessors,)
+        self._filter_grid, self._sum_grid = (filter_rows,), (4 * multiprocessors,)
         self._sizes = problem_arguments(problem)
         # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
         self._plan = (
@@ -91,9 +110,9 @@ class TensorCorePlan(OverlappingPlan):
         self._offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
         # Zeros, since half of a third part's tile is copied but never written nor used.
         self._filter = torch.zeros(
-            k_blocks * taps * padded_m * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
+            k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
-        self._factors = torch.empty(padded_m, device=device)
+        self._factors = torch.empty(m, device=device)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
         held = (self._offsets, self._filter, self._factors, self._partials)
         self.workspace_bytes = sum(tensor.nbytes for tensor in held)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from kernels.launch import KernelLibrary, problem_arguments
-from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.problem import ConvProblem
 from kernels.tiles.division import division_numbers
-from kernels.tiles.tiled import VECTOR, Tile
-from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS
+from kernels.tiles.tiled import Tile
+from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS, im2win_transform, shared_bytes
 
 #: Values of the window tensor that a block of the transform writes, about.
 _TRANSFORM_VALUES = 4096
@@ -52,8 +52,8 @@ class Transform:
         self.window = torch.empty(problem.window_tensor_shape, device=device)
         rows = max(1, _TRANSFORM_VALUES // row)
         self._grid = (reorder.squares + -(-batch * channels * out_height // rows),)
-        self._kernel = kernels.kernel("im2win_transform", "im2win_transform")
-        self._shared_bytes = _transform_shared_bytes(problem, rows)
+        self._kernel = kernels.kernel("im2win_transform", im2win_transform(problem))
+        self._shared_bytes = shared_bytes(problem, rows)
         kernels.allow_shared(self._kernel, self._shared_bytes)
         self._kernels, self._reorder = kernels, reorder
         self._sizes = (rows, *division_numbers(problem.kernel_h), reorder.squares)
@@ -73,12 +73,3 @@ class Transform:
             *self._problem,
             shared_bytes=self._shared_bytes,
         )
-
-
-def _transform_shared_bytes(problem: ConvProblem, rows: int) -> int:
-    """What `rows` neighbouring rows of the window tensor need of X, wherever they begin."""
-    borders = -(-(rows - 1) // problem.out_height)  # between channels
-    skipped = max(0, problem.height - problem.out_height * problem.rows.stride)  # rows of X, at each of them
-    input_rows = (rows - 1) * problem.rows.stride + borders * skipped + problem.kernel_h
-    alignment = 2 * VECTOR
-    return FLOAT_BYTES * (input_rows * problem.width + alignment)

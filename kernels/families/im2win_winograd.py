@@ -6,7 +6,7 @@ import torch
 
 from kernels.algorithm import Algorithm, register, require_kernels
 from kernels.launch import KernelLibrary, problem_arguments
-from kernels.plan import OverlappingPlan, Plan, UnsupportedError
+from kernels.plan import OverlappingPlan, Plan, UnsupportedError, take_only
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.tiled import VECTOR
 from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS
@@ -39,12 +39,13 @@ class WinogradPlan(OverlappingPlan):
         """A rule chooses what is not given. Raises UnsupportedError for a problem that the kernels do not take."""
         if (problem.kernel_h, problem.kernel_w, problem.stride) != (3, 3, (1, 1)):
             raise UnsupportedError("it takes filters of 3 x 3 at stride 1")
+        take_only(problem, padding=True)
         of_problem = problem_arguments(problem)  # refuses what is too large
         strips, tile = strips_of(problem), WINOGRAD_TILE
         self._prepared = prepares(strips, kernels.multiprocessors) if prepared is None else prepared
         self._threads = STRIP_PRODUCTS * tile.threads
         self._kernels = kernels
-        self._kernel = kernels.kernel("im2win_winograd", winograd(self._prepared))
+        self._kernel = kernels.kernel("im2win_winograd", winograd(self._prepared, problem.is_padded))
         self._shared_bytes = (
             FLOAT_BYTES * tile.stages * tile.k * (STRIP_PRODUCTS * (tile.m + tile.n) + WINOGRAD_FILTER_PAD)
         )
@@ -58,7 +59,8 @@ class WinogradPlan(OverlappingPlan):
         warps, parts = self._threads // 32, tile.micro_m // VECTOR
         self._semaphores = torch.zeros(tiles * warps * parts, dtype=torch.int32, device=device)
         self._grid = (-(-tiles * steps // steps_per_block),)
-        self._sizes = (steps_per_block, problem.height, *problem_arguments(strips))
+        rows = problem.rows
+        self._sizes = (steps_per_block, rows.size, rows.before, rows.outputs, *problem_arguments(strips))
         fills = kernels.fills_device(self._kernel, self._grid[0], self._threads, self._shared_bytes)
         self._overlaps = self._prepared and fills
         self.workspace_bytes = self._semaphores.nbytes

@@ -68,7 +68,7 @@ def plane_tile(
 
 
 def spread_tile(problem: ConvProblem, tile: PlaneTile, passes: Callable[[PlaneTile], int], most: int) -> PlaneTile:
-    """The same tile, of `most` cells at most, with rows and planes so far apart that reading it takes the fewest passes."""
+    """The same tile, rows and planes so far apart that reading takes the fewest passes, of `most` cells at most."""
     step = VECTOR if problem.width % VECTOR == 0 else 1
     further = [
         plane_tile(problem, tile.planes, tile.rows, tile.columns, more_pitch, more_rows)

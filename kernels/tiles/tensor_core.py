@@ -67,10 +67,9 @@ class TensorCoreTile:
     #: Blocks stay on their multiprocessor and take one tile after the other.
     persistent: bool
 
-    @property
-    def expression(self) -> str:
-        """Name expression of the kernel."""
-        return f"{self.program}<{self.arguments}>"
+    def expression(self, general: bool) -> str:
+        """Name expression of the kernel; `general` if it gathers windows that may reach beyond X or have gaps."""
+        return f"{self.program}<{self.arguments}, {int(general)}>"
 
     def supports(self, problem: ConvProblem) -> bool:
         """Whether the kernel can compute the problem."""
@@ -86,8 +85,11 @@ class TensorCoreTile:
 
     def tiles(self, problem: ConvProblem) -> tuple[int, int]:
         """Tiles of the output along the channels and along the pixels."""
-        m, n, _ = problem.gemm_shape
-        return -(-m // self.m), -(-n // self.n)
+        return self.tiles_m(problem), -(-problem.gemm_shape[1] // self.n)
+
+    def tiles_m(self, problem: ConvProblem) -> int:
+        """Tiles along the output channels: each group has whole ones."""
+        return problem.groups * -(-problem.group_out_channels // self.m)
 
     def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
         """What the kernel wants to know besides the plan's numbers."""
@@ -106,20 +108,28 @@ class SlidingTile(TensorCoreTile):
 
     def tiles(self, problem: ConvProblem) -> tuple[int, int]:
         positions = problem.batch * problem.out_height * self.pitch(problem)
-        return -(-problem.out_channels // self.m), -(-positions // self.n)
+        return self.tiles_m(problem), -(-positions // self.n)
 
     def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
         pitch = self.pitch(problem)
-        return pitch, *division_numbers(pitch)
+        return pitch, *division_numbers(pitch), *_tap_steps(problem)
 
     def pitch(self, problem: ConvProblem) -> int:
         """Positions of an output row: its outputs, and what the last one's window reaches beyond its first column."""
         return problem.out_width + _shifts(problem)
 
 
+def _tap_steps(problem: ConvProblem) -> tuple[int, int]:
+    """How many columns of the filter the neighbours of a phase are apart, and how many positions their windows are."""
+    columns = problem.columns
+    common = math.gcd(columns.stride, columns.dilation)
+    return columns.stride // common, columns.dilation // common
+
+
 def _shifts(problem: ConvProblem) -> int:
-    """By how many positions a window's last column is away from its first."""
-    return (problem.columns.reach - 1) // problem.columns.stride
+    """By how many positions the windows of a phase reach beyond their first one at most."""
+    step, shift = _tap_steps(problem)
+    return (problem.kernel_w - 1) // step * shift
 
 
 def _wgmma(
@@ -212,12 +222,21 @@ SLIDING_TILES = (
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
 
 
+def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
+    return tuple(tile.expression(general) for tile in tiles for general in (False, True))
+
+
+def is_general(problem: ConvProblem) -> bool:
+    """Whether windows may reach beyond X, or the gaps between their columns need the general kernels."""
+    return problem.is_padded or problem.columns.dilation > 1
+
+
 #: Program -> name expressions of its kernels.
 INSTANCES = {
     "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
-    "im2win_tensor_core_wgmma": tuple(tile.expression for tile in WGMMA_TILES),
-    "im2win_tensor_core_sliding": tuple(tile.expression for tile in SLIDING_TILES),
-    "im2win_tensor_core_mma": tuple(tile.expression for tile in MMA_TILES),
+    "im2win_tensor_core_wgmma": _instances(WGMMA_TILES),
+    "im2win_tensor_core_sliding": _instances(SLIDING_TILES),
+    "im2win_tensor_core_mma": _instances(MMA_TILES),
 }
 
 

@@ -18,7 +18,12 @@ SMALL_MICRO_TILE, SMALL_TILE_REGISTERS = 32, 128
 MEDIUM_MICRO_TILE, MEDIUM_TILE_REGISTERS = 64, 168
 MAX_REGISTERS = 255
 
+#: How many rows and columns a filter may have where the loaders look up which taps are padding: a bit of 32 for each, those
+#: of the columns from bit COLUMN_TAPS on, and one bit that no window has.
+COLUMN_TAPS, MAX_COLUMN_TAPS = 16, 15
+
 DEFINITIONS = {
+    "COLUMN_TAPS": COLUMN_TAPS,
     "VECTOR": VECTOR,
     "REGISTER_FILE": REGISTER_FILE,
     "SMALL_MICRO_TILE": SMALL_MICRO_TILE,
@@ -119,11 +124,14 @@ def takes_resident(problem: ConvProblem) -> bool:
     return problem.gemm_shape[2] <= RESIDENT_VALUES and problem.out_height * problem.out_width % 4 == 0
 
 
-def fits(loader: str, tile: Tile) -> bool:
-    """Whether the kernel can be compiled with this loader: each of PixelLoader's threads keeps to one pixel."""
+def fits(loader: str, tile: Tile, padded: bool = False) -> bool:
+    """Whether the fused kernel is compiled with this loader: each of PixelLoader's threads keeps to one pixel.
+
+    For `padded` inputs WindowLoader alone is: PixelLoader is never faster by much, and compiling takes long.
+    """
     if loader == RESIDENT_FILTER:
         return tile == RESIDENT_TILE
-    return loader == "WindowLoader" or tile.threads % tile.n == 0
+    return loader == "WindowLoader" or (tile.threads % tile.n == 0 and not padded)
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,7 @@ def candidates(
         if tile.m >= 2 * problem.out_channels and tile.m > min(t.m for t in TILES):
             continue
         for loader in loaders:
-            if not fits(loader, tile):
+            if not fits(loader, tile, problem.is_padded):
                 continue
             rounds = tile.blocks(problem) / (multiprocessors * tile.resident)
             if rounds > 0.5:
@@ -242,20 +250,27 @@ def without_micro_kernel() -> str:
     return f"im2win_without_micro_kernel<{tile.m}, {tile.n}, {tile.k}, {tile.stages}>"
 
 
-def fused(loader: str, tile: Tile) -> str:
-    """Name expression of the fused kernel."""
-    return f"im2win_fused<{loader}, {tile.arguments}>"
+def fused(loader: str, tile: Tile, padded: bool) -> str:
+    """Name expression of the fused kernel; `padded` if windows may reach beyond X."""
+    return f"im2win_fused<{loader}, {int(padded)}, {tile.arguments}>"
 
 
-def fused_cluster(blocks: int, loader: str, tile: Tile) -> str:
-    """Name expression of the fused kernel whose tiles are shared by clusters of `blocks`."""
-    return f"im2win_fused_cluster<{blocks}, {loader}, {tile.arguments}>"
+def fused_cluster(blocks: int, loader: str, tile: Tile, padded: bool) -> str:
+    """Name expression of the fused kernel whose tiles are shared by clusters of `blocks`; `padded` as for `fused`."""
+    return f"im2win_fused_cluster<{blocks}, {loader}, {int(padded)}, {tile.arguments}>"
 
 
-def fused_resident(edge: bool) -> str:
-    """Name expression of the fused kernel for short reductions; `edge` if a tile has channels beyond the output."""
+def fused_resident(edge: bool, padded: bool) -> str:
+    """Name expression of the fused kernel for short reductions; `padded` as for `fused`.
+
+    `edge` if a tile has channels beyond the output.
+    """
     tile = RESIDENT_TILE
-    return f"im2win_fused_resident<{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}, {int(edge)}>"
+    sizes = f"{tile.m}, {tile.n}, {RESIDENT_VALUES}, {tile.micro_m}, {tile.micro_n}"
+    return f"im2win_fused_resident<{sizes}, {int(edge)}, {int(padded)}>"
+
+
+_EITHER = (False, True)
 
 
 #: The programs that are compiled for every one of TILES.
@@ -270,13 +285,20 @@ _TILED = (
 INSTANCES: dict[str, tuple[str, ...]] = {
     **{kernel: tuple(f"{kernel}<{tile.arguments}>" for tile in TILES) for kernel in _TILED},
     "im2win_without_micro_kernel": (without_micro_kernel(),),
-    "im2win_fused": tuple(fused(loader, tile) for loader in LOADERS for tile in TILES if fits(loader, tile)),
+    "im2win_fused": tuple(
+        fused(loader, tile, padded)
+        for loader in LOADERS
+        for tile in TILES
+        for padded in _EITHER
+        if fits(loader, tile, padded)
+    ),
     "im2win_fused_cluster": tuple(
-        fused_cluster(blocks, loader, tile)
+        fused_cluster(blocks, loader, tile, padded)
         for blocks in CLUSTER_BLOCKS
         for loader in LOADERS
         for tile in CLUSTER_TILES
-        if fits(loader, tile)
+        for padded in _EITHER
+        if fits(loader, tile, padded)
     ),
-    "im2win_fused_resident": (fused_resident(False), fused_resident(True)),
+    "im2win_fused_resident": tuple(fused_resident(edge, padded) for edge in _EITHER for padded in _EITHER),
 }

@@ -20,14 +20,19 @@ DEFINITIONS = {
 WINOGRAD_TILE = Tile(64, 64, 12, 16, 8, 2)
 
 
-def winograd(prepared: bool) -> str:
-    """Name expression of the kernel; `prepared` if F is transformed beforehand."""
+def winograd(prepared: bool, padded: bool) -> str:
+    """Name expression of the kernel; `prepared` if F is transformed beforehand, `padded` if X has padding."""
     tile, loader = WINOGRAD_TILE, "PreparedLoader" if prepared else "WeightLoader"
-    return f"im2win_winograd<{loader}, {tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
+    return f"im2win_winograd<{loader}, {int(padded)}, {tile.m}, {tile.n}, {tile.k}, {tile.micro_m}, {tile.micro_n}>"
 
 
 #: Program -> name expressions of its kernels.
-INSTANCES = {"im2win_winograd": (winograd(False), winograd(True), "winograd_filter")}
+INSTANCES = {
+    "im2win_winograd": (
+        *(winograd(prepared, padded) for prepared in (False, True) for padded in (False, True)),
+        "winograd_filter",
+    )
+}
 
 #: What each block that shares a tile adds to the time until the tile is done, in steps: blocks add to it in turn.
 _TURN_STEPS = 1
@@ -50,7 +55,10 @@ def prepares(strips: ConvProblem, multiprocessors: int) -> bool:
 def strips_of(problem: ConvProblem) -> ConvProblem:
     """The convolution whose outputs are the strips of `problem`'s, six one above the other: a filter of one row."""
     rows = -(-problem.out_height // STRIP_OUTPUTS)
-    return ConvProblem(problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3)
+    columns_only = ((0, 0), problem.padding[1])
+    return ConvProblem(
+        problem.batch, problem.in_channels, rows, problem.width, problem.out_channels, 1, 3, padding=columns_only
+    )
 
 
 def choose_steps(strips: ConvProblem, resident_blocks: int) -> int:

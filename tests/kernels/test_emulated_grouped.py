@@ -17,6 +17,7 @@ from kernels.tiles import depthwise, grouped
 from kernels.tiles.depthwise import DepthwiseKernel
 from kernels.tiles.grouped import GroupedKernel, GroupedSchedule
 from tests.emulation.launch import COMPILER, EmulatedLibrary
+from tests.problems import MIXED, mixed_problems
 from tests.relative import BOUND, backward_error
 from workflow.harness import verify
 
@@ -56,25 +57,25 @@ def check(plan: Plan, problem: ConvProblem, behind: int = 0) -> None:
 #: vectors and not; outputs that fill no thread's share; multipliers; padding on one side, and beyond
 #: the filter's reach.
 PLANES = [
-    (3, 3, 7, 7, 3),
-    (5, 5, 14, 14, 1),
-    (2, 6, 9, 12, (2, 1)),
+    (3, 3, 7, 7, ((3, 3), (3, 3))),
+    (5, 5, 14, 14, ((1, 1), (1, 1))),
+    (2, 6, 9, 12, ((2, 2), (1, 1))),
     (3, 3, 30, 28, ((0, 3), (2, 1))),
     (2, 4, 8, 8, ((4, 0), (0, 9))),
     (2, 2, 5, 70, ((1, 3), (8, 7))),
-    (70, 70, 3, 4, 3),
-    (2, 2, 29, 120, 2),
-    (3, 9, 13, 7, 0),
+    (70, 70, 3, 4, ((3, 3), (3, 3))),
+    (2, 2, 29, 120, ((2, 2), (2, 2))),
+    (3, 9, 13, 7, ((0, 0), (0, 0))),
 ]
 
 
 @pytest.mark.parametrize("kernel", depthwise.KERNELS, ids=lambda kernel: kernel.expression)
 def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
     for i, (channels, out_channels, height, width, padding) in enumerate(PLANES):
-        if kernel.kernel > 3 and height < 7 or padding == 0 and kernel.kernel > min(height, width):
-            continue
-        sizes = (3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, kernel.stride)
-        problem = ConvProblem(*sizes, padding, groups=channels)
+        stride = (kernel.stride, kernel.stride)
+        problem = ConvProblem(
+            3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, stride, padding, groups=channels
+        )
         for threads in (32, 64 + 32 * (i % 3)):
             schedule = depthwise.schedule_of(problem, kernel, threads)
             check(DepthwisePlan(problem, library, schedule), problem, i % 4)
@@ -82,11 +83,11 @@ def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
 
 #: Batch, groups, channels and output channels of each, height, width and padding.
 GROUPS = [
-    (3, 2, 4, 4, 14, 14, 1),
-    (9, 3, 5, 9, 7, 7, (1, 1)),
+    (3, 2, 4, 4, 14, 14, ((1, 1), (1, 1))),
+    (9, 3, 5, 9, 7, 7, ((1, 1), (1, 1))),
     (2, 2, 2, 13, 9, 12, ((2, 0), (1, 3))),
     (1, 2, 17, 8, 8, 16, ((4, 3), (0, 9))),
-    (2, 3, 3, 2, 3, 5, 1),
+    (2, 3, 3, 2, 3, 5, ((1, 1), (1, 1))),
 ]
 
 
@@ -100,27 +101,28 @@ def spread(problem: ConvProblem, kernel: GroupedKernel, library: EmulatedLibrary
 @pytest.mark.parametrize("kernel", grouped.KERNELS, ids=lambda kernel: kernel.expression)
 def test_grouped(kernel: GroupedKernel, library: EmulatedLibrary) -> None:
     for i, (batch, groups, channels, out_channels, height, width, padding) in enumerate(GROUPS):
-        shape = (batch, groups * channels, height, width, groups * out_channels)
-        size, stride = kernel.kernel or 3, kernel.stride or 1
-        problem = ConvProblem(*shape, size, size, stride, padding, groups=groups)
+        stride = (kernel.stride or 1, kernel.stride or 1)
+        shape = (batch, groups * channels, height, width, groups * out_channels, 3, 3)
+        problem = ConvProblem(*shape, stride, padding, groups=groups)
         for schedule in spread(problem, kernel, library):
             check(GroupedPlan(problem, library, schedule), problem, i % 4)
 
 
 #: What only the kernels for any size take. Dilation; one dimension; filters larger than the input; windows that lie in
-#: the padding; strides that skip; rows wider than a tile.
+#: the padding; strides that skip; rows wider than a tile; planes higher than shared memory.
 GENERAL = [
-    ConvProblem(2, 6, 11, 13, 9, 3, 3, 1, ((2, 3), (4, 1)), (2, 4), 3),
-    ConvProblem(2, 4, 1, 40, 6, 1, 9, (1, 2), (0, 4), groups=2),
-    ConvProblem(1, 4, 3, 4, 4, 7, 5, 1, ((3, 4), (2, 2)), groups=2),
+    ConvProblem(2, 6, 11, 13, 9, 3, 3, (1, 1), ((2, 3), (4, 1)), (2, 4), 3),
+    ConvProblem(2, 4, 1, 40, 6, 1, 9, (1, 2), ((0, 0), (4, 4)), groups=2),
+    ConvProblem(1, 4, 3, 4, 4, 7, 5, (1, 1), ((3, 4), (2, 2)), groups=2),
     ConvProblem(2, 4, 5, 6, 4, 1, 1, (3, 2), ((3, 0), (0, 7)), groups=2),
-    ConvProblem(1, 4, 2, 300, 2, 2, 3, (1, 1), 1, (1, 3), 2),
-    ConvProblem(3, 5, 9, 8, 5, 3, 3, 1, 3, 3, 5),
-    ConvProblem(2, 3, 7, 7, 6, 4, 2, (2, 3), 1, groups=3),
-    ConvProblem(2, 3, 1, 60, 3, 1, 5, 1, (0, 2), groups=3),
-    ConvProblem(1, 2, 600, 3, 2, 31, 3, 1, (15, 1), (4, 1), 2),
-    ConvProblem(1, 3, 4, 1900, 3, 3, 3, 1, 1, groups=3),
+    ConvProblem(1, 4, 2, 300, 2, 2, 3, (1, 1), ((1, 1), (1, 1)), (1, 3), 2),
+    ConvProblem(3, 5, 9, 8, 5, 3, 3, (1, 1), ((3, 3), (3, 3)), (3, 3), 5),
+    ConvProblem(2, 3, 7, 7, 6, 4, 2, (2, 3), ((1, 1), (1, 1)), groups=3),
+    ConvProblem(1, 2, 600, 3, 2, 31, 3, (1, 1), ((15, 15), (1, 1)), (4, 1), 2),
+    ConvProblem(1, 3, 4, 1900, 3, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=3),
 ]
+#: What other kernels' tests have of groups.
+OTHERS = [problem for problem in MIXED + mixed_problems(120, seed=24) if problem.groups > 1]
 
 
 def plan_of(problem: ConvProblem, library: EmulatedLibrary) -> Plan:
@@ -128,7 +130,7 @@ def plan_of(problem: ConvProblem, library: EmulatedLibrary) -> Plan:
     return algorithms.load(name, f"kernels.families.{name}").plan(problem, torch.device("cpu"), library, tf32=False)
 
 
-@pytest.mark.parametrize("problem", GENERAL, ids=str)
+@pytest.mark.parametrize("problem", GENERAL + OTHERS, ids=str)
 def test_any_size(problem: ConvProblem, library: EmulatedLibrary) -> None:
     plan = plan_of(problem, library)
     check(plan, problem)
@@ -159,10 +161,10 @@ def test_what_does_not_fit_is_declined(library: EmulatedLibrary) -> None:
 @pytest.mark.parametrize(
     "problem",
     [
-        ConvProblem(2, 3, 9, 9, 6, 3, 3, 1, 1, groups=3),
-        ConvProblem(2, 3, 14, 14, 3, 7, 7, 1, 3, groups=3),
-        ConvProblem(2, 4, 9, 9, 6, 3, 3, 1, ((1, 2), (3, 0)), groups=2),
-        ConvProblem(2, 4, 9, 9, 6, 3, 3, 1, 2, 2, groups=2),
+        ConvProblem(2, 3, 9, 9, 6, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=3),
+        ConvProblem(2, 3, 14, 14, 3, 7, 7, (1, 1), ((3, 3), (3, 3)), groups=3),
+        ConvProblem(2, 4, 9, 9, 6, 3, 3, (1, 1), ((1, 2), (3, 0)), groups=2),
+        ConvProblem(2, 4, 9, 9, 6, 3, 3, (1, 1), ((2, 2), (2, 2)), (2, 2), 2),
     ],
     ids=str,
 )
@@ -176,6 +178,5 @@ def test_inf_and_nan_beside_the_padding(problem: ConvProblem, library: EmulatedL
     algorithms.load(name, f"kernels.families.{name}").plan(problem, torch.device("cpu"), library, tf32=False).run(
         x, f, y
     )
-    settings = {"stride": problem.stride, "dilation": problem.dilation, "groups": problem.groups}
-    expected = functional.conv2d(pad(problem, x), f, **settings)
+    expected = functional.conv2d(pad(problem, x), f, None, problem.stride, 0, problem.dilation, problem.groups)
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5, equal_nan=True)

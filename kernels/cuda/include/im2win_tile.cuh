@@ -33,9 +33,9 @@ constexpr int BLOCKS_PER_MULTIPROCESSOR =
 #define TILED_ARGUMENTS p, source, filter, y, k_bytes, semaphores, steps_per_block, padded_channels
 
 // What every variant does around its main loop: takes this block's segments one after the other and stores their
-// outputs. `main_loop(segment, tile, micro_kernel)` multiplies the segment's steps.
-template <class Micro, class MainLoop>
-__device__ void convolve(const Problem& p, float* y, int* semaphores, int steps_per_block, float* scratch, MainLoop main_loop) {
+// outputs. `main_loop(segment, tile, micro_kernel)` multiplies the segment's steps. Sizes is a Problem.
+template <class Micro, class Sizes, class MainLoop>
+__device__ void convolve(const Sizes& p, float* y, int* semaphores, int steps_per_block, float* scratch, MainLoop main_loop) {
   const int steps = (p.reduction() + Micro::Tiles::VALUES - 1) / Micro::Tiles::VALUES;
   const int tiles = Micro::OutputTile::count(p);
   wait_for_prerequisite();  // for the window tensor and the reordered filter

@@ -14,13 +14,31 @@ struct Stage {
   float window[TILE_K][WINDOW_ROW];
 };
 
+// Which taps of a pixel's window lie inside X and not in its padding: a bit for each row of the filter, and from bit
+// COLUMN_TAPS on one for each of its columns. A value's bits are those of its row and its column.
+__device__ inline unsigned taps_inside(const Problem& p, const Pixel& at) {
+  unsigned taps = 0;
+  for (int u = 0, row = at.first_row(p); u < p.kernel_h; ++u, row += p.dilation_h) {
+    if (is_inside(row, p.height)) taps |= 1u << u;
+  }
+  for (int v = 0, column = at.first_column(p); v < p.kernel_w; ++v, column += p.dilation_w) {
+    if (is_inside(column, p.width)) taps |= 1u << (COLUMN_TAPS + v);
+  }
+  return taps;
+}
+// How far behind the table of `k_bytes` that of the values' bits begins: the loaders read one step ahead.
+template <int TILE_K>
+__device__ inline int taps_table(const Problem& p) {
+  return ((p.reduction() + TILE_K - 1) / TILE_K + 1) * TILE_K;
+}
+
 // Brings TILE_K x TILE_N values of the window matrix into shared memory. The K x N matrix itself is never formed:
 // value (k, pixel) lies at pixel + k_bytes in the source tensor, with k_bytes from a table that depends on the
 // problem's sizes alone (-1 beyond the reduction's end).
 //
 // A warp copies 8 neighbouring k of 4 pixels at a time: in the window tensor neighbouring k are contiguous, which
-// neighbouring pixels are not.
-template <int TILE_N, int TILE_K, int ROW, int THREADS>
+// neighbouring pixels are not. PADDED if the source is X and windows may reach beyond it: zeros are copied instead.
+template <int TILE_N, int TILE_K, int ROW, int THREADS, bool PADDED = false>
 class WindowLoader {
  public:
   static constexpr int LANES_K = 8, LANES_N = 32 / LANES_K, WARPS = THREADS / 32, WARPS_K = TILE_K / LANES_K;
@@ -39,10 +57,15 @@ class WindowLoader {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
       // Pixels beyond the last read the last one's values: what is computed of them is not stored.
-      const int pixel = min(first_pixel + first_column() + i * PIXELS_AT_ONCE, p.pixels() - 1);
-      pixel_bytes_[i] = static_cast<unsigned>((source + start(Pixel(p, pixel)) - origin) * sizeof(float));
+      const Pixel at(p, min(first_pixel + first_column() + i * PIXELS_AT_ONCE, p.pixels() - 1));
+      pixel_bytes_[i] = static_cast<unsigned>((source + start(at) - origin) * sizeof(float));
+      if (PADDED) taps_[i] = taps_inside(p, at);
     }
     k_bytes_ = __ldg(next_);
+    if (PADDED) {
+      next_taps_ = next_ + taps_table<TILE_K>(p);
+      k_taps_ = __ldg(next_taps_);
+    }
   }
   // Where in a stage's window tile this thread's first copy goes.
   __device__ static int offset() { return (k() * ROW + first_column()) * sizeof(float); }
@@ -51,10 +74,16 @@ class WindowLoader {
     const char* from = optimization_barrier(origin_ + k_bytes_);
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
-      copy_async_unless_negative(to + i * PIXELS_AT_ONCE * sizeof(float), from + pixel_bytes_[i], k_bytes_);
+      const SharedAddress place = to + i * PIXELS_AT_ONCE * sizeof(float);
+      if (PADDED) {  // a window may begin before that of the tile's first pixel
+        copy_async_unless(place, from + static_cast<int>(pixel_bytes_[i]), k_taps_ & ~taps_[i]);
+      } else {
+        copy_async_unless_negative(place, from + pixel_bytes_[i], k_bytes_);
+      }
     }
     next_ += TILE_K;
     k_bytes_ = __ldg(next_);
+    if (PADDED) k_taps_ = __ldg(next_taps_ += TILE_K);
   }
   // The two halves of `start` without asynchronous copies: into registers, and from there to shared memory.
   __device__ void fetch() {
@@ -78,9 +107,9 @@ class WindowLoader {
   }
 
   const char* origin_;
-  const int* next_;
+  const int *next_, *next_taps_;
   int k_bytes_;
-  unsigned pixel_bytes_[LOADS];
+  unsigned k_taps_, pixel_bytes_[LOADS], taps_[LOADS];
   float fetched_[LOADS];
 };
 
@@ -95,13 +124,13 @@ struct WindowStart {
 struct InputStart {
   const Problem& p;
   __device__ long long operator()(const Pixel& at) const {
-    return (static_cast<long long>(at.image) * p.in_channels * p.height + at.row * p.stride_h) * p.width +
-           at.column * p.stride_w;
+    return (static_cast<long long>(at.image) * p.in_channels * p.height + at.first_row(p)) * p.width +
+           at.first_column(p);
   }
 };
 
 // As WindowLoader, but a warp copies 32 neighbouring pixels of one k: in X itself those are contiguous (stride 1).
-template <int TILE_N, int TILE_K, int ROW, int THREADS>
+template <int TILE_N, int TILE_K, int ROW, int THREADS, bool PADDED = false>
 class PixelLoader {
  public:
   static_assert(THREADS % TILE_N == 0, "each thread keeps to one pixel of the window tile");
@@ -112,16 +141,27 @@ class PixelLoader {
   __device__ PixelLoader(const Problem& p, const float* source, const int* k_bytes, int first_pixel, int step,
                          Start start)
       : next_(k_bytes + step * TILE_K + first_k()) {
-    pixel_ = reinterpret_cast<const char*>(source + start(Pixel(p, min(first_pixel + pixel(), p.pixels() - 1))));
+    const Pixel at(p, min(first_pixel + pixel(), p.pixels() - 1));
+    pixel_ = reinterpret_cast<const char*>(source + start(at));
+    if (PADDED) {
+      taps_ = taps_inside(p, at);
+      next_taps_ = next_ + taps_table<TILE_K>(p);
+    }
     read_table();
   }
   __device__ static int offset() { return (first_k() * ROW + pixel()) * sizeof(float); }
   __device__ void start(SharedAddress to) {
 #pragma unroll
     for (int i = 0; i < LOADS; ++i) {
-      copy_async_unless_negative(to + i * ROW * sizeof(float), pixel_ + static_cast<unsigned>(k_bytes_[i]), k_bytes_[i]);
+      const char* from = pixel_ + static_cast<unsigned>(k_bytes_[i]);
+      if (PADDED) {
+        copy_async_unless(to + i * ROW * sizeof(float), from, k_taps_[i] & ~taps_);
+      } else {
+        copy_async_unless_negative(to + i * ROW * sizeof(float), from, k_bytes_[i]);
+      }
     }
     next_ += TILE_K;
+    if (PADDED) next_taps_ += TILE_K;
     read_table();
   }
 
@@ -133,12 +173,16 @@ class PixelLoader {
     for (int i = 0; i < LOADS; i += VECTOR) {
       const int4 four = __ldg(reinterpret_cast<const int4*>(next_ + i));
       k_bytes_[i] = four.x, k_bytes_[i + 1] = four.y, k_bytes_[i + 2] = four.z, k_bytes_[i + 3] = four.w;
+      if (!PADDED) continue;
+      const int4 taps = __ldg(reinterpret_cast<const int4*>(next_taps_ + i));
+      k_taps_[i] = taps.x, k_taps_[i + 1] = taps.y, k_taps_[i + 2] = taps.z, k_taps_[i + 3] = taps.w;
     }
   }
 
   const char* pixel_;
-  const int* next_;
+  const int *next_, *next_taps_;
   int k_bytes_[LOADS];
+  unsigned taps_, k_taps_[LOADS];
 };
 
 // Brings TILE_K x TILE_M values of the reordered filter F'[k][padded_channels] into shared memory, WIDTH floats at a

@@ -37,7 +37,7 @@ __device__ inline void write_shared(SharedAddress to, float4 value) {
 }
 
 // Copies BYTES (4 or 16, aligned) from device to shared memory without passing through registers, in the background;
-// the other one writes zeros and reads nothing if `skip` is negative. PTX ISA, section cp.async (sm_80 and later).
+// the other ones write zeros and read nothing if `skip` is negative or not 0. PTX ISA, section cp.async (sm_80 and later).
 template <int BYTES>
 __device__ inline void copy_async(SharedAddress to, const void* from) {
   static_assert(BYTES == 4 || BYTES == 16, "a copy is one float or one vector");
@@ -48,6 +48,14 @@ __device__ inline void copy_async_unless_negative(SharedAddress to, const void* 
       "{ .reg .pred negative;\n"
       "setp.lt.s32 negative, %2, 0;\n"
       "cp.async.ca.shared.global [%0], [%1], 4, negative; }" ::"r"(to),
+      "l"(from), "r"(skip)
+      : "memory");
+}
+__device__ inline void copy_async_unless(SharedAddress to, const void* from, unsigned skip) {
+  asm volatile(
+      "{ .reg .pred skipped;\n"
+      "setp.ne.u32 skipped, %2, 0;\n"
+      "cp.async.ca.shared.global [%0], [%1], 4, skipped; }" ::"r"(to),
       "l"(from), "r"(skip)
       : "memory");
 }

@@ -1,7 +1,8 @@
 // What the tensor-core kernels share: how FP32 values become pairs of FP16 values and lie in shared memory, where a
 // pixel's window starts in X, and how outputs are written. docs/tensor_cores.md has the method and its error analysis.
 //
-// The convolution is an implicit matrix product, M = out_channels, N = pixels, K = in_channels * kernel_h * kernel_w.
+// The convolution is an implicit matrix product, M = out_channels, N = pixels, K = group_channels * kernel_h * kernel_w; with
+// groups it is one for each, and each has whole tiles of output channels.
 // A "K block" is K_BLOCK of the reduction. Within a K block the window of one pixel is scaled by one power of two, and
 // the products of the K block are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
 #pragma once
@@ -20,12 +21,16 @@ constexpr int FILTER_TILE_BYTES = FILTER_ROWS * ROW_BYTES;
 // Byte offset of a chunk in a tile; chunks CHUNKS and up are the second part.
 __device__ inline int chunk_offset(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
+// Rows of the split filter: each group's output channels, padded. `filter_row` is that of the first channel of a tile.
+__device__ inline int filter_rows_per_group(const Problem& p) {
+  return (p.out_channels / p.groups + FILTER_PADDING - 1) / FILTER_PADDING * FILTER_PADDING;
+}
 // Where the split filter of some output channels and one K block starts, in bytes: split_filter has the layout.
 template <int CHANNELS, int PARTS>
-__device__ inline long long filter_tile_offset(const Problem& p, int first_channel, int k_block) {
+__device__ inline long long filter_tile_offset(const Problem& p, int filter_row, int k_block) {
   static_assert(CHANNELS % FILTER_ROWS == 0, "whole tiles of the split filter");
-  const int tiles_m = (p.out_channels + FILTER_PADDING - 1) / FILTER_PADDING * (FILTER_PADDING / FILTER_ROWS);
-  const long long tile = static_cast<long long>(k_block) * tiles_m + first_channel / FILTER_ROWS;
+  const int tiles_m = p.groups * filter_rows_per_group(p) / FILTER_ROWS;
+  const long long tile = static_cast<long long>(k_block) * tiles_m + filter_row / FILTER_ROWS;
   return tile * (PARTS - 1) * FILTER_TILE_BYTES;
 }
 
@@ -129,39 +134,65 @@ struct TensorCorePlan {
   int exponent_limit;                   // see KBlockScale
 };
 
-// Where a pixel's window starts in X, in bytes. Pixels beyond the last have the last one's: they are computed and
-// dropped. X has less than 4 GiB, so that an address is one addition to a 32-bit offset.
-__device__ inline unsigned find_window(const Problem& p, int pixel) {
-  const Pixel at(p, min(pixel, p.pixels() - 1));
-  return sizeof(float) * (static_cast<unsigned>(at.image) * p.in_channels * p.height * p.width +
-                          at.row * p.stride_h * p.width + at.column * p.stride_w);
+// Where the window of an output starts in a group's channels of X, in bytes. X has less than 4 GiB, so that an address is
+// one addition to a 32-bit offset; that of a window that starts in the padding before X wraps around.
+__device__ inline unsigned find_window(const Problem& p, const Pixel& at, int group) {
+  const int channel = at.image * p.in_channels + group * p.group_channels;
+  return sizeof(float) *
+         (static_cast<unsigned>(channel) * p.height * p.width + at.first_row(p) * p.width + at.first_column(p));
 }
+// Pixels beyond the last have the last one's: they are computed and dropped.
+__device__ inline Pixel find_pixel(const Problem& p, int pixel) { return Pixel(p, min(pixel, p.pixels() - 1)); }
+
 __device__ inline float load(const float* __restrict__ x, unsigned offset) {
   return __ldg(reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) + offset));
 }
-// A K block's values; the first one of their window lies `window` bytes into X.
+// Which of a K block's values lie inside X and not in its padding, a bit each: those whose row of the filter does.
+// `rows` has for each of these rows the bits of the values that it holds.
+__device__ inline unsigned values_inside_rows(const Problem& p, int first_row, const int* __restrict__ rows) {
+  unsigned inside = 0;
+  for (int u = 0, row = first_row; u < p.kernel_h; ++u, row += p.dilation_h) {
+    if (is_inside(row, p.height)) inside |= __ldg(rows + u);
+  }
+  return inside;
+}
+// The same of rows and columns; `taps` has the bits of kernel_h rows, and behind them of kernel_w columns.
+__device__ inline unsigned values_inside(const Problem& p, const Pixel& at, const int* __restrict__ taps) {
+  unsigned inside = 0;
+  for (int v = 0, column = at.first_column(p); v < p.kernel_w; ++v, column += p.dilation_w) {
+    if (is_inside(column, p.width)) inside |= __ldg(taps + p.kernel_h + v);
+  }
+  return inside & values_inside_rows(p, at.first_row(p), taps);
+}
+// A K block's values; the first one of their window lies `window` bytes into X. PADDED: zeros but for those `inside`.
+template <bool PADDED>
 __device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict__ x, unsigned window,
-                              const int* __restrict__ offsets) {
+                              const int* __restrict__ offsets, unsigned inside) {
 #pragma unroll
   for (int k = 0; k < K_BLOCK; k += 4) {
-    const int4 offset = __ldg(reinterpret_cast<const int4*>(offsets + k));
-    values[k] = load(x, window + offset.x);
-    values[k + 1] = load(x, window + offset.y);
-    values[k + 2] = load(x, window + offset.z);
-    values[k + 3] = load(x, window + offset.w);
+    const int4 four = __ldg(reinterpret_cast<const int4*>(offsets + k));
+    const int offset[] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      values[k + i] = 0.0f;
+      if (!PADDED || (inside >> (k + i) & 1)) values[k + i] = load(x, window + offset[i]);
+    }
   }
 }
-// The guard's sum: one output in strict FP32, over [first, last) of `offsets` and `taps` neighbours in X at each. `window`
-// is as for `gather`, `weights` the output channel's.
-__device__ inline float strict_sum(const float* x, unsigned window, const float* weights, const int* offsets, int first,
-                                   int last, int taps) {
+// The guard's sum: one output in strict FP32, over values [first, last) of the reduction.
+__device__ inline float strict_sum(const Problem& p, const float* x, const float* f, const Pixel& at, int channel,
+                                   int first, int last) {
+  const int group = channel / (p.out_channels / p.groups), plane = p.height * p.width;
+  const float* const source =
+      x + (static_cast<long long>(at.image) * p.in_channels + group * p.group_channels) * plane;
+  const float* const weights = f + static_cast<long long>(channel) * p.reduction();
   float sum = 0.0f;
 #pragma unroll 1
   for (int k = first; k < last; ++k) {
-#pragma unroll 1
-    for (int tap = 0; tap < taps; ++tap) {
-      sum = fmaf(load(x, window + offsets[k] + tap * sizeof(float)), weights[k * taps + tap], sum);
-    }
+    const int c = k / p.window(), u = (k - c * p.window()) / p.kernel_w, v = k - c * p.window() - u * p.kernel_w;
+    const int row = at.first_row(p) + u * p.dilation_h, column = at.first_column(p) + v * p.dilation_w;
+    const bool inside = is_inside(row, p.height) && is_inside(column, p.width);
+    sum = fmaf(inside ? __ldg(source + static_cast<long long>(c) * plane + row * p.width + column) : 0.0f, weights[k], sum);
   }
   return sum;
 }
@@ -185,11 +216,20 @@ __device__ inline bool is_finite(float value) { return fabsf(value) <= 3.4028234
 // What a block computes: which output channels and pixels, and which K blocks of the reduction.
 // Output channels run fastest, so that blocks that read the same pixels run together and find them in the L2 cache.
 struct TensorCoreTile {
-  int first_channel, first_pixel, first_k_block, last_k_block;
+  int first_channel, first_pixel, first_k_block, last_k_block, group, filter_row;
   long long output;  // where this part of the reduction's results start: each has a tensor of Y's shape
   __device__ TensorCoreTile(const TensorCorePlan& plan, int tile, int tile_m, int tile_n) {
+    const Problem& p = plan.problem;
     const int rest = plan.by_tiles_m.quotient(tile);
     first_channel = (tile - rest * plan.by_tiles_m.divisor) * tile_m;
+    filter_row = first_channel, group = 0;
+    if (p.groups > 1) {
+      const int channels = p.out_channels / p.groups, tiles = (channels + tile_m - 1) / tile_m;
+      const int of_group = first_channel / tile_m;
+      group = of_group / tiles;
+      const int in_group = (of_group - group * tiles) * tile_m;
+      first_channel = group * channels + in_group, filter_row = group * filter_rows_per_group(p) + in_group;
+    }
     const int split = plan.by_tiles_n.quotient(rest);
     first_pixel = (rest - split * plan.by_tiles_n.divisor) * tile_n;
     first_k_block = 0, last_k_block = plan.k_blocks, output = 0;
@@ -203,12 +243,18 @@ struct TensorCoreTile {
   }
 };
 
-// What undoes the filter's scale in a thread's two rows of results.
+// The first output channel behind those of a channel's group.
+__device__ inline int end_of_group(const Problem& p, int channel) {
+  if (p.groups == 1) return p.out_channels;
+  const int channels = p.out_channels / p.groups;
+  return (channel / channels + 1) * channels;
+}
+
+// What undoes the filter's scale in a thread's two rows of results; `end` is the first channel that is not computed.
 struct RowFactors {
   float first, second;
-  __device__ RowFactors(const Problem& p, const float* factors, int channel)
-      : first(channel < p.out_channels ? factors[channel] : 0.0f),
-        second(channel + 8 < p.out_channels ? factors[channel + 8] : 0.0f) {}
+  __device__ RowFactors(const float* factors, int channel, int end)
+      : first(channel < end ? factors[channel] : 0.0f), second(channel + 8 < end ? factors[channel + 8] : 0.0f) {}
 };
 
 // What a thread writes after m16n8 matrix instructions: two rows of results (output channels), 8 apart, and two
@@ -217,11 +263,13 @@ template <int COLUMNS>
 class TensorCoreOutput {
  public:
   static_assert(COLUMNS % 16 == 0, "columns are dealt in groups of 16");
-  // `y` takes the results; `channel` is the one of the thread's first row, `pixel` that of the first column of all.
-  __device__ TensorCoreOutput(const TensorCorePlan& plan, float* y, int channel, int pixel)
+  // `y` takes the results; `channel` is the one of the thread's first row, `end` the first that is not computed, `pixel`
+  // that of the first column of all.
+  __device__ TensorCoreOutput(const TensorCorePlan& plan, float* y, int channel, int end, int pixel)
       : plan_(plan),
         y_(y + static_cast<long long>(channel) * plan.problem.by_image.divisor),
         channel_(channel),
+        end_(end),
         pixel_(pixel) {}
 
   // results[j][0..1] are of the first row, [2..3] of the second. Returns whether all are finite; those that are not
@@ -235,18 +283,16 @@ class TensorCoreOutput {
   }
 
   // The guard: computes again, in strict FP32, what was just written and is not finite, over [first_k, last_k) of the
-  // reduction. `offsets[k]` is the distance in bytes from a window's first value to its k-th.
-  __device__ void store_strict(const float* x, const float* f, const int* offsets, int first_k, int last_k) const {
+  // reduction.
+  __device__ void store_strict(const float* x, const float* f, int first_k, int last_k) const {
     const Problem& p = plan_.problem;
 #pragma unroll 1
     for (int i = 0; i < COLUMNS / 8 * 4; ++i) {
       const int row = i % 2 * 8, pixel = pixel_ + i / 8 * 16 + lane_pixel(i / 2 % 4);
-      if (channel_ + row >= p.out_channels || pixel >= p.pixels()) continue;
+      if (channel_ + row >= end_ || pixel >= p.pixels()) continue;
       float* const place = y_ + static_cast<long long>(row) * p.pixels_per_image() + output_index(plan_, pixel);
       if (is_finite(*place)) continue;
-      const unsigned window = find_window(p, pixel);
-      const float* const weights = f + static_cast<long long>(channel_ + row) * p.reduction();
-      *place = strict_sum(x, window, weights, offsets, first_k, min(last_k, p.reduction()), 1);
+      *place = strict_sum(p, x, f, Pixel(p, pixel), channel_ + row, first_k, min(last_k, p.reduction()));
     }
   }
 
@@ -260,8 +306,7 @@ class TensorCoreOutput {
   __device__ bool write(const float (&results)[COLUMNS / 8][4], RowFactors factors) const {
     float* const start = y_ + output_index(plan_, pixel_);
     const long long second_row = 8ll * plan_.problem.by_image.divisor;
-    const int channels = plan_.problem.out_channels;
-    const bool has_first = channel_ < channels, has_second = channel_ + 8 < channels;
+    const bool has_first = channel_ < end_, has_second = channel_ + 8 < end_;
     float check = 0.0f;  // NaN as soon as one result is not finite
 #pragma unroll
     for (int j = 0; j < COLUMNS / 8; j += 2) {
@@ -294,5 +339,5 @@ class TensorCoreOutput {
 
   const TensorCorePlan& plan_;
   float* y_;  // the first channel's
-  int channel_, pixel_;
+  int channel_, end_, pixel_;
 };

@@ -26,7 +26,7 @@ __device__ inline unsigned long long tile_descriptor(unsigned address) {
 // straight from registers took most of the time of short reductions.
 //
 // COLUMNS says where a column's output lies: is_output(column), output_index(column), its place in Y in the first
-// channel, and find_window(column), the place of its window in X in bytes.
+// channel, and pixel(column).
 template <int N, class COLUMNS>
 struct WarpOutput {
   static constexpr int ROWS = 16;
@@ -36,7 +36,7 @@ struct WarpOutput {
   const Problem& p;
   COLUMNS columns;
   float* y;
-  int channel;  // the warp's first
+  int channel, end;  // the warp's first, and the first that is not computed
 
   // results[j][0..1] are in the thread's first row, [2..3] in its second. `buffer` is the warp's own. Returns whether
   // all that this thread wrote is finite.
@@ -59,7 +59,7 @@ struct WarpOutput {
       float* to = y + columns.output_index(group + lane) + channel * plane;
 #pragma unroll
       for (int row = 0; row < ROWS; ++row, to += plane) {
-        if (channel + row >= p.out_channels) break;
+        if (channel + row >= end) break;
         const float value = buffer[row * ROW + lane];
         *to = value;
         check = fmaf(value, 0.0f, check);
@@ -68,19 +68,17 @@ struct WarpOutput {
     return check == 0.0f;
   }
 
-  // The guard: computes again, in strict FP32, what this thread wrote and is not finite, over [first, last) of `offsets`
-  // (see strict_sum), which are `taps` values each.
-  __device__ void store_strict(const float* x, const float* f, const int* offsets, int first, int last, int taps) const {
-    const int end = min(last, p.reduction() / taps);
+  // The guard: computes again, in strict FP32, what this thread wrote and is not finite, over [first_k, last_k) of the
+  // reduction.
+  __device__ void store_strict(const float* x, const float* f, int first_k, int last_k) const {
 #pragma unroll 1
     for (int column = threadIdx.x % 32; column < N; column += EPILOGUE_COLUMNS) {
       if (!columns.is_output(column)) continue;
 #pragma unroll 1
-      for (int row = channel; row < min(channel + ROWS, p.out_channels); ++row) {
+      for (int row = channel; row < min(channel + ROWS, end); ++row) {
         float* const to = y + columns.output_index(column) + static_cast<long long>(row) * p.pixels_per_image();
         if (is_finite(*to)) continue;
-        const float* const weights = f + static_cast<long long>(row) * p.reduction();
-        *to = strict_sum(x, columns.find_window(column), weights, offsets, first, end, taps);
+        *to = strict_sum(p, x, f, columns.pixel(column), row, first_k, min(last_k, p.reduction()));
       }
     }
   }

@@ -31,6 +31,9 @@ inline void copy_async_unless_negative(SharedAddress to, const void* from, int s
   static const float zero = 0.0f;
   copy_later(emulation::place<float>(to), skip < 0 ? &zero : from, sizeof(float));
 }
+inline void copy_async_unless(SharedAddress to, const void* from, unsigned skip) {
+  copy_async_unless_negative(to, from, skip ? -1 : 0);
+}
 inline void end_copies() { emulation::threads[threadIdx.x].copies.emplace_back(); }
 template <int PENDING>
 void wait_for_copies() {

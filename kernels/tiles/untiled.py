@@ -1,0 +1,22 @@
+"""The kernels that compute one output per thread: direct.cu and im2win_base.cu."""
+
+from __future__ import annotations
+
+DEFINITIONS: dict[str, int] = {}
+
+
+def direct(general: bool) -> str:
+    """Name expression of the naive convolution; `general` if windows may reach beyond X or have gaps."""
+    return f"direct<{int(general)}>"
+
+
+def im2win_base(dilated: bool) -> str:
+    """Name expression of im2win without any optimization; `dilated` if the filter's columns are."""
+    return f"im2win_base<{int(dilated)}>"
+
+
+#: Program -> name expressions of its kernels.
+INSTANCES = {
+    "direct": (direct(False), direct(True)),
+    "im2win_base": (im2win_base(False), im2win_base(True)),
+}
