@@ -167,16 +167,17 @@ def _stream(device: int, handle: int) -> Any:
     return Device(device).create_stream(_Handle())
 
 
-def problem_arguments(problem: ConvProblem) -> tuple[int, ...]:
+def problem_arguments(problem: ConvProblem, windows: bool = True) -> tuple[int, ...]:
     """The arguments of PROBLEM_PARAMETERS (cuda/include/convolution.cuh): sizes, and multipliers that divide by counts.
 
     Raises UnsupportedError if a count that the kernels keep in 32 bits does not fit: pixels, columns of the window
-    tensor, its bytes in one image, those of one image of X, or values of the filter.
+    tensor, its bytes in one image, those of one image of X, or values of the filter. Without `windows` the kernel does
+    not number what is in the window tensor.
     """
     m, n, k = problem.gemm_shape
     p, rows, columns = problem, problem.rows, problem.columns
-    window_columns = p.batch * p.in_channels * p.out_height * columns.padded
-    window_bytes = p.window_tensor_bytes // p.batch
+    window_columns = p.batch * p.in_channels * p.out_height * columns.padded if windows else 0
+    window_bytes = p.window_tensor_bytes // p.batch if windows else 0
     image_bytes = FLOAT_BYTES * p.in_channels * p.height * p.width
     if max(n, 2 * window_columns, window_bytes, image_bytes, 2 * m * k) >= 2**31:
         raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")

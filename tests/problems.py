@@ -33,6 +33,30 @@ SHORT_REDUCTIONS = [
 ]
 
 
+def _grouped_layer(channels: int, size: int, kernel: int, stride: int, groups: int) -> ConvProblem:
+    pad = (kernel // 2, kernel // 2)
+    return ConvProblem(3, channels, size, size, channels, kernel, kernel, (stride, stride), (pad, pad), (1, 1), groups)
+
+
+#: The depthwise layers of ConvNeXt-T and MobileNetV3-L, and ResNeXt-50's of 32 groups.
+GROUPED_LAYERS = [
+    *(_grouped_layer(channels, size, 7, 1, channels) for channels, size in ((96, 56), (192, 28), (384, 14), (768, 7))),
+    *(
+        _grouped_layer(channels, size, kernel, stride, channels)
+        for channels, size, kernel, stride in (
+            *((16, 112, 3, 1), (64, 112, 3, 2), (72, 56, 3, 1), (72, 56, 5, 2), (120, 28, 5, 1), (240, 28, 3, 2)),
+            *((200, 14, 3, 1), (184, 14, 3, 1), (480, 14, 3, 1), (672, 14, 3, 1), (672, 14, 5, 2), (960, 7, 5, 1)),
+        )
+    ),
+    *(
+        _grouped_layer(channels, size, 3, stride, 32)
+        for channels, size, stride in (
+            *((128, 56, 1), (256, 56, 2), (256, 28, 1), (512, 28, 2), (512, 14, 1), (1024, 14, 2), (1024, 7, 1)),
+        )
+    ),
+]
+
+
 def random_problems(count: int, seed: int) -> list[ConvProblem]:
     """Small problems with odd sizes, the same for the same seed."""
     draw = random.Random(seed).randint

@@ -17,7 +17,7 @@ from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.reference import reference
 from kernels.tiles.tiled import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
-from tests.problems import EDGES, MIXED, SHORT_REDUCTIONS, mixed_problems, random_problems
+from tests.problems import EDGES, GROUPED_LAYERS, MIXED, SHORT_REDUCTIONS, mixed_problems, random_problems
 from tests.relative import BOUND, backward_error
 from workflow.experiment import catalog
 from workflow.harness import verify
@@ -115,13 +115,19 @@ def test_inf_and_nan_beside_the_padding(name: str, problem: ConvProblem, library
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_layers(name: str, layer: str, library: KernelLibrary) -> None:
-
     problem = ConvProblem.from_layer(LAYERS[layer], 3)
     bound = 1e-3 if name in TRANSFORMED else 3e-6
     error = verify.error(problem, *convolve(name, problem, library, integers=False))
     assert error.within(bound, 10 * bound)
     if name not in TRANSFORMED:
         assert backward_error(*convolve(name, problem, library, integers=True), problem) == 0.0
+
+
+@pytest.mark.parametrize("problem", GROUPED_LAYERS + MIXED + mixed_problems(60, seed=3), ids=str)
+@pytest.mark.parametrize("name", ["im2win_depthwise", "im2win_grouped"])
+def test_groups(name: str, problem: ConvProblem, library: KernelLibrary) -> None:
+    assert backward_error(*convolve(name, problem, library, integers=False), problem) <= BOUND
+    assert backward_error(*convolve(name, problem, library, integers=True), problem) == 0.0
 
 
 @pytest.mark.parametrize("problem", EDGES, ids=str)

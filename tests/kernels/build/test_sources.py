@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.build.programs import CUDA_FOLDER, DEFINITIONS, PROGRAMS
+from kernels.build.programs import CUDA_FOLDER, DEFINITIONS, PROGRAMS, TILE_MODULES
 from kernels.build.sources import (
     folder_hash,
     module_files,
@@ -18,7 +18,6 @@ from kernels.build.sources import (
     program_files,
     source_hash,
 )
-from kernels.tiles import ceilings, tensor_core, tiled, transform, winograd
 
 CUDA = """
 #include "a.cuh"
@@ -120,7 +119,7 @@ def test_every_cuda_file_belongs_to_a_program() -> None:
 
 
 def test_listed_instances_are_those_of_a_program() -> None:
-    listed = [program for module in (ceilings, tensor_core, tiled, transform, winograd) for program in module.INSTANCES]
+    listed = [program for module in TILE_MODULES for program in module.INSTANCES]
     assert len(set(listed)) == len(listed)
     assert set(listed) <= set(PROGRAMS)
 

@@ -1,0 +1,47 @@
+"""The depthwise convolution: each channel by itself, its windows' shared values in registers and shared memory."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels.algorithm import Algorithm, register, require_kernels
+from kernels.families.im2win_grouped import GroupedPlan
+from kernels.launch import KernelLibrary, problem_arguments
+from kernels.plan import Plan, UnsupportedError
+from kernels.problem import ConvProblem
+from kernels.tiles.depthwise import DepthwiseSchedule, choose_schedule
+
+
+class DepthwisePlan(Plan):
+    """One kernel, straight from X, F and Y. Needs no workspace."""
+
+    def __init__(self, problem: ConvProblem, kernels: KernelLibrary, schedule: DepthwiseSchedule) -> None:
+        """Raises UnsupportedError for a problem that is too large."""
+        self._kernels, self._threads = kernels, schedule.threads
+        self._kernel = kernels.kernel("im2win_depthwise", schedule.kernel.expression)
+        self._shared_bytes = schedule.shared_bytes
+        kernels.allow_shared(self._kernel, self._shared_bytes)
+        blocks = -(-problem.batch * problem.out_channels // schedule.planes) * schedule.bands
+        sizes = (schedule.planes, schedule.bands, schedule.strips, schedule.across)
+        self._sizes = (*sizes, *schedule.tile.arguments(), *problem_arguments(problem, windows=False))
+        self._grid = (blocks,)
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
+        )
+
+
+@register("im2win_depthwise")
+class Im2winDepthwise(Algorithm):
+    """Square filters of 3, 5 and 7 at stride 1 and 2 by kernels of their own (cuda/im2win_depthwise.cu).
+
+    Others are taken by the grouped kernel for any filter, stride and dilation.
+    """
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        kernels = require_kernels(kernels)
+        if not problem.is_depthwise:
+            raise UnsupportedError("it takes depthwise convolutions alone: as many groups as input channels")
+        schedule = choose_schedule(problem)
+        return DepthwisePlan(problem, kernels, schedule) if schedule else GroupedPlan(problem, kernels)
