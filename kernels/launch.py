@@ -183,8 +183,8 @@ def problem_arguments(problem: ConvProblem, windows: bool = True) -> tuple[int, 
         raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
     return (
         *(p.batch, p.in_channels, p.height, p.width, p.out_channels, p.kernel_h, p.kernel_w, *p.stride),
-        *(rows.before, columns.before, *p.dilation, p.groups, p.group_in_channels, columns.padded),
-        *(p.out_height, p.out_width),
+        *(rows.before, columns.before, *p.dilation, p.groups, p.group_in_channels, p.group_out_channels),
+        *(columns.padded, p.out_height, p.out_width),
         *division_numbers(p.out_height * p.out_width),
         *division_numbers(p.out_width),
         *division_numbers(p.out_height),

@@ -9,7 +9,7 @@ __global__ void direct(const float* __restrict__ x, const float* __restrict__ f,
                        PROBLEM_PARAMETERS) {
   const Problem p = PROBLEM_ARGUMENTS;
   const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
-  const int channel = blockIdx.y, group = GENERAL ? channel / (p.out_channels / p.groups) : 0;
+  const int channel = blockIdx.y, group = GENERAL ? channel / p.group_out_channels : 0;
   if (pixel >= p.pixels()) return;
   const Pixel at(p, pixel);
 

@@ -16,7 +16,7 @@ __global__ void im2win_base(const float* __restrict__ window, const float* __res
   const int channel_values = p.out_height * p.window_row();
   const float* run = window + static_cast<long long>(at.image) * p.in_channels * channel_values +
                      at.row * p.window_row() + at.column * p.stride_w * p.kernel_h;
-  if (GENERAL) run += static_cast<long long>(channel / (p.out_channels / p.groups)) * p.group_channels * channel_values;
+  if (GENERAL) run += static_cast<long long>(channel / p.group_out_channels) * p.group_channels * channel_values;
   const float* weights = filter + channel;
   float sum = 0.0f;
   for (int c = 0; c < p.group_channels; ++c, run += channel_values) {

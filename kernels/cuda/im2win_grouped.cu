@@ -88,7 +88,7 @@ __global__ __launch_bounds__(GROUPED_THREADS) void im2win_grouped(
   const int band = block % bands;
   block /= bands;
   const int group = block % p.groups, first_image = block / p.groups * images;
-  const int here = min(images, p.batch - first_image), channels = p.out_channels / p.groups;
+  const int here = min(images, p.batch - first_image), channels = p.group_out_channels;
   const TileCorner corner(p, band * tile.rows, section * tile.columns);
 
   const auto start = [&](int step) {

@@ -15,8 +15,9 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   __shared__ float warp_largest[32];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const int group = blockIdx.x / filter_rows_per_group(p), in_group = blockIdx.x - group * filter_rows_per_group(p);
-  const int channels = p.out_channels / p.groups, channel = group * channels + in_group;
+  const int group = p.groups == 1 ? 0 : blockIdx.x / filter_rows_per_group(p);
+  const int in_group = blockIdx.x - group * filter_rows_per_group(p);
+  const int channels = p.group_out_channels, channel = group * channels + in_group;
   const int reduction = in_group < channels ? p.reduction() : 0;
   const float* weights = f + static_cast<long long>(channel) * p.reduction();
 

@@ -8,16 +8,17 @@
 #pragma once
 
 // Kernel arguments are plain 32-bit integers, in this order, so that the host needs no struct layout.
-#define PROBLEM_PARAMETERS                                                                                       \
-  int batch, int in_channels, int height, int width, int out_channels, int kernel_h, int kernel_w, int stride_h,  \
-      int stride_w, int pad_top, int pad_left, int dilation_h, int dilation_w, int groups, int group_channels,     \
-      int padded_width, int out_height, int out_width, unsigned image_multiplier, unsigned image_shift,            \
-      unsigned row_multiplier, unsigned row_shift, unsigned column_multiplier, unsigned column_shift,              \
-      unsigned width_multiplier, unsigned width_shift
-#define PROBLEM_ARGUMENTS                                                                                          \
-  {batch,     in_channels, height,   width,      out_channels, kernel_h, kernel_w,       stride_h,     stride_w,    \
-   pad_top,   pad_left,    dilation_h, dilation_w, groups,     group_channels, padded_width, out_height, out_width, \
-   {out_height * out_width, image_multiplier, image_shift}, {out_width, row_multiplier, row_shift},                 \
+#define PROBLEM_PARAMETERS                                                                                        \
+  int batch, int in_channels, int height, int width, int out_channels, int kernel_h, int kernel_w, int stride_h,   \
+      int stride_w, int pad_top, int pad_left, int dilation_h, int dilation_w, int groups, int group_channels,      \
+      int group_out_channels, int padded_width, int out_height, int out_width, unsigned image_multiplier,           \
+      unsigned image_shift, unsigned row_multiplier, unsigned row_shift, unsigned column_multiplier,                \
+      unsigned column_shift, unsigned width_multiplier, unsigned width_shift
+#define PROBLEM_ARGUMENTS                                                                                           \
+  {batch,    in_channels, height,     width,      out_channels, kernel_h,       kernel_w,           stride_h,       \
+   stride_w, pad_top,     pad_left,   dilation_h, dilation_w,   groups,         group_channels,     group_out_channels, \
+   padded_width, out_height, out_width,                                                                              \
+   {out_height * out_width, image_multiplier, image_shift}, {out_width, row_multiplier, row_shift},                  \
    {out_height, column_multiplier, column_shift}, {padded_width, width_multiplier, width_shift}}
 
 // n / divisor for 0 <= n < 2^31 with one multiply and one shift (Granlund and Montgomery, PLDI 1994): the
@@ -33,8 +34,10 @@ struct FastDivision {
 
 struct Problem {
   int batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w;
-  // Zeros above the input's first row and left of its first column; width with the zeros on both sides.
-  int pad_top, pad_left, dilation_h, dilation_w, groups, group_channels, padded_width, out_height, out_width;
+  // Zeros above the input's first row and left of its first column.
+  int pad_top, pad_left, dilation_h, dilation_w;
+  // Groups, and the channels of X and of Y in each; the width with the zeros on both sides.
+  int groups, group_channels, group_out_channels, padded_width, out_height, out_width;
   // By the pixels of an image, of an output row, of an output column, and by the padded input's width.
   FastDivision by_image, by_row, by_column, by_width;
 

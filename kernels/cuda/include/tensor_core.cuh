@@ -23,7 +23,7 @@ __device__ inline int chunk_offset(int row, int chunk) { return row * ROW_BYTES 
 
 // Rows of the split filter: each group's output channels, padded. `filter_row` is that of the first channel of a tile.
 __device__ inline int filter_rows_per_group(const Problem& p) {
-  return (p.out_channels / p.groups + FILTER_PADDING - 1) / FILTER_PADDING * FILTER_PADDING;
+  return (p.group_out_channels + FILTER_PADDING - 1) / FILTER_PADDING * FILTER_PADDING;
 }
 // Where the split filter of some output channels and one K block starts, in bytes: split_filter has the layout.
 template <int CHANNELS, int PARTS>
@@ -155,6 +155,7 @@ __device__ inline float load(const float* __restrict__ x, unsigned offset) {
 // Which of a K block's values lie inside X and not in its padding, a bit each: those whose row of the filter does.
 // `rows` has for each of these rows the bits of the values that it holds.
 __device__ inline unsigned values_inside_rows(const Problem& p, int first_row, const int* __restrict__ rows) {
+  if (first_row >= 0 && first_row + (p.kernel_h - 1) * p.dilation_h < p.height) return ~0u;  // most windows
   unsigned inside = 0;
   for (int u = 0, row = first_row; u < p.kernel_h; ++u, row += p.dilation_h) {
     if (is_inside(row, p.height)) inside |= __ldg(rows + u);
@@ -163,11 +164,14 @@ __device__ inline unsigned values_inside_rows(const Problem& p, int first_row, c
 }
 // The same of rows and columns; `taps` has the bits of kernel_h rows, and behind them of kernel_w columns.
 __device__ inline unsigned values_inside(const Problem& p, const Pixel& at, const int* __restrict__ taps) {
+  const unsigned inside_rows = values_inside_rows(p, at.first_row(p), taps);
+  const int first_column = at.first_column(p);
+  if (first_column >= 0 && first_column + (p.kernel_w - 1) * p.dilation_w < p.width) return inside_rows;
   unsigned inside = 0;
-  for (int v = 0, column = at.first_column(p); v < p.kernel_w; ++v, column += p.dilation_w) {
+  for (int v = 0, column = first_column; v < p.kernel_w; ++v, column += p.dilation_w) {
     if (is_inside(column, p.width)) inside |= __ldg(taps + p.kernel_h + v);
   }
-  return inside & values_inside_rows(p, at.first_row(p), taps);
+  return inside & inside_rows;
 }
 // A K block's values; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those `inside`.
 template <bool GENERAL>
@@ -187,7 +191,7 @@ __device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict_
 // The guard's sum: one output in strict FP32, over values [first, last) of the reduction.
 __device__ inline float strict_sum(const Problem& p, const float* x, const float* f, const Pixel& at, int channel,
                                    int first, int last) {
-  const int group = channel / (p.out_channels / p.groups), plane = p.height * p.width;
+  const int group = channel / p.group_out_channels, plane = p.height * p.width;
   const float* const source =
       x + (static_cast<long long>(at.image) * p.in_channels + group * p.group_channels) * plane;
   const float* const weights = f + static_cast<long long>(channel) * p.reduction();
@@ -232,7 +236,7 @@ struct TensorCoreTile {
     tile.first_channel = tile.filter_row = of_m * tile_m;
     tile.group = 0;
     if (GENERAL && p.groups > 1) {
-      const int channels = p.out_channels / p.groups, tiles = (channels + tile_m - 1) / tile_m;
+      const int channels = p.group_out_channels, tiles = (channels + tile_m - 1) / tile_m;
       tile.group = of_m / tiles;
       const int in_group = (of_m - tile.group * tiles) * tile_m;
       tile.first_channel = tile.group * channels + in_group;
@@ -256,7 +260,7 @@ struct TensorCoreTile {
 template <bool GENERAL>
 __device__ inline int end_of_group(const Problem& p, int channel) {
   if (!GENERAL || p.groups == 1) return p.out_channels;
-  const int channels = p.out_channels / p.groups;
+  const int channels = p.group_out_channels;
   return (channel / channels + 1) * channels;
 }
 
