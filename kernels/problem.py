@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 FLOAT_BYTES = 4
 
@@ -74,6 +74,23 @@ class ConvProblem:
     dilation: Pair = (1, 1)
     groups: int = 1
 
+    if TYPE_CHECKING:  # as many forms as __post_init__ takes
+
+        def __init__(
+            self,
+            batch: int,
+            in_channels: int,
+            height: int,
+            width: int,
+            out_channels: int,
+            kernel_h: int,
+            kernel_w: int,
+            stride: int | Pair = 1,
+            padding: int | Pair | tuple[Pair, Pair] = 0,
+            dilation: int | Pair = 1,
+            groups: int = 1,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name not in _PER_AXIS:
@@ -136,6 +153,11 @@ class ConvProblem:
     def is_padded_evenly(self) -> bool:
         """Whether each direction has the same padding before as after, which is all that cuDNN and PyTorch take."""
         return all(before == after for before, after in self.padding)
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it has padding, dilation or groups, for which many kernels have an instance of their own."""
+        return self.is_padded or self.dilation != (1, 1) or self.groups > 1
 
     @property
     def is_depthwise(self) -> bool:

@@ -28,13 +28,14 @@ MAY_IMPORT = {
     "workflow.machine": {"kernels", "kernels.build"},
     "workflow.experiment": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
     "workflow.harness": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
+    "workflow.networks": {"workflow.experiment", "kernels"},
     "workflow.session": {"workflow.machine", "analysis.table"},
     "workflow.jobs": {
         *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session")),
         *("analysis.table", "kernels.build"),
     },
     "workflow": {
-        *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session", "jobs")),
+        *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session", "jobs", "networks")),
         *("analysis.table", "kernels", "kernels.build", "kernels.tiles"),
     },
 }

@@ -3,8 +3,8 @@
     python -m workflow.aggregate --selection JSON --folder results/DEVICE [--anchors JSON --gpu UUID ...]
 
 Reads `FOLDER/points/EXPERIMENT/**/result.json` of the selected points and `FOLDER/ceilings.json`, and writes
-measurements.csv, samples.csv.gz and provenance.json into FOLDER. Exits 1 with a message if a result is missing, damaged
-or that of another configuration.
+measurements.csv, samples.csv.gz and provenance.json into FOLDER, and networks.csv if a suite is a network. Exits 1 with
+a message if a result is missing, damaged or that of another configuration.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from analysis.table import archive as table
+from analysis.table.companions import NETWORKS
+from analysis.table.files import write_atomically
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError, ResultError
 from workflow.experiment.identity import identity
 from workflow.experiment.points import Point
 from workflow.experiment.sweep import Selection, Sweep
+from workflow.jobs.companions import network_table
 from workflow.jobs.results import CEILINGS, read_result
 
 UNKNOWN_ENVIRONMENT = {"unknown": "the measuring process ended before it told"}
@@ -90,6 +93,14 @@ def collect_anchors(sweep: Sweep, folder: Path, gpus: Iterable[str]) -> list[dic
     return found
 
 
+def write_networks(sweep: Sweep, folder: Path) -> None:
+    """Write the table of the sweep's networks; remove one that an earlier run left, if this one has none."""
+    if text := network_table(sweep):
+        write_atomically(folder / NETWORKS, text)
+    else:
+        (folder / NETWORKS).unlink(missing_ok=True)
+
+
 def check(document: Mapping[str, Any] | None, sweep: Sweep, point: Point, path: Path) -> None:
     """Raises ResultError unless the document is the result of this point as it would be measured now."""
     if document is None:
@@ -128,11 +139,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         known = catalog.read()
-        rows, samples, provenance = collect(Sweep(known, options.selection, options.folder.name), options.folder)
+        sweep = Sweep(known, options.selection, options.folder.name)
+        rows, samples, provenance = collect(sweep, options.folder)
         if options.anchors:
             anchors = Sweep(known, Selection.from_json(options.anchors), options.folder.name)
             provenance["anchors"] = collect_anchors(anchors, options.folder, options.gpu)
         table.write(options.folder, rows, samples, provenance)
+        write_networks(sweep, options.folder)
     except (RequestError, table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
     python -m workflow.point_app layer=conv1 algorithm=im2win batch=64
     python -m workflow.point_app --multirun layer=conv1,conv2 algorithm=cpu_im2win,cpu_torch batch=1
     python -m workflow.point_app algorithm=cpu_im2win layer.stride=2 protocol.max_seconds=2
+    python -m workflow.point_app algorithm=cpu_im2win layer=ic64ih56oc64kh3ph1 batch=1
 
 Every value of the configuration can be changed. Results go to results/by_hand, where no figure reads them.
 """
@@ -10,30 +11,58 @@ Every value of the configuration can be changed. Results go to results/by_hand, 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from workflow.experiment import catalog
-from workflow.experiment.catalog import Catalog, check_problem, resolve_layer
+from workflow.experiment.catalog import Catalog, check_problem, described, resolve_layer
 from workflow.experiment.checks import NAMES, check_numbers, is_name
 from workflow.experiment.errors import BadValueError, GpuError, NoPointError, RequestError
 from workflow.experiment.folders import check_writable
 from workflow.experiment.points import positive
-from workflow.experiment.schema import register
+from workflow.experiment.schema import Layer, register
 from workflow.experiment.sources import check_sources
 from workflow.jobs.results import CEILINGS
 from workflow.machine.devices import find_gpus
 from workflow.measure import measure_point
 
 FOLDER = Path("results/by_hand")
+_LAYER, _BATCH = "layer=", "batch="
 
 register()
 #: Read once, and before Hydra starts the application: it composes one thing at a time.
 known = cache(catalog.read)
+
+
+def with_descriptors(arguments: Sequence[str], available: Catalog) -> list[str]:
+    """The arguments, with descriptors of layers (see kernels.benchdnn) in their normal form, as Hydra's grammar has it.
+
+    Each becomes a member of Hydra's group `layer`, beside the files of conf/layer. The batch that one says becomes that
+    of the point. Raises RequestError for a bad descriptor, or another batch.
+    """
+    made = []
+    given = [word.removeprefix(_BATCH) for word in arguments if word.startswith(_BATCH)]
+    said: dict[str, str] = {}
+    for word in arguments:
+        names = word.removeprefix(_LAYER).split(",") if word.startswith(_LAYER) else []
+        for index, name in enumerate(names):
+            if available.is_descriptor("layer", name):
+                layer, batch = described(name)
+                names[index] = layer["name"]
+                ConfigStore.instance().store(group="layer", name=layer["name"], node=Layer(**layer))
+                if batch is not None:
+                    said[str(batch)] = name
+        made.append(_LAYER + ",".join(names) if names else word)
+    for its_own, name in said.items():
+        if others := [other for other in given or said if other != its_own]:
+            raise BadValueError(f"layer {name} has mb{its_own}, but the batch is {others[0]}; leave out mb")
+    return made if given else made + [_BATCH + its_own for its_own in said]
 
 
 def resolve(config: DictConfig, available: Catalog) -> dict[str, Any]:
@@ -102,7 +131,7 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     try:
-        known()
+        sys.argv[1:] = with_descriptors(sys.argv[1:], known())
     except RequestError as error:
         sys.exit(f"error: {error}")
     main()

@@ -12,7 +12,7 @@ from analysis.numbers.judged import headline_claims
 from analysis.numbers.series import headline, layer_order, speed_unit, with_accurate
 from analysis.numbers.verdicts import NOT_TESTABLE, VERDICTS
 from analysis.table.archive import Archive
-from analysis.table.schema import POINT_KEY
+from analysis.table.schema import OTHER_LOAD, POINT_KEY
 from analysis.writing.phrases import SHORT, number, plural, quantity
 
 #: Outcomes that need attention; `unsupported` is a valid result.
@@ -73,6 +73,11 @@ def outcomes(archive: Archive) -> Iterator[str]:
         yield f"    log: {archive.folder / log if (archive.folder / log).exists() else log}"
     if (points["status"] == "failed").any():
         yield "  failed points are measured again by the next run"
+    if beside := (archive.measurements["stop_reason"] == OTHER_LOAD).sum():
+        yield (
+            f"  {plural(beside, 'time was', 'times were')} measured while other programs kept the CPU busy (stop "
+            f"reason {OTHER_LOAD}): stop these, delete {archive.folder}/points and give the command again"
+        )
 
 
 def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:

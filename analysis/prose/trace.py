@@ -143,6 +143,8 @@ def _conditions(ran: Mapping[str, Any], protocol: str) -> Iterator[str]:
     lowered = state.get("lowered_for") or {}
     if lowered:
         yield "           lowered: " + names(f"{why} around {count}" for why, count in lowered.items())
+    if state.get("other_load_cores") is not None:
+        yield f"other load {state['other_load_cores']:.1f} cores were kept busy by other programs meanwhile"
     discarded = state.get("discarded")
     if discarded is not None:
         yield f"discarded  {len(discarded)} samples taken while the device was slowed down"

@@ -1,4 +1,4 @@
-"""The tables beside a results table: errors on several kinds of data, and the transforms' own times.
+"""The tables beside a results table: errors on several kinds of data, the transforms' own times, and networks.
 
 Imports pandas only to read one, so that the names of the files cost nothing.
 """
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 ACCURACY = "accuracy.csv"
 #: The transforms' own times (workflow.transforms).
 TRANSFORMS = "transform.csv"
-COMPANIONS = (ACCURACY, TRANSFORMS)
+#: The layers of the suites that are networks, with how often each of them runs.
+NETWORKS = "networks.csv"
+COMPANIONS = (ACCURACY, TRANSFORMS, NETWORKS)
 
 ACCURACY_COLUMNS = (
     *("suite", "batch", "layer", "reduction", "distribution", "algorithm", "numerics", "status", "reason"),
@@ -29,6 +31,9 @@ TRANSFORM_COLUMNS = (
     *("suite", "batch", "layer", "algorithm", "window_bytes", "moved_bytes", "status", "reason"),
     *("time_ms", "time_ms_low", "time_ms_high", "samples", "stop_reason", "source_hash"),
 )
+#: A row is a layer of a network: how often one forward pass runs it, the FLOPs of one image and one run, why it is not
+#: measured (empty if it is), and where the network came from.
+NETWORK_COLUMNS = ("suite", "layer", "count", "flops", "unsupported", "source")
 
 
 def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -11,6 +11,9 @@ MANIFEST = "manifest.json"
 #: The files of one results table.
 TABLE_FILES = (MEASUREMENTS, SAMPLES, PROVENANCE)
 
+#: The stop reason of samples beside which other programs kept the CPU busy; the harness gives the other reasons.
+OTHER_LOAD = "other_load"
+
 STATUSES = ("ok", "unsupported", "out_of_memory", "incorrect", "failed")
 
 # Column -> kind of its cells. The order is the file's.

@@ -24,7 +24,7 @@ __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" :::
 
 // A block computes TILE_M output channels x TILE_N pixels, each of its warps WARP_M x WARP_N of them. Arguments, grid
 // and dynamic shared memory as for im2win_tensor_core_wgmma.
-template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int PARTS, bool PADDED>
+template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int PARTS, bool GENERAL>
 __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2win_tensor_core_mma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
@@ -41,13 +41,13 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
-  const TensorCoreTile tile(plan, blockIdx.x, TILE_M, TILE_N);
+  const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, blockIdx.x, TILE_M, TILE_N);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int first_row = warp / WARPS_N * WARP_M, first_column = warp % WARPS_N * WARP_N;
   // Four neighbouring threads share a pixel.
   const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
   const Pixel at = find_pixel(p, tile.first_pixel + pixel_of_row(plan, row));
-  const unsigned window = find_window(p, at, tile.group);
+  const unsigned window = find_window<GENERAL>(p, at, tile.group);
   float values[CHUNK];
 
   const auto start = [&](int k_block, int stage) {
@@ -57,13 +57,13 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
       copy_chunk_async(buffers + stage * STAGE_BYTES + i, filter + i);
     }
     unsigned inside = 0;
-    if (PADDED) {
+    if (GENERAL) {
       inside = values_inside(p, at, offsets + k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w));
     }
 #pragma unroll
     for (int k = 0; k < CHUNK; ++k) {
       values[k] = 0.0f;
-      if (PADDED && !(inside >> (chunk * CHUNK + k) & 1)) continue;
+      if (GENERAL && !(inside >> (chunk * CHUNK + k) & 1)) continue;
       values[k] = load(x, window + __ldg(offsets + k_block * K_BLOCK + chunk * CHUNK + k));
     }
   };
@@ -140,7 +140,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
 #pragma unroll
   for (int m = 0; m < WARP_M / 16; ++m) {
     const int channel = tile.first_channel + first_row + m * 16 + lane / 4;
-    const int end = end_of_group(p, tile.first_channel);
+    const int end = end_of_group<GENERAL>(p, tile.first_channel);
     const TensorCoreOutput<WARP_N> output(plan, y + tile.output, channel, end, tile.first_pixel + first_column);
     if (!output.store(results[m], RowFactors(filter_factors, channel, end))) {
       output.store_strict(x, f, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);

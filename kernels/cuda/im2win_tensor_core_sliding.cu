@@ -47,6 +47,13 @@ struct Place {
   __device__ Place(const Problem& p, FastDivision by_pitch, int position)
       : line(by_pitch.quotient(position)), column(position - line * by_pitch.divisor), image(p.by_column.quotient(line)) {}
   __device__ bool is_output(const Problem& p) const { return image < p.batch && column < p.out_width; }
+  // Without padding, dilation and groups: the first value in X of the window that starts there at a phase, in bytes; beyond
+  // X's edges the last one's, which no output needs.
+  __device__ unsigned find_window(const Problem& p, int phase) const {
+    const int of = min(image, p.batch - 1), row = image < p.batch ? line - image * p.out_height : p.out_height - 1;
+    return sizeof(float) * ((static_cast<unsigned>(of) * p.in_channels * p.height + row * p.stride_h) * p.width +
+                            min(column * p.stride_w + phase, p.width - 1));
+  }
   // The output there; behind the last line the last line's.
   __device__ Pixel pixel(const Problem& p) const {
     return image < p.batch ? Pixel(image, line - image * p.out_height, column)
@@ -72,7 +79,7 @@ struct Positions {
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
 // The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. Dynamic shared memory:
 // see kernels/tiles/tensor_core.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, bool PADDED>
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, bool GENERAL>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y, int pitch,
@@ -93,6 +100,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
+  if (!GENERAL) tap_step = p.stride_w, tap_shift = 1;
   const int phases = min(tap_step, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -116,7 +124,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     int unit = warp - 4 * CONSUMER_WARPGROUPS;
     const bool copies = unit == S::GATHER_WARPS;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       if (copies) {
         wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
         for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
@@ -141,18 +149,21 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         if (k_block == tile.last_k_block) break;
         const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
-        const Pixel at = Place(p, by_pitch, tile.first_pixel + part * N + position).pixel(p);
-        const int column = at.first_column(p) + (PADDED ? phase * p.dilation_w : phase);
-        unsigned inside = 0;
-        if (PADDED && is_inside(column, p.width)) {
-          const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * p.kernel_h;
-          inside = values_inside_rows(p, at.first_row(p), rows);
-        }
-        // Behind the last column the last one will do: no output needs it.
-        const int moved = (PADDED ? column : min(column, p.width - 1)) - at.first_column(p);
+        const Place place(p, by_pitch, tile.first_pixel + part * N + position);
         float values[K_BLOCK];
-        gather<PADDED>(values, x, find_window(p, at, tile.group) + moved * sizeof(float), offsets + k_block * K_BLOCK,
-                       inside);
+        unsigned inside = 0, start;
+        if (GENERAL) {
+          const Pixel at = place.pixel(p);
+          const int moved = phase * p.dilation_w;
+          start = find_window<GENERAL>(p, at, tile.group) + moved * sizeof(float);
+          if (is_inside(at.first_column(p) + moved, p.width)) {
+            const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w);
+            inside = values_inside_rows(p, at.first_row(p), rows);
+          }
+        } else {
+          start = place.find_window(p, phase);
+        }
+        gather<GENERAL>(values, x, start, offsets + k_block * K_BLOCK, inside);
         // The loads are in flight while this waits for a free stage.
         window_empty[window.stage].wait(window.parity ^ 1);
         // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
@@ -182,7 +193,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
     float sums[N / 8][4] = {};
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile(plan, i, S::TILE_M, S::TILE_N);
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll 1
@@ -236,7 +247,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const int end = end_of_group(p, tile.first_channel);
+      const int end = end_of_group<GENERAL>(p, tile.first_channel);
       const Output output{p, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
       const RowFactors row_factors(filter_factors, channel + lane / 4, end);
       if (!output.store(results, row_factors, buffers + warp * Output::BUFFER)) {

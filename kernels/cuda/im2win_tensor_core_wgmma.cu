@@ -50,10 +50,10 @@ __device__ inline void promote(float (&results)[4], const float (&sums)[4], cons
 }
 
 // `filter_tiles` and `filter_factors` are split_filter's. `offsets[k]` is the distance in X from a window's first value
-// to its k-th, in bytes, for `k_blocks` whole K blocks; those beyond K repeat the last one. If X is PADDED, the bits of
-// `values_inside` follow, for each K block. `y` takes `splits` partial results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
+// to its k-th, in bytes, for `k_blocks` whole K blocks; those beyond K repeat the last one. GENERAL, for padding,
+// dilation and groups: the bits of `values_inside` follow, for each K block. `y` takes `splits` partial results, each of Y's shape. Grid: at most as many blocks as there are multiprocessors. Dynamic shared memory: see
 // kernels/tiles/tensor_core.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS, bool PADDED>
+template <int WARPGROUPS_M, int N, int PRODUCERS, int STAGES, int PARTS, bool GENERAL>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_wgmma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
@@ -88,18 +88,18 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     reduce_registers<S::PRODUCER_REGISTERS>();
     int unit = warp - 4 * CONSUMER_WARPGROUPS;  // units go round the warps; counted from this K block's first
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
       for (int k_block = tile.first_k_block;; unit += S::PRODUCER_WARPS) {
         for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ring.next()) ++k_block;
         if (k_block == tile.last_k_block) break;
         const int row = unit * 32 + lane;
         const Pixel at = find_pixel(p, tile.first_pixel + row);
         unsigned inside = 0;
-        if (PADDED) {
+        if (GENERAL) {
           inside = values_inside(p, at, offsets + plan.k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w));
         }
         float values[K_BLOCK];
-        gather<PADDED>(values, x, find_window(p, at, tile.group), offsets + k_block * K_BLOCK, inside);
+        gather<GENERAL>(values, x, find_window<GENERAL>(p, at, tile.group), offsets + k_block * K_BLOCK, inside);
         unsigned char* const buffer = buffers + ring.stage * S::STAGE_BYTES;
         // The loads are in flight while this waits for a free stage.
         empty[ring.stage].wait(ring.parity ^ 1);
@@ -130,7 +130,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, first_column = WARPGROUPS_M == 1 ? warpgroup * N : 0;
     float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile(plan, i, S::TILE_M, S::PIXELS);
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
       float results[N / 8][4] = {};
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block, ring.next()) {
         const unsigned buffer = shared_address(buffers + ring.stage * S::STAGE_BYTES);
@@ -168,7 +168,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         if (lane == 0) empty[ring.stage].arrive();
       }
       const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const int end = end_of_group(p, tile.first_channel);
+      const int end = end_of_group<GENERAL>(p, tile.first_channel);
       const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
       const RowFactors row_factors(filter_factors, channel + lane / 4, end);
       if (!output.store(results, row_factors, outputs + warp * Output::BUFFER)) {

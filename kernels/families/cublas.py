@@ -10,8 +10,10 @@ import torch
 from torch.nn import functional
 
 from kernels.algorithm import Algorithm, register
-from kernels.plan import Plan
+from kernels.families.library import LibraryPlan
+from kernels.plan import Plan, UnsupportedError
 from kernels.problem import FLOAT_BYTES, ConvProblem
+from kernels.reference import pad
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
@@ -28,20 +30,41 @@ def cublas_precision(tf32: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-class Im2colCublasPlan(Plan):
-    """PyTorch allocates the workspace itself: one image's column matrix, Cin * Hf * Wf x Ho * Wo values."""
+class Im2colCublasPlan(LibraryPlan):
+    """What torch.conv2d calls on a GPU once cuDNN is switched off (aten/src/ATen/native/Convolution.cpp of PyTorch).
+
+    PyTorch allocates the workspace itself: one image's column matrix, Cin * Hf * Wf x Ho * Wo values, and with groups
+    each group's inputs and outputs.
+    """
 
     workspace_bytes = None
 
-    def __init__(self, problem: ConvProblem, tf32: bool) -> None:
-        self._problem = problem
+    def __init__(self, problem: ConvProblem, device: torch.device, tf32: bool) -> None:
+        super().__init__(problem, device)
         self._tf32 = tf32
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+    def _convolve(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         p = self._problem
-        # What torch.conv2d calls on a GPU once cuDNN is switched off; called by name, it writes into Y itself.
         with cublas_precision(self._tf32):
-            torch.ops.aten.thnn_conv2d.out(x, f, [p.kernel_h, p.kernel_w], None, list(p.stride), [0, 0], out=y)
+            if p.groups == 1:
+                self._convolve_group(x, f, y)
+                return
+            groups = zip(x.split(p.group_in_channels, 1), f.split(p.group_out_channels), strict=True)
+            shape = (p.batch, p.group_out_channels, p.out_height, p.out_width)
+            outputs = []
+            for group_x, group_f in groups:
+                outputs.append(torch.empty(shape, device=y.device))
+                self._convolve_group(group_x.contiguous(), group_f, outputs[-1])
+            torch.cat(outputs, 1, out=y)
+
+    def _convolve_group(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        """Called by name, these write into Y itself; with dilation PyTorch computes into a new tensor and copies it."""
+        p = self._problem
+        window, stride, padding = [p.kernel_h, p.kernel_w], list(p.stride), list(self._padding)
+        if p.dilation == (1, 1):
+            torch.ops.aten.thnn_conv2d.out(x, f, window, None, stride, padding, out=y)
+        else:
+            torch.ops.aten.slow_conv_dilated2d.out(x, f, window, None, stride, padding, list(p.dilation), out=y)
 
 
 @register("im2col_cublas")
@@ -49,29 +72,38 @@ class Im2colCublas(Algorithm):
     """PyTorch's GEMM-based convolution: im2col and one cuBLAS product per image (the paper's cuBLAS baseline)."""
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
-        return Im2colCublasPlan(problem, tf32)
+        if problem.is_depthwise:
+            raise UnsupportedError("PyTorch computes a depthwise convolution without im2col, by a kernel of its own")
+        return Im2colCublasPlan(problem, device, tf32)
 
 
 class GemmCeilingPlan(Plan):
-    """Workspace: the full column matrix, K x (batch * Ho * Wo), and the product, Cout x (batch * Ho * Wo)."""
+    """One product for each group, all of them in one call.
+
+    Workspace: the full column matrices, groups x K x (batch * Ho * Wo), and the products, Cout x (batch * Ho * Wo).
+    """
 
     def __init__(self, problem: ConvProblem, device: torch.device, tf32: bool) -> None:
         m, n, k = problem.gemm_shape
         self._problem = problem
         self._tf32 = tf32
-        self._columns = torch.empty((k, n), device=device)
-        self._product = torch.empty((m, n), device=device)
-        self.workspace_bytes = FLOAT_BYTES * (k * n + m * n)
+        self._columns = torch.empty((problem.groups, k, n), device=device)
+        self._product = torch.empty((problem.groups, problem.group_out_channels, n), device=device)
+        self.workspace_bytes = FLOAT_BYTES * (problem.groups * k * n + m * n)
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         p = self._problem
-        per_image = self._columns.view(self._columns.shape[0], p.batch, -1)
+        per_image = self._columns.view(-1, p.batch, p.out_height * p.out_width)
         for image in range(p.batch):
-            per_image[:, image] = functional.unfold(x[image : image + 1], (p.kernel_h, p.kernel_w), stride=p.stride)[0]
+            padded = pad(p, x[image : image + 1])
+            columns = functional.unfold(padded, (p.kernel_h, p.kernel_w), dilation=p.dilation, stride=p.stride)
+            per_image[:, image] = columns[0]
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        groups = self._columns.shape[0]
         with cublas_precision(self._tf32):
-            torch.mm(f.view(f.shape[0], -1), self._columns, out=self._product)
+            # PyTorch multiplies a batch of one as a single product.
+            torch.bmm(f.view(groups, -1, self._columns.shape[1]), self._columns, out=self._product)
 
     def run(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         self.prepare(x, f)

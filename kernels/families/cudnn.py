@@ -8,6 +8,7 @@ import torch
 
 from kernels.algorithm import Algorithm, register
 from kernels.families.cudnn_library import FORWARD_ALGORITHMS, Convolution, CudnnError
+from kernels.families.library import LibraryPlan
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 
@@ -15,27 +16,27 @@ if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
 
 
-class CudnnPlan(Plan):
-    """Workspace: what cuDNN asks for, byte for byte."""
+class CudnnPlan(LibraryPlan):
+    """Workspace: what cuDNN asks for, byte for byte, and X with its padding where that has to be written out."""
 
     def __init__(self, problem: ConvProblem, device: torch.device, algorithm: int, tf32: bool) -> None:
+        super().__init__(problem, device)
         self._algorithm = algorithm
         try:
-            self._convolution = Convolution(
-                problem.input_shape, problem.filter_shape, problem.output_shape, problem.stride, tf32
-            )
+            self._convolution = Convolution(self._problem, tf32)
         except OSError as error:
             raise UnsupportedError(str(error)) from error
         except CudnnError as error:
             raise _as_unsupported(error) from error
         try:
-            self.workspace_bytes = self._convolution.workspace_bytes(algorithm)
+            workspace_bytes = self._convolution.workspace_bytes(algorithm)
         except CudnnError as error:
             self.close()
             raise _as_unsupported(error) from error
-        self._workspace = torch.empty(self.workspace_bytes, dtype=torch.uint8, device=device)
+        self.workspace_bytes = workspace_bytes + self._padded_bytes
+        self._workspace = torch.empty(workspace_bytes, dtype=torch.uint8, device=device)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+    def _convolve(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         try:
             self._convolution.forward(self._algorithm, x, f, y, self._workspace)
         except CudnnError as error:  # some problems are declined only when they are run

@@ -12,6 +12,8 @@ from functools import cache
 
 import torch
 
+from kernels.problem import ConvProblem
+
 #: cudnnConvolutionFwdAlgo_t. cuDNN implements all of it but 3 (DIRECT).
 FORWARD_ALGORITHMS = {
     "cudnn_implicit_gemm": 0,
@@ -75,42 +77,34 @@ _DESTROYED_BY = {
 
 
 class Convolution:
-    """One forward convolution: a handle and descriptors, FP32 NCHW without padding. To be closed after use."""
+    """One forward convolution: a handle and descriptors, FP32 NCHW. To be closed after use."""
 
-    def __init__(
-        self,
-        input_shape: tuple[int, int, int, int],
-        filter_shape: tuple[int, int, int, int],
-        output_shape: tuple[int, int, int, int],
-        stride: tuple[int, int],
-        tf32: bool,
-    ) -> None:
-        """Raises CudnnError if cuDNN rejects the sizes, OSError if there is no cuDNN."""
+    def __init__(self, problem: ConvProblem, tf32: bool) -> None:
+        """`problem` is padded evenly: a descriptor has one number for both sides.
+
+        Raises CudnnError if cuDNN rejects the sizes, OSError if there is no cuDNN.
+        """
         self._created: list[tuple[str, c_void_p]] = []
         try:
-            self._describe(input_shape, filter_shape, output_shape, stride, tf32)
+            self._describe(problem, tf32)
         except CudnnError:
             self.close()
             raise
 
-    def _describe(
-        self,
-        input_shape: tuple[int, int, int, int],
-        filter_shape: tuple[int, int, int, int],
-        output_shape: tuple[int, int, int, int],
-        stride: tuple[int, int],
-        tf32: bool,
-    ) -> None:
+    def _describe(self, problem: ConvProblem, tf32: bool) -> None:
         self._handle = self._create("cudnnCreate")
         self._input = self._create("cudnnCreateTensorDescriptor")
         self._filter = self._create("cudnnCreateFilterDescriptor")
         self._output = self._create("cudnnCreateTensorDescriptor")
         self._convolution = self._create("cudnnCreateConvolutionDescriptor")
-        _call("cudnnSetTensor4dDescriptor", self._input, _NCHW, _FLOAT, *input_shape)
-        _call("cudnnSetTensor4dDescriptor", self._output, _NCHW, _FLOAT, *output_shape)
-        _call("cudnnSetFilter4dDescriptor", self._filter, _FLOAT, _NCHW, *filter_shape)
-        sizes = (0, 0, *stride, 1, 1)  # padding, stride and dilation, height before width
+        _call("cudnnSetTensor4dDescriptor", self._input, _NCHW, _FLOAT, *problem.input_shape)
+        _call("cudnnSetTensor4dDescriptor", self._output, _NCHW, _FLOAT, *problem.output_shape)
+        # A filter's channels are those of a group.
+        _call("cudnnSetFilter4dDescriptor", self._filter, _FLOAT, _NCHW, *problem.filter_shape)
+        (above, _), (left, _) = problem.padding
+        sizes = (above, left, *problem.stride, *problem.dilation)  # height before width
         _call("cudnnSetConvolution2dDescriptor", self._convolution, *sizes, _CROSS_CORRELATION, _FLOAT)
+        _call("cudnnSetConvolutionGroupCount", self._convolution, problem.groups)
         _call("cudnnSetConvolutionMathType", self._convolution, _DEFAULT_MATH if tf32 else _FMA_MATH)
 
     def _create(self, call: str) -> c_void_p:

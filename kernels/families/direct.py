@@ -16,7 +16,7 @@ class DirectPlan(Plan):
 
     def __init__(self, problem: ConvProblem, kernels: KernelLibrary) -> None:
         self._kernels = kernels
-        self._kernel = kernels.kernel("direct", direct(problem.is_padded or problem.dilation != (1, 1)))
+        self._kernel = kernels.kernel("direct", direct(problem.is_general))
         _, pixels, _ = problem.gemm_shape
         self._grid = (-(-pixels // THREADS), problem.out_channels)
         self._sizes = problem_arguments(problem)

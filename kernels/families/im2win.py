@@ -38,7 +38,7 @@ class BasePlan(Plan):
     def __init__(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary) -> None:
         _, pixels, _ = problem.gemm_shape
         self._grid = (-(-pixels // THREADS), problem.out_channels)
-        self._kernel = kernels.kernel("im2win_base", im2win_base(problem.columns.dilation > 1))
+        self._kernel = kernels.kernel("im2win_base", im2win_base(problem.columns.dilation > 1 or problem.groups > 1))
         self._kernels, self._sizes = kernels, problem_arguments(problem)
         self._reorder = FilterReorder(problem, device, kernels, None, by_columns=True)
         self._transform = Transform(problem, device, kernels, self._reorder)
@@ -187,7 +187,7 @@ class ResidentPlan(Plan):
 
 
 def _take(problem: ConvProblem, fused: bool) -> None:
-    """Raises UnsupportedError for a problem that the tiled kernels do not take; those that are `fused` read X itself."""
+    """Raises UnsupportedError for a problem that the tiled kernels do not take. `fused` if they read X itself."""
     take_only(problem, padding=True, dilation=True)
     rows, columns = COLUMN_TAPS, MAX_COLUMN_TAPS
     if fused and problem.is_padded and (problem.kernel_h > rows or problem.kernel_w > columns):

@@ -6,6 +6,8 @@ docs/tensor_cores.md explains the method, its error and its guard.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,9 +24,9 @@ from kernels.tiles.tensor_core import (
     ROW_BYTES,
     SLIDING_TILES,
     WGMMA_TILES,
+    Choice,
     TensorCoreTile,
-    choose,
-    is_general,
+    choices,
 )
 
 #: Biased exponent of FP32's Inf and NaN.
@@ -37,18 +39,16 @@ def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
     With `taps` only those of every `taps`-th: with kernel_w those of the first columns, k = (c, u).
 
     Padded to whole K blocks by repeating the last one: the filter is zero there, and a value of the same window leaves
-    the window's scale as it is. Where windows may reach beyond X, tables of bits follow, one for each K block: which of
-    its values lie in the filter's first row, second row ..., and, unless only first columns are listed, in its columns.
+    the window's scale as it is. For the general kernels tables of bits follow, one for each K block: which of its
+    values lie in the filter's first row, second row ..., and then in its first column, second column ...
     """
     c, u, v = (_whole_k_blocks(index[::taps]) for index in _filter_indices(problem))
     row_dilation, column_dilation = problem.dilation
     values = (c * problem.height + u * row_dilation) * problem.width + v * column_dilation
     offsets = (values * FLOAT_BYTES).astype(np.int32)
-    if not is_general(problem):
+    if not problem.is_general:
         return offsets
-    taps_of = [u == row for row in range(problem.kernel_h)]
-    if taps == 1:
-        taps_of += [v == column for column in range(problem.kernel_w)]
+    taps_of = [u == row for row in range(problem.kernel_h)] + [v == column for column in range(problem.kernel_w)]
     in_k_block = np.stack(taps_of).reshape(len(taps_of), -1, K_BLOCK)
     bits = (in_k_block.astype(np.uint64) << np.arange(K_BLOCK, dtype=np.uint64)).sum(axis=2)
     return np.concatenate([offsets, bits.T.astype(np.uint32).view(np.int32).ravel()])
@@ -70,6 +70,10 @@ def exponent_limit(problem: ConvProblem) -> int:
     return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
 
 
+#: How many of the tiles that are estimated to be the fastest are timed.
+_TIMED = 8
+
+
 class TensorCorePlan(OverlappingPlan):
     """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
 
@@ -78,9 +82,20 @@ class TensorCorePlan(OverlappingPlan):
     """
 
     def __init__(
-        self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary, tile: TensorCoreTile, splits: int
+        self,
+        problem: ConvProblem,
+        device: torch.device,
+        kernels: KernelLibrary,
+        tile: TensorCoreTile,
+        splits: int,
+        others: Sequence[Choice] = (),
     ) -> None:
-        """`tile` is one that the device can run; the reduction is computed in `splits` parts."""
+        """`tile` is one that the device can run; the reduction is computed in `splits` parts.
+
+        `autotune` tries the `others`, tiles and parts, too.
+        """
+        self._make_other = partial(TensorCorePlan, problem, device, kernels)
+        self._others = others
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
             raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
@@ -92,7 +107,7 @@ class TensorCorePlan(OverlappingPlan):
         self._kernels = kernels
         self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
         self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
-        self._convolve = kernels.kernel(tile.program, tile.expression(is_general(problem)))
+        self._convolve = kernels.kernel(tile.program, tile.expression(problem.is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits, self._filter_k_blocks = tile, splits, (k_blocks * taps, taps)
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
@@ -120,6 +135,21 @@ class TensorCorePlan(OverlappingPlan):
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         sizes = (*self._filter_k_blocks, *self._sizes)
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
+
+    def autotune(
+        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
+    ) -> None:
+        def run_time(plan: TensorCorePlan) -> float:
+            plan.run(x, f, y)
+            return time(partial(plan.run, x, f, y))
+
+        fastest, least = self, run_time(self)
+        for choice in self._others:
+            other = self._make_other(*choice)
+            if (taken := run_time(other)) < least:
+                fastest, least = other, taken
+        # This plan becomes the fastest one; what the others held is given back.
+        self.__dict__.update(fastest.__dict__)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch = self._kernels.launch
@@ -150,4 +180,5 @@ class Im2winTensorCore(Algorithm):
         parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
         able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
         tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
-        return TensorCorePlan(problem, device, library, *choose(problem, _multiprocessors(device), tiles))
+        estimated = choices(problem, _multiprocessors(device), tiles)
+        return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:_TIMED])

@@ -8,29 +8,32 @@ import torch
 from torch.nn import functional
 
 from kernels.algorithm import Algorithm, register
-from kernels.plan import Plan, UnsupportedError
+from kernels.families.library import LibraryPlan
+from kernels.plan import Plan, UnsupportedError, take_only
 from kernels.problem import ConvProblem
 
 if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
 
 
-class SplitChannelsPlan(Plan):
+class SplitChannelsPlan(LibraryPlan):
     """PyTorch allocates the workspace: X and F in FP16 with three times the channels, and Y in FP16."""
 
     workspace_bytes = None
 
-    def __init__(self, problem: ConvProblem) -> None:
-        self._stride = problem.stride
+    def __init__(self, problem: ConvProblem, device: torch.device) -> None:
+        take_only(problem, padding=True, dilation=True)
         if not torch.backends.cudnn.is_available():
             raise UnsupportedError("this PyTorch has no cuDNN")
+        super().__init__(problem, device)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+    def _convolve(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
         x_high, f_high = x.half(), f.half()
         x_low, f_low = (x - x_high).half(), (f - f_high).half()
         channels = torch.cat([x_high, x_high, x_low], dim=1), torch.cat([f_high, f_low, f_high], dim=1)
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            y.copy_(functional.conv2d(*channels, stride=self._stride))
+            p = self._problem
+            y.copy_(functional.conv2d(*channels, stride=p.stride, padding=self._padding, dilation=p.dilation))
 
 
 @register("split_fp16_channels")
@@ -44,4 +47,4 @@ class SplitFp16Channels(Algorithm):
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         if device.type != "cuda":
             raise UnsupportedError("this algorithm is cuDNN's FP16 convolution: it needs an NVIDIA GPU")
-        return SplitChannelsPlan(problem)
+        return SplitChannelsPlan(problem, device)

@@ -68,7 +68,7 @@ class TensorCoreTile:
     persistent: bool
 
     def expression(self, general: bool) -> str:
-        """Name expression of the kernel; `general` if it gathers windows that may reach beyond X or have gaps."""
+        """Name expression of the kernel; `general` for padding, dilation or groups."""
         return f"{self.program}<{self.arguments}, {int(general)}>"
 
     def supports(self, problem: ConvProblem) -> bool:
@@ -226,11 +226,6 @@ def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
     return tuple(tile.expression(general) for tile in tiles for general in (False, True))
 
 
-def is_general(problem: ConvProblem) -> bool:
-    """Whether windows may reach beyond X, or the gaps between their columns need the general kernels."""
-    return problem.is_padded or problem.columns.dilation > 1
-
-
 #: Program -> name expressions of its kernels.
 INSTANCES = {
     "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
@@ -240,15 +235,19 @@ INSTANCES = {
 }
 
 
-def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> tuple[TensorCoreTile, int]:
-    """The one of `tiles` with the least estimated time, and into how many parts the reduction is split.
+#: A tile, and into how many parts the reduction is split.
+Choice = tuple[TensorCoreTile, int]
+
+
+def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> list[Choice]:
+    """Each of `tiles` with the number of parts that takes the least estimated time, the fastest first.
 
     Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
     """
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
-    def cost(choice: tuple[TensorCoreTile, int]) -> float:
+    def cost(choice: Choice) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
@@ -259,4 +258,4 @@ def choose(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCor
     def splits(tile: TensorCoreTile) -> range:
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
-    return min(((tile, parts) for tile in tiles for parts in splits(tile)), key=cost)
+    return sorted((min(((tile, parts) for parts in splits(tile)), key=cost) for tile in tiles), key=cost)

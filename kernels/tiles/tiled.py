@@ -18,8 +18,8 @@ SMALL_MICRO_TILE, SMALL_TILE_REGISTERS = 32, 128
 MEDIUM_MICRO_TILE, MEDIUM_TILE_REGISTERS = 64, 168
 MAX_REGISTERS = 255
 
-#: How many rows and columns a filter may have where the loaders look up which taps are padding: a bit of 32 for each, those
-#: of the columns from bit COLUMN_TAPS on, and one bit that no window has.
+#: How many rows and columns a filter may have where the loaders look up which taps are padding: a bit of 32 for each,
+#: those of the columns from bit COLUMN_TAPS on, and one bit that no window has.
 COLUMN_TAPS, MAX_COLUMN_TAPS = 16, 15
 
 DEFINITIONS = {

@@ -6,13 +6,13 @@ DEFINITIONS: dict[str, int] = {}
 
 
 def direct(general: bool) -> str:
-    """Name expression of the naive convolution; `general` if windows may reach beyond X or have gaps."""
+    """Name expression of the naive convolution; `general` for padding, dilation or groups."""
     return f"direct<{int(general)}>"
 
 
-def im2win_base(dilated: bool) -> str:
-    """Name expression of im2win without any optimization; `dilated` if the filter's columns are."""
-    return f"im2win_base<{int(dilated)}>"
+def im2win_base(general: bool) -> str:
+    """Name expression of im2win without any optimization; `general` for dilated columns or groups."""
+    return f"im2win_base<{int(general)}>"
 
 
 #: Program -> name expressions of its kernels.

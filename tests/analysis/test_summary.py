@@ -10,6 +10,7 @@ import pytest
 from analysis import summary
 from analysis.prose.claims import explained
 from analysis.table import archive as table
+from analysis.table.schema import OTHER_LOAD
 from analysis.table.sizes import flops, tensor_bytes
 from tests.analysis.conftest import sampled, sizes
 
@@ -23,7 +24,7 @@ OUTCOMES = {
 }
 
 
-def write(folder: Path, kind: str = "cuda") -> Path:
+def write(folder: Path, kind: str = "cuda", stop_reason: str = "converged") -> Path:
     """A results table over twelve layers; the numbers are made up."""
     rows, samples, points = [], [], []
     for name, speed in SPEEDS.items():
@@ -37,7 +38,7 @@ def write(folder: Path, kind: str = "cuda") -> Path:
             row["stop_reason"] = ""
             if status == "ok":
                 samples += sampled(row, [flops(sizes(layer)) * row["batch"] / (speed * 1e9)])
-                row |= {"tensor_bytes": tensor_bytes(sizes(layer), row["batch"]), "stop_reason": "converged"}
+                row |= {"tensor_bytes": tensor_bytes(sizes(layer), row["batch"]), "stop_reason": stop_reason}
             rows.append(row)
             run = {"log": f"points/{layer}/{name}/log.txt"}
             point = {column: key[column] for column in table.POINT_KEY}
@@ -96,6 +97,17 @@ def test_claims_that_cannot_be_tested_take_one_line(tmp_path: Path, capsys: pyte
     lines = [line for line in capsys.readouterr().out.splitlines() if "not testable here" in line]
     assert len(lines) == 1
     assert "CPU backend" in lines[0]
+
+
+def test_times_beside_other_load_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "quiet", kind="cpu")
+    write(tmp_path / "busy", kind="cpu", stop_reason=OTHER_LOAD)
+    assert run(tmp_path, "quiet") == 0
+    assert f"stop reason {OTHER_LOAD}" not in capsys.readouterr().out
+    assert run(tmp_path, "busy") == 0
+    said = capsys.readouterr().out
+    assert "  81 times were measured while other programs kept the CPU busy (stop reason other_load): " in said
+    assert f"delete {tmp_path}/busy/points and give the command again" in said
 
 
 def test_a_missing_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

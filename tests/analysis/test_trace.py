@@ -34,6 +34,7 @@ def told(
     provenance["ceilings"] = {"fp32_flops": 6.5e13, "copy_bytes_per_s": 3e12, "context_bytes": 2**29}
     provenance["environments"][0]["host"] = "0a1b2c3d"
     state: dict[str, Any] = {"sm_clock_low_mhz": 1900.0, "sm_clock_high_mhz": 1980.0, "usual_clock_mhz": 1980.0}
+    state |= {"other_load_cores": 0.75}
     state |= {"lowered_for": {"power cap": 7}}
     state |= {"discarded": [{"time_ms": 2.5, "sm_clock_mhz": 900.0, "why": "clock below 75 % of 1980 MHz"}]}
     for point in provenance["points"]:
@@ -69,6 +70,7 @@ def test_everything_there_is(
         "no manifest, so only numbers that follow from others are checked",
         "1900 to 1980 MHz around the samples, usually 1980",
         "lowered: power cap around 7",
+        "other load 0.8 cores were kept busy by other programs meanwhile",
         "1 samples taken while the device was slowed down",
         "2.5 ms at 900.0 MHz: clock below 75 % of 1980 MHz",
         "hash-im2win (the algorithm's), as today",

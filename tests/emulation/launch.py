@@ -12,10 +12,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from kernels.build.programs import CUDA_FOLDER, DEFINITIONS
 from kernels.launch import KernelLibrary
+from tests.shared import make_once
 
 STAND_INS = Path(__file__).parent / "cuda"
 COMPILER = shutil.which("g++")
@@ -27,11 +29,11 @@ OPTIONS = (
 
 
 class EmulatedLibrary(KernelLibrary):
-    """Kernels of chosen programs. Each program is compiled once, into `folder`."""
+    """Kernels of chosen programs. Each program is compiled once in a run of pytest."""
 
-    def __init__(self, folder: Path, kernels: dict[str, list[str]]) -> None:
+    def __init__(self, factory: pytest.TempPathFactory, kernels: dict[str, list[str]]) -> None:
         """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles."""
-        self._sources = folder
+        self._factory = factory
         self._kernels = kernels
         self._compiled: dict[str, ctypes.CDLL] = {}
 
@@ -67,8 +69,11 @@ class EmulatedLibrary(KernelLibrary):
         program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, cluster, packed)
 
     def _compile(self, program: str) -> ctypes.CDLL:
-        sources = self._sources / program
-        shutil.copytree(CUDA_FOLDER, sources)
+        folder = make_once(self._factory, f"emulated-{program}", lambda folder: self._build(program, folder))
+        return ctypes.CDLL(str(folder / "program.so"))
+
+    def _build(self, program: str, sources: Path) -> None:
+        shutil.copytree(CUDA_FOLDER, sources, dirs_exist_ok=True)
         shutil.copytree(STAND_INS, sources, dirs_exist_ok=True)
         # Dynamic shared memory is declared by cuda.h, once for all.
         source = (sources / f"{program}.cu").read_text().replace("extern __shared__ unsigned char dynamic[];", "")
@@ -82,8 +87,6 @@ class EmulatedLibrary(KernelLibrary):
             "const std::int64_t* arguments) {\n"
             f"  switch (kernel) {{\n{cases}  }}\n}}\n"
         )
-        binary = sources / "program.so"
         assert COMPILER is not None
         macros = [f"-D{name}={value}" for name, value in DEFINITIONS.items()]
-        subprocess.run([COMPILER, *OPTIONS, *macros, "-I.", "program.cpp", "-o", binary], cwd=sources, check=True)
-        return ctypes.CDLL(str(binary))
+        subprocess.run([COMPILER, *OPTIONS, *macros, "-I.", "program.cpp", "-o", "program.so"], cwd=sources, check=True)

@@ -15,6 +15,7 @@ from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary, has_clusters
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
+from kernels.reference import reference
 from kernels.tiles.tiled import CLUSTER_TILES, RESIDENT, TILES, Schedule
 from workflow.experiment import catalog
 from workflow.harness import verify
@@ -23,6 +24,11 @@ PROBLEMS = [
     ConvProblem(2, 5, 9, 11, 67, 3, 3, 1),
     ConvProblem(1, 3, 15, 17, 33, 5, 4, 2),
     ConvProblem(1, 2, 12, 14, 130, 2, 2, 1),
+    # Padded and dilated: reads that must not happen; and a group for each kernel that takes groups.
+    ConvProblem(2, 5, 9, 11, 67, 3, 3, padding=((1, 2), (0, 1))),
+    ConvProblem(2, 5, 7, 8, 33, 3, 3, (2, 1), ((3, 1), (2, 4)), (1, 2)),
+    ConvProblem(1, 8, 9, 11, 20, 3, 3, padding=1, groups=4),
+    ConvProblem(2, 8, 9, 11, 8, 3, 3, padding=1, groups=8),
 ]
 
 
@@ -56,8 +62,8 @@ def main() -> None:
                 algorithm.plan(problem, device, library, tf32=False).run(x, f, y)
             except UnsupportedError:
                 continue
-            reference = torch.nn.functional.conv2d(x.cpu().double(), f.cpu().double(), stride=problem.stride)
-            assert verify.Error(float((y.cpu().double() - reference).abs().max()), 0.0).within(1e-3, 0.0), name
+            expected = reference(problem, x.cpu(), f.cpu())
+            assert verify.Error(float((y.cpu().double() - expected).abs().max()), 0.0).within(1e-3, 0.0), name
     torch.cuda.synchronize()
     print("all programs ran")
 

@@ -56,7 +56,9 @@ def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
         assert found.error_max <= allowed.error_max, distribution
 
 
-@pytest.mark.parametrize("tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: tile.expression)
+@pytest.mark.parametrize(
+    "tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+)
 def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLibrary) -> None:
     if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")

@@ -1,22 +1,27 @@
-"""PyTorch forgets its choice of cuDNN engine when it is told to, and is asked again."""
+"""PyTorch forgets its choice of cuDNN engine and asks cuDNN's older interface when it is told to."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# In a process of its own: how many choices PyTorch keeps is read once.
-CODE = """
+# Each in a process of its own: what PyTorch reads from its environment it reads once.
+SETUP = """
 import time
 import torch
-from kernels.families.cudnn_autotuned import AutotunedPlan, forget
+from kernels.families.cudnn_autotuned import AutotunedPlan, LegacyAutotunedPlan, forget
 from kernels.problem import ConvProblem
 
-problem = ConvProblem(64, 96, 24, 24, 256, 5, 5, 1)
 device = torch.device("cuda", 0)
-x, f = torch.rand(problem.input_shape, device=device), torch.rand(problem.filter_shape, device=device)
-y = torch.empty(problem.output_shape, device=device)
-plan = AutotunedPlan(problem, tf32=False)
+
+def tensors(problem):
+    x, f = torch.rand(problem.input_shape, device=device), torch.rand(problem.filter_shape, device=device) - 0.5
+    return x, f, torch.empty(problem.output_shape, device=device)
+"""
+FORGETS = """
+problem = ConvProblem(64, 96, 24, 24, 256, 5, 5, 1)
+x, f, y = tensors(problem)
+plan = AutotunedPlan(problem, device, tf32=False)
 
 def seconds():
     torch.cuda.synchronize()
@@ -30,8 +35,52 @@ forget(device)
 after_forgetting = seconds()
 assert first > 5 * again and after_forgetting > 5 * again, (first, again, after_forgetting)
 """
+# Asymmetric padding first, and then what the older interface itself takes; all later plans ask it too.
+OLDER = """
+from tests.problems import MIXED
+from tests.relative import backward_error
+
+def milliseconds(work):
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start)
+
+for index, problem in enumerate(sorted(MIXED, key=lambda problem: problem.is_padded_evenly)):
+    x, f, y = tensors(problem)
+    plan = LegacyAutotunedPlan(problem, device, tf32=False)
+    if index == 0:
+        plan.run(x, f, y)  # raises unless PyTorch says that it asks the older interface
+    plan._is_asked = True
+    plan.autotune(x, f, y, milliseconds)
+    y.fill_(torch.nan)
+    plan.run(x, f, y)
+    assert backward_error(x, f, y, problem) < 1e-4, problem
+"""
+TOO_LATE = """
+torch.nn.functional.conv2d(*tensors(ConvProblem(1, 1, 8, 8, 1, 3, 3))[:2])
+problem = ConvProblem(2, 3, 9, 8, 5, 3, 3)
+try:
+    LegacyAutotunedPlan(problem, device, tf32=False).run(*tensors(problem))
+except RuntimeError as error:
+    assert "older interface" in str(error)
+else:
+    raise AssertionError("it does not notice that another interface runs")
+"""
+
+
+def run(code: str) -> None:
+    result = subprocess.run([sys.executable, "-c", SETUP + code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_choice_is_forgotten() -> None:
-    result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    run(FORGETS)
+
+
+def test_the_older_interface_is_asked() -> None:
+    run(OLDER)
+
+
+def test_a_convolution_that_asked_another_interface_is_noticed() -> None:
+    run(TOO_LATE)

@@ -6,6 +6,7 @@ A GPU's tests (tests/gpu) cover more shapes and the hardware; these run everywhe
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,13 +15,14 @@ from torch.nn import functional
 from kernels.build.programs import PROGRAMS
 from kernels.families import im2win_tensor_core
 from kernels.families.cpu import im2win_transform
+from kernels.families.direct import DirectPlan
 from kernels.families.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
+from kernels.tiles.tensor_core import K_BLOCK, SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
 from kernels.tiles.tiled import (
     CLUSTER_TILES,
     LOADERS,
@@ -29,11 +31,13 @@ from kernels.tiles.tiled import (
     Schedule,
     Tile,
     fits,
+    fused,
+    takes_resident,
     without_micro_kernel,
 )
 from kernels.tiles.winograd import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
-from tests.problems import SHORT_REDUCTIONS, random_problems
+from tests.problems import MIXED, SHORT_REDUCTIONS, mixed_problems, random_problems
 from tests.relative import BOUND, backward_error
 from workflow.harness import verify
 
@@ -48,17 +52,25 @@ TILED = [
     ConvProblem(1, 3, 23, 31, 97, 5, 7, 3),
     ConvProblem(2, 1, 16, 19, 70, 3, 4, 1),
 ]
+#: Of 16 values of the reduction in a step and of 8; with few and with many pixels for each thread's copies.
+PADDED_TILES = (TILES[1], TILES[4], TILES[7])
+#: With padding, dilation and two strides, with and without groups.
+UNGROUPED = [problem for problem in (*MIXED, *mixed_problems(20, seed=11)) if problem.groups == 1]
+GROUPED = [problem for problem in (*MIXED, *mixed_problems(20, seed=12)) if problem.groups > 1]
 ABLATED = ("prefetch", "double_buffering", "vectorized_load", "shared_memory")
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
-    # Of the tiles, an ablation runs one.
+    # Of the tiles, an ablation runs one; and the fused kernel, which takes long to compile, few with padding.
     kernels = {
         program: list(expressions[3:4] if "without" in program and len(expressions) > 1 else expressions)
         for program, expressions in PROGRAMS.items()
     }
-    return EmulatedLibrary(tmp_path_factory.mktemp("emulated"), kernels)
+    all_padded = {fused("WindowLoader", tile, padded=True) for tile in TILES}
+    few_padded = {fused("WindowLoader", tile, padded=True) for tile in PADDED_TILES}
+    kernels["im2win_fused"] = [name for name in kernels["im2win_fused"] if name not in all_padded - few_padded]
+    return EmulatedLibrary(tmp_path_factory, kernels)
 
 
 def check(plan: Plan, problem: ConvProblem) -> None:
@@ -79,18 +91,54 @@ def test_tiles(program: str, tile: Tile, library: EmulatedLibrary) -> None:
     program, _, loader = program.partition(" ")
     if not fits(loader or "WindowLoader", tile):
         pytest.skip("not compiled")
-    expression = f"{program}<{loader}, {tile.arguments}>" if loader else f"{program}<{tile.arguments}>"
+    expression = fused(loader, tile, padded=False) if loader else f"{program}<{tile.arguments}>"
     for problem, waves in zip(TILED, (0, 0.5, 1, 1), strict=True):
         schedule = Schedule(tile, waves, loader or "WindowLoader")
         check(TiledPlan(problem, CPU, library, program, expression, schedule, fused=bool(loader)), problem)
 
 
+@pytest.mark.parametrize("problem", UNGROUPED, ids=str)
+def test_padding_and_dilation(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    """The window tensor's kernels and the fused one, one output a thread included."""
+    check(BasePlan(problem, CPU, library), problem)
+    check(DirectPlan(problem, library), problem)
+    tile = TILES[3]
+    for program in ("im2win", *(f"im2win_without_{part}" for part in ABLATED)):
+        schedule = Schedule(tile, waves=1)
+        check(TiledPlan(problem, CPU, library, program, f"{program}<{tile.arguments}>", schedule), problem)
+    for tile, waves in zip(PADDED_TILES, (0, 0.5, 1), strict=True):
+        schedule, expression = Schedule(tile, waves), fused("WindowLoader", tile, problem.is_padded)
+        check(TiledPlan(problem, CPU, library, "im2win_fused", expression, schedule, fused=True), problem)
+    if takes_resident(problem):
+        check(ResidentPlan(problem, CPU, library), problem)
+
+
+@pytest.mark.parametrize("problem", GROUPED, ids=str)
+def test_groups(problem: ConvProblem, library: EmulatedLibrary) -> None:
+    check(BasePlan(problem, CPU, library), problem)
+    check(DirectPlan(problem, library), problem)
+    with pytest.raises(UnsupportedError, match="it takes no groups"):
+        TiledPlan(problem, CPU, library, "im2win", f"im2win<{TILES[0].arguments}>", Schedule(TILES[0], 0))
+
+
 @pytest.mark.parametrize("expression", PROGRAMS["im2win_fused_cluster"])
 def test_clusters(expression: str, library: EmulatedLibrary) -> None:
-    cluster, loader, *values = expression[:-1].partition("<")[2].split(", ")
+    cluster, loader, padded, *values = expression[:-1].partition("<")[2].split(", ")
     schedule = Schedule(Tile(*map(int, values)), 0, loader, int(cluster))
-    for problem in (TILED[2], ConvProblem(3, 7, 7, 7, 33, 3, 3, 1), ConvProblem(2, 4, 16, 19, 70, 4, 4, 1)):
+    with_padding = [
+        ConvProblem(3, 7, 7, 7, 33, 3, 3, padding=1),
+        ConvProblem(2, 4, 16, 19, 70, 4, 4, (2, 1), ((2, 0), (1, 3)), (1, 2)),
+    ]
+    without = [TILED[2], ConvProblem(3, 7, 7, 7, 33, 3, 3, 1), ConvProblem(2, 4, 16, 19, 70, 4, 4, 1)]
+    for problem in with_padding if int(padded) else without:
         check(ClusterPlan(problem, CPU, library, schedule), problem)
+
+
+def test_large_filters_with_padding_are_declined(library: EmulatedLibrary) -> None:
+    problem, tile = ConvProblem(1, 1, 20, 20, 1, 3, 17, padding=1), TILES[0]
+    with pytest.raises(UnsupportedError, match="with padding it takes filters of at most 16 rows and 15 columns"):
+        expression = fused("WindowLoader", tile, padded=True)
+        TiledPlan(problem, CPU, library, "im2win_fused", expression, Schedule(tile, 0), fused=True)
 
 
 def test_clusters_need_steps_to_share(library: EmulatedLibrary) -> None:
@@ -99,7 +147,9 @@ def test_clusters_need_steps_to_share(library: EmulatedLibrary) -> None:
         ClusterPlan(ConvProblem(1, 1, 9, 9, 3, 3, 3, 1), CPU, library, schedule)
 
 
-@pytest.mark.parametrize("problem", SHORT_REDUCTIONS, ids=str)
+@pytest.mark.parametrize(
+    "problem", [*SHORT_REDUCTIONS, *(replace(each, padding=((2, 2), (2, 2))) for each in SHORT_REDUCTIONS)], ids=str
+)
 def test_short_reductions(problem: ConvProblem, library: EmulatedLibrary) -> None:
     check(ResidentPlan(problem, CPU, library), problem)
 
@@ -116,6 +166,9 @@ THREE_BY_THREE = [
     ConvProblem(3, 9, 8, 7, 33, 3, 3, 1),
     ConvProblem(1, 4, 9, 31, 130, 3, 3, 1),
     ConvProblem(5, 8, 3, 6, 64, 3, 3, 1),
+    ConvProblem(2, 3, 11, 13, 70, 3, 3, padding=1),
+    ConvProblem(3, 5, 2, 1, 33, 3, 3, padding=((3, 1), (2, 4))),
+    ConvProblem(1, 4, 12, 8, 20, 3, 3, padding=((0, 2), (1, 0))),
 ]
 
 
@@ -131,6 +184,9 @@ def test_winograd_takes_three_by_three(library: EmulatedLibrary) -> None:
     for problem in (ConvProblem(1, 3, 9, 9, 3, 3, 2, 1), ConvProblem(1, 3, 9, 9, 3, 3, 3, 2)):
         with pytest.raises(UnsupportedError, match="takes filters of 3 x 3 at stride 1"):
             WinogradPlan(problem, CPU, library)
+    for others, said in (({"dilation": (2, 1)}, "no dilation"), ({"groups": 3}, "no groups")):
+        with pytest.raises(UnsupportedError, match=said):
+            WinogradPlan(ConvProblem(1, 3, 9, 9, 3, 3, 3, **others), CPU, library)
 
 
 @pytest.mark.parametrize("problem", TILED, ids=str)
@@ -159,7 +215,7 @@ def test_base_and_transform(problem: ConvProblem, library: EmulatedLibrary) -> N
 
 
 @pytest.mark.parametrize(
-    "problem", [*TILED, ConvProblem(2, 3, 9, 10, 4, 2, 3, 4), *random_problems(4, seed=5)], ids=str
+    "problem", [*TILED, ConvProblem(2, 3, 9, 10, 4, 2, 3, 4), *random_problems(4, seed=5), *UNGROUPED], ids=str
 )
 def test_transform_wherever_runs_begin(
     problem: ConvProblem, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
@@ -186,6 +242,18 @@ SLIDING = [
     ConvProblem(2, 2, 9, 13, 20, 3, 9, 1),
     ConvProblem(2, 33, 5, 11, 20, 2, 1, 3),
 ]
+#: The same with what the general kernels are for: padding, dilation below and above the stride, and groups.
+SLIDING_GENERAL = [
+    ConvProblem(2, 11, 9, 24, 70, 5, 5, padding=2),
+    ConvProblem(3, 12, 7, 7, 130, 3, 3, padding=((3, 0), (1, 4)), stride=(1, 2)),
+    ConvProblem(1, 5, 13, 21, 20, 3, 3, padding=4, dilation=4),
+    ConvProblem(2, 3, 12, 23, 9, 3, 5, stride=(1, 2), dilation=(2, 3)),
+    ConvProblem(1, 2, 9, 30, 9, 2, 5, stride=(1, 4), dilation=(1, 6), padding=1),
+    ConvProblem(2, 24, 6, 9, 140, 3, 3, padding=1, groups=2),
+    ConvProblem(2, 9, 1, 10, 5, 5, 1, (1, 3), ((8, 8), (0, 0)), (3, 4)),
+    ConvProblem(2, 35, 7, 9, 20, 1, 1, padding=1),
+    ConvProblem(1, 12, 1, 40, 12, 1, 7, padding=((0, 0), (3, 3)), groups=12),
+]
 
 
 def tensor_core(
@@ -201,6 +269,26 @@ def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytes
     assert able
     for i, problem in enumerate(able):
         check(tensor_core(problem, library, tile, 1 + i % tile.k_blocks(problem), monkeypatch), problem)
+
+
+@pytest.mark.parametrize("tile", [SLIDING_TILES[2], SLIDING_TILES[3]], ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("problem", [*SLIDING_GENERAL, *UNGROUPED, *GROUPED], ids=str)
+def test_sliding_in_general(
+    problem: ConvProblem, tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tile.supports(problem):
+        pytest.skip("the window is too wide")
+    check(tensor_core(problem, library, tile, 1, monkeypatch), problem)
+
+
+@pytest.mark.parametrize("tile", [WGMMA_TILES[2], WGMMA_TILES[-1]], ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("problem", [*UNGROUPED, *GROUPED], ids=str)
+def test_gathering_in_general(
+    problem: ConvProblem, tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (tile.parts == 3) != (problem.gemm_shape[2] <= K_BLOCK):
+        pytest.skip("three parts are for reductions of one K block")
+    check(tensor_core(problem, library, tile, min(2, tile.k_blocks(problem)), monkeypatch), problem)
 
 
 @pytest.mark.parametrize("tile", WGMMA_TILES, ids=lambda tile: tile.arguments)
@@ -257,7 +345,7 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
 
 
 @pytest.mark.parametrize(
-    "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1]], ids=lambda tile: tile.expression
+    "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1]], ids=lambda tile: f"{tile.program}<{tile.arguments}>"
 )
 def test_inf_and_nan_come_out_as_in_fp32(
     tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch

@@ -147,9 +147,12 @@ class Checkout:
 
 
 def copy_checkout(folder: Path) -> Checkout:
-    """The repository without its archives and results."""
+    """The repository without its archives and results.
+
+    Byte code comes along: it fits files of the same size and date, and hundreds of processes need not compile it again.
+    """
     folder.mkdir(parents=True)
-    ignored = shutil.ignore_patterns("__pycache__", "archive")
+    ignored = shutil.ignore_patterns("archive")
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():

@@ -114,7 +114,7 @@ def test_the_mistakes_with_a_layer(checkout: Checkout) -> None:
     for layers, said in (
         ("layers: []", "layers is empty"),
         ("layers:", "layers"),
-        ("", "layers: Missing"),
+        ("", "layers is empty"),
         ("layers: [007]", "YAML reads 007 as 7"),
     ):
         ours.write_text(re.sub("layers: .*", layers, suite.replace("name: tiny", "name: ours")))

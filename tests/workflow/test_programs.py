@@ -16,7 +16,7 @@ from workflow import archive, resources
 from workflow import compile as compile_program
 from workflow.experiment.catalog import CONF, Catalog
 from workflow.experiment.errors import RequestError
-from workflow.point_app import describe, resolve
+from workflow.point_app import describe, resolve, with_descriptors
 
 
 def report(program: str, spills: int) -> dict[str, object]:
@@ -94,6 +94,23 @@ def test_a_size_given_by_hand_is_kept(conf: Catalog) -> None:
 def test_refused_by_hand(conf: Catalog, overrides: list[str], named: str) -> None:
     with pytest.raises(RequestError, match=named):
         resolve(by_hand(*overrides), conf)
+
+
+def test_layers_by_hand_as_descriptors(conf: Catalog) -> None:
+    arguments = ['layer=conv1,mb4ic8ih9oc4oh9_kh3_n"mine"', "algorithm=cpu_torch"]
+    assert with_descriptors(arguments, conf) == ["layer=conv1,ic8ih9oc4kh3ph1", "algorithm=cpu_torch", "batch=4"]
+    assert with_descriptors(["layer=mb4ic8ih9oc4kh3", "batch=4"], conf) == ["layer=ic8ih9oc4kh3", "batch=4"]
+    point = resolve(by_hand("layer=ic8ih9oc4kh3ph1", "algorithm=cpu_torch"), conf)
+    assert point["layer"] == conf.get("layer", "ic8ih9oc4kh3ph1")
+    for words, said in (
+        (["layer=ic8ih9oc4kh3x"], "layer ic8ih9oc4kh3x: nothing is known that begins with 'x'"),
+        (["layer=mb4ic8ih9oc4kh3", "batch=1,4"], "has mb4, but the batch is 1,4; leave out mb"),
+        (["layer=mb4ic8ih9oc4kh3,mb2ic8ih9oc4kh3"], "has mb4, but the batch is 2; leave out mb"),
+    ):
+        with pytest.raises(RequestError) as caught:
+            with_descriptors(words, conf)
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_result_in_one_line() -> None:

@@ -17,9 +17,14 @@ from kernels.problem import ConvProblem
 from workflow import transforms
 from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
-from workflow.harness.monitor import NoMonitor
+from workflow.harness.monitor import CpuMonitor
 
 CPU = torch.device("cpu")
+
+
+class Unwatched(CpuMonitor):
+    def watch(self) -> None:
+        """Other tests may run beside this one."""
 
 
 class Plan(plan.Plan):
@@ -52,7 +57,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 def test_rows(sweep: Sweep) -> None:
-    declined, timed = transforms.measure(sweep, CPU, None, NoMonitor())
+    declined, timed = transforms.measure(sweep, CPU, None, Unwatched())
     assert (declined.layer, declined.status, declined.reason) == ("conv1", "unsupported", "too large a filter, by far")
     assert (timed.layer, timed.status, timed.batch, timed.algorithm) == ("conv12", "ok", 1, "im2win")
     # 512 channels of 7 x 7, 5 rows of 7 x 3 in the window tensor, and the filter read and written.
@@ -71,4 +76,4 @@ def test_rows(sweep: Sweep) -> None:
 def test_a_wrong_transform_has_no_time(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plan, "lost", True)
     with pytest.raises(transforms.TransformError, match="im2win on .* has errors"):
-        list(transforms.measure(sweep, CPU, None, NoMonitor()))
+        list(transforms.measure(sweep, CPU, None, Unwatched()))

@@ -16,12 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from analysis.table.order import natural_key
+from kernels import benchdnn
 from kernels.build.architectures import normalize
 from kernels.problem import ConvProblem, ProblemError
 from workflow.experiment import checks, clusters
 from workflow.experiment.errors import BadProblemError, BadValueError, ConfigFileError, UnknownNameError, unknown
 from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
-from workflow.experiment.schema import GROUPS, About, Anchors, ClusterGpu, Sampling, register
+from workflow.experiment.schema import GROUPS, PARTS, register
 
 #: The folder of the Snakefile.
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,40 @@ class Catalog:
         return sorted(self.groups[group], key=natural_key)
 
     def get(self, group: str, name: str, where: str = "") -> dict[str, Any]:
-        """One entry. Raises UnknownNameError, listing the valid names."""
+        """One entry; a layer may also be a descriptor (see kernels.benchdnn).
+
+        Raises UnknownNameError, listing the valid names, or BadProblemError for a bad descriptor.
+        """
+        if self.is_descriptor(group, name):
+            return described(name, where).layer
         if name not in self.groups[group]:
             raise UnknownNameError(unknown(kind(group), name, self.names(group), where))
         return self.groups[group][name]
+
+    def is_descriptor(self, group: str, name: str) -> bool:
+        """Whether this is a layer that no file describes, but its name itself."""
+        return group == "layer" and name not in self.groups[group] and benchdnn.is_descriptor(name)
+
+
+def described(name: str, where: str = "") -> benchdnn.Described:
+    """What a descriptor says. Raises BadProblemError."""
+    try:
+        return benchdnn.parse(name)
+    except ProblemError as error:
+        raise BadProblemError(f"layer{where} {error}") from None
+
+
+def own_suite(layers: list[str]) -> dict[str, Any]:
+    """The suite of layers that no file of conf/suite lists."""
+    return {
+        "name": OWN_LAYERS,
+        "layers": layers,
+        "changes": {},
+        "batch": None,
+        "counts": {},
+        "network": {},
+        "unsupported": [],
+    }
 
 
 def kind(group: str) -> str:
@@ -83,7 +114,7 @@ def read(conf: Path = CONF) -> Catalog:
         clusters.complete(path, catalog.groups["cluster"][name])
     listed = {layer for suite in catalog.groups["suite"].values() for layer in suite["layers"]}
     if unlisted := [layer for layer in catalog.names("layer") if layer not in listed]:
-        catalog.groups["suite"][OWN_LAYERS] = {"name": OWN_LAYERS, "layers": unlisted, "changes": {}}
+        catalog.groups["suite"][OWN_LAYERS] = own_suite(unlisted)
     _check_references(catalog)
     return catalog
 
@@ -124,7 +155,7 @@ def _explain(group: str, error: Exception) -> str:
     message = said[0] if said else type(error).__name__
     found = re.search(r"Key '([^']+)' not in '(\w+)'", str(error))
     if found:
-        schemas = {node.__name__: node for node in (*GROUPS.values(), About, Anchors, Sampling, ClusterGpu)}
+        schemas = {node.__name__: node for node in (*GROUPS.values(), *PARTS)}
         return unknown("key", found[1], [field.name for field in dataclasses.fields(schemas[found[2]])])
     if "is not a ListConfig" in message:
         message = "must be a list, such as [one, two]"
@@ -144,11 +175,15 @@ def _check_entry(group: str, name: str, entry: dict[str, Any], path: Path) -> No
     own = entry.get("kind" if group == "device" else "name")
     if own != name:
         raise ConfigFileError(f"{where}: its name is {own!r}, but it must be {name!r}")
+    if group == "suite":
+        entry["layers"] = entry["layers"] or list(entry["counts"])
     checks.check_needed(group, entry, where)
     try:
         checks.check_numbers(entry, f"{where}: ")
         if group == "layer":
             checks.check_layer(entry, where)
+        if group == "suite":
+            checks.check_network(entry, where)
         if group == "algorithm":
             checks.check_look(entry["about"], f"{where}: about: ")
         if group == "experiment":
@@ -166,7 +201,9 @@ def _check_references(catalog: Catalog) -> None:
     """What an entry refers to exists."""
     for name, suite in catalog.groups["suite"].items():
         for layer in suite["layers"]:
-            catalog.get("layer", layer, f" in conf/suite/{name}.yaml")
+            called = catalog.get("layer", layer, f" in conf/suite/{name}.yaml")["name"]
+            if called != layer:
+                raise ConfigFileError(f"conf/suite/{name}.yaml: layer {layer}: write it in its normal form, {called}")
         for layer, changes in suite["changes"].items():
             if layer not in suite["layers"]:
                 message = unknown("layer", layer, suite["layers"], " in changes")
@@ -188,11 +225,20 @@ def _check_references(catalog: Catalog) -> None:
             for entry_name in names:
                 catalog.get(group, entry_name, f" in anchors of conf/experiment/{name}.yaml")
         catalog.get("device", experiment["device"], f" in conf/experiment/{name}.yaml")
+        if not experiment["batch"]:
+            for suite_name in experiment["suite"]:
+                if catalog.get("suite", suite_name)["batch"] is None:
+                    raise ConfigFileError(
+                        f"conf/experiment/{name}.yaml: batch is empty, and suite {suite_name} has none of its own; "
+                        "name at least one, as in batch: [1, 64]"
+                    )
 
 
 def resolve_layer(catalog: Catalog, suite: str, layer: str) -> dict[str, Any]:
     """A layer's sizes in one suite, which may change some of them."""
-    return {**catalog.get("layer", layer), **catalog.get("suite", suite)["changes"].get(layer, {})}
+    # A descriptor that was typed is of the suite `own`, which may have no entry.
+    changes = catalog.groups["suite"].get(suite, own_suite([]))["changes"]
+    return {**catalog.get("layer", layer), **changes.get(layer, {})}
 
 
 def check_problem(layer: Mapping[str, Any], batch: int, suite: str) -> ConvProblem:

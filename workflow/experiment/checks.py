@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from workflow.experiment.errors import BadValueError, ConfigFileError
+from workflow.experiment.errors import BadValueError, ConfigFileError, unknown
 from workflow.experiment.typed import TextLoader
 
 #: What a name may hold: it is a part of a path, and several are given with commas between them.
@@ -26,6 +26,7 @@ _LEAST: dict[str, tuple[float, bool]] = {
     "max_samples": (1, True),
     "max_seconds": (0, False),
     "target_half_width": (0, True),
+    "quiet_seconds": (0, True),
     "time_limit_seconds": (0, False),
     "ceiling_tolerance": (0, True),
     "max_error_fro": (0, False),
@@ -35,7 +36,7 @@ _LEAST: dict[str, tuple[float, bool]] = {
 _NEEDED = {
     "suite": ("layers",),
     "algorithm": ("numerics",),
-    "experiment": ("suite", "batch", "algorithm", "protocol", "numerics"),
+    "experiment": ("suite", "algorithm", "protocol", "numerics"),
 }
 
 
@@ -126,6 +127,29 @@ def _flat(value: Any) -> Iterator[Any]:
             yield from _flat(one)
     else:
         yield value
+
+
+def check_network(suite: Mapping[str, Any], where: str) -> None:
+    """Raises ConfigFileError unless the counts of a suite are of its layers, all of them, and every number is one."""
+    if suite["batch"] is not None and suite["batch"] < 1:
+        raise ConfigFileError(f"{where}: batch is {suite['batch']}; it must be a positive whole number")
+    counts = suite["counts"]
+    for layer in counts:
+        if layer not in suite["layers"]:
+            raise ConfigFileError(f"{where}: " + unknown("layer", layer, suite["layers"], " in counts"))
+    if (counts or suite["unsupported"]) and (without := [layer for layer in suite["layers"] if layer not in counts]):
+        raise ConfigFileError(f"{where}: counts lacks {without[0]}; say how often one forward pass runs each layer")
+    numbers = [(layer, "count", count, 1) for layer, count in counts.items()]
+    for entry in suite["unsupported"]:
+        numbers += [(entry["layer"], "count", entry["count"], 1), (entry["layer"], "flops", entry["flops"], 0)]
+    for layer, key, number, least in numbers:
+        if number < least:
+            raise ConfigFileError(
+                f"{where}: {key} of {layer} is {number}; it must be a whole number of {least} or more"
+            )
+    names = [*suite["layers"], *(entry["layer"] for entry in suite["unsupported"])]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigFileError(f"{where}: {twice[0]} is there twice; write it once, with the count of both")
 
 
 def check_needed(group: str, entry: Mapping[str, Any], where: str) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 from workflow.experiment.schema import GROUPS
 
-#: Fields of an algorithm that decide nothing: `about` is for people, and the source hash covers the code.
-_NOT_COMPARED = {"algorithm": ("about", "module", "programs")}
+#: Fields of an algorithm that decide nothing: `about` is for people, `takes` for planning, and the source hash covers
+#: the code.
+_NOT_COMPARED = {"algorithm": ("about", "takes", "module", "programs")}
 
 
 def identity(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -180,10 +180,39 @@ def _sweep(values: Values, catalog: Catalog, on_cpu_for_want: bool) -> Sweep:
     name = _single(values, "experiment", "paper_cpu" if on_cpu_for_want else "paper")
     if name not in catalog.groups["experiment"]:
         raise UnknownNameError(unknown("experiment", name, ["auto", *catalog.names("experiment")]))
+    axes = {axis: values[axis] for axis in AXES if axis in values}
+    if "layer" in axes:
+        axes |= _typed_layers(axes, catalog)
     try:
-        return Sweep(catalog, Selection(name, {axis: values[axis] for axis in AXES if axis in values}))
+        return Sweep(catalog, Selection(name, axes))
     except BackendError as error:
         raise BackendError(f"{error}\n({NO_GPU}.)" if on_cpu_for_want else str(error)) from None
+
+
+def _typed_layers(axes: Values, catalog: Catalog) -> dict[str, list[str]]:
+    """The layers asked for, descriptors among them in their normal form, and the batch that these say if they say one.
+
+    Raises BadProblemError for a bad descriptor, and BadValueError if the batches of the request are not one.
+    """
+    layers: list[str] = []
+    batches: dict[int, str] = {}
+    for name in axes["layer"]:
+        if catalog.is_descriptor("layer", name):
+            called, batch = conf.described(name)
+            layers.append(called["name"])
+            if batch is not None:
+                batches[batch] = name
+        else:
+            layers.append(name)
+    found = {"layer": list(dict.fromkeys(layers))}
+    for batch, name in batches.items():
+        others = axes.get("batch", [str(other) for other in batches])
+        if others != [str(batch)]:
+            raise BadValueError(
+                f"layer {name} has mb{batch}, but the batch is {','.join(others)}; leave out mb, and give batch="
+            )
+        found["batch"] = [str(batch)]
+    return found
 
 
 def _gpus(

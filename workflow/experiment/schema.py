@@ -100,12 +100,72 @@ class Layer:
 
 
 @dataclass
+class Network:
+    """The model of which a suite has the convolutions."""
+
+    #: MODULE:CALLABLE, FILE.py:CALLABLE or FILE.onnx.
+    model: str = ""
+    #: The package and its version, the file and its SHA-256, or where else the sizes are from.
+    source: str = ""
+    #: The sizes of each input without the batch, such as "3,224,224".
+    inputs: list[str] = field(default_factory=list)
+    #: What the callable was called with.
+    arguments: dict[str, Any] = field(default_factory=dict)
+    #: What else one has to know, such as why a layer counts several times for one image.
+    note: str = ""
+
+
+@dataclass
+class Unsupported:
+    """A convolution of a network that cannot be measured here, so that its share of the network's FLOPs is known."""
+
+    layer: str = MISSING
+    count: int = MISSING
+    #: Such as: transposed, three dimensions, sparse.
+    reason: str = MISSING
+    #: Of one image and one run; 0 if they depend on the data.
+    flops: int = MISSING
+
+
+@dataclass
 class Suite:
-    """A set of layers, and what it changes in some of them: layer -> size -> value."""
+    """A set of layers, and what it changes in some of them: layer -> size -> value.
+
+    A layer is the name of a file of conf/layer, or a descriptor in its normal form (see kernels.benchdnn).
+    """
 
     name: str = MISSING
-    layers: list[str] = MISSING
+    #: Empty: those of `counts`.
+    layers: list[str] = field(default_factory=list)
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: The batch at which it is measured by an experiment that names none.
+    batch: int | None = None
+    #: Layer -> how many times one forward pass of one image runs it; empty for a suite that is no network.
+    counts: dict[str, int] = field(default_factory=dict)
+    network: Network = field(default_factory=Network)
+    unsupported: list[Unsupported] = field(default_factory=list)
+
+
+class Groups(Enum):
+    """Of how many groups a layer is: `depthwise` convolves each channel by itself, `several` is that too."""
+
+    any = "any"
+    one = "one"
+    several = "several"
+    depthwise = "depthwise"
+
+
+@dataclass
+class Takes:
+    """The layers that an algorithm can take, as far as that follows from their sizes. It decides no measurement."""
+
+    #: The sides of a square filter; empty: any filter.
+    kernel: list[int] = field(default_factory=list)
+    #: The longest stride; null: any.
+    stride: int | None = None
+    #: The largest dilation; null: any.
+    dilation: int | None = None
+    groups: Groups = Groups.any
 
 
 @dataclass
@@ -147,6 +207,7 @@ class Algorithm:
     #: The algorithm whose stored winners it uses (see workflow.experiment.winners); empty: none.
     tuned_as: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    takes: Takes = field(default_factory=Takes)
     about: About = field(default_factory=About)
 
 
@@ -174,6 +235,8 @@ class Protocol:
     max_samples: int = 1000
     max_seconds: float = 1.0
     target_half_width: float = 0.005
+    #: How long the CPU backend waits at most for other programs to end, to measure again what was measured beside them.
+    quiet_seconds: float = 2.0
 
 
 @dataclass
@@ -185,6 +248,7 @@ class Sampling:
     max_samples: int | None = None
     max_seconds: float | None = None
     target_half_width: float | None = None
+    quiet_seconds: float | None = None
 
 
 @dataclass
@@ -220,24 +284,29 @@ class Anchors:
 
 @dataclass
 class Experiment:
-    """The axes of a sweep. An empty `layer` means every layer of the suites."""
+    """The axes of a sweep. An empty `layer` means every layer of the suites, an empty `batch` each suite's own."""
 
     name: str = MISSING
     device: str = MISSING
     suite: list[str] = MISSING
     layer: list[str] = field(default_factory=list)
-    batch: list[int] = MISSING
+    batch: list[int] = field(default_factory=list)
     algorithm: list[str] = MISSING
     protocol: list[str] = MISSING
     numerics: list[str] = MISSING
     sampling: Sampling = field(default_factory=Sampling)
-    #: What is measured besides. A request that sets an axis leaves out those that set it too.
+    #: What is measured besides. A request that sets an axis leaves out those that set it too; of the suites that one
+    #: sets, those asked for stay.
     extra: list[Extra] = field(default_factory=list)
+    #: Plan no point of which the algorithm's file (`takes`) tells that it would be unsupported.
+    only_taken: bool = False
     #: At the first suite, class, batch and protocol that are measured; only where a host has several GPUs.
     anchors: Anchors = field(default_factory=Anchors)
     #: Compile every CUDA program for these; empty: those that are measured, for the GPU at hand. A request that sets an
     #: axis compiles those of its algorithms alone.
     architectures: list[str] = field(default_factory=list)
+    #: Compare errors on several kinds of data too, on each layer (workflow.accuracy).
+    compare_errors: bool = True
     #: Draw the figures of every archive too, unless the request sets an axis.
     redraw_archives: bool = True
 
@@ -302,6 +371,9 @@ GROUPS: dict[str, type] = {
     "experiment": Experiment,
     "cluster": Cluster,
 }
+
+#: What an entry holds that is a mapping of its own.
+PARTS: tuple[type, ...] = (Network, Unsupported, Takes, About, Extra, Sampling, Anchors, ClusterGpu)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Any
 from kernels.build.sources import source_hash
 from kernels.problem import ConvProblem
 from workflow.experiment import winners
-from workflow.experiment.catalog import OWN_LAYERS, Catalog, check_problem, resolve_layer
+from workflow.experiment.catalog import OWN_LAYERS, Catalog, check_problem, own_suite, resolve_layer
 from workflow.experiment.checks import check_numbers
 from workflow.experiment.errors import (
     BackendError,
+    BadValueError,
     NoPointError,
     UnknownNameError,
     listed,
@@ -58,10 +58,14 @@ class Sweep:
         self.protocols = {name: self._protocol(name) for name in self._axis("protocol")}
         for name, protocol in self.protocols.items():
             check_numbers(protocol, f"protocol {name} of experiment {selection.experiment}: ")
-        extras = [given(extra) for extra in self.experiment["extra"]]
-        self._products = [{}, *(extra for extra in extras if not set(extra) & set(selection.axes))]
+        self._products = [{}, *self._extras()]
         self._layers = {key: layer for product in self._products for key, layer in self._resolve_layers(product)}
-        self.points = {point.path: point for point in self._expand()}
+        points = {point.path: point for point in self._expand()}
+        # Suite by suite, so that a run that is stopped has measured whole ones.
+        suites = list(dict.fromkeys(point.suite for point in points.values()))
+        self.points = dict(sorted(points.items(), key=lambda item: suites.index(item[1].suite)))
+        if not self.points:
+            raise NoPointError("nothing to measure: the chosen algorithms take none of the chosen layers")
         for name in dict.fromkeys(point.algorithm for point in self.points.values()):
             check_sources(catalog.get("algorithm", name))
         self.source_hash = cache(self._source_hash)
@@ -105,6 +109,10 @@ class Sweep:
     def problem(self, point: Point) -> ConvProblem:
         """The convolution of a point."""
         return ConvProblem.from_layer(self._layers[point.suite, point.layer], point.batch)
+
+    def flops(self, suite: str, layer: str) -> int:
+        """FLOPs of one image of a layer, whether it is measured or not."""
+        return check_problem(resolve_layer(self.catalog, suite, layer), 1, suite).flops
 
     def _tuned(self, point: Point) -> dict[str, Any]:
         """The point's algorithm, with the stored winner for its problem among the parameters if there is one."""
@@ -150,6 +158,17 @@ class Sweep:
             return False
         return group_identity("protocol", protocol) == group_identity("protocol", self._protocol(name))
 
+    def _extras(self) -> list[dict[str, Any]]:
+        """The extra products of which the request asks for something."""
+        asked, found = self.selection.axes, []
+        for extra in self.experiment["extra"]:
+            product = {axis: values for axis, values in extra.items() if values}
+            if "suite" in product and "suite" in asked:
+                product["suite"] = [suite for suite in product["suite"] if suite in asked["suite"]]
+            if all(product.values()) and not set(product) - {"suite"} & set(asked):
+                found.append(product)
+        return found
+
     def _source_hash(self, algorithm: str) -> str:
         """Hash of an algorithm's sources as they are now."""
         entry = self.catalog.get("algorithm", algorithm)
@@ -157,13 +176,21 @@ class Sweep:
 
     def _axis(self, axis: str, product: Mapping[str, Any] | None = None) -> list[Any]:
         """The values asked for, or else those of an extra product, or else the experiment's."""
-        values = self.selection.axes.get(axis) or (product or {}).get(axis) or self.experiment[axis]
+        given, asked = (product or {}).get(axis), self.selection.axes.get(axis)
+        # Of an extra product's suites those that are asked for are left already.
+        values = (given or asked if axis == "suite" else asked or given) or self.experiment[axis]
         if axis == "batch":
             return [positive("batch", value) for value in values]
         if axis != "layer":  # which layers there are is a matter of the suites
             for value in values:
-                self.catalog.get(axis, value)
+                if (axis, value) != ("suite", OWN_LAYERS) or not self._typed_layers():
+                    self.catalog.get(axis, value)
         return list(values)
+
+    def _typed_layers(self) -> list[str]:
+        """The layers of the request that are descriptors, and no files of conf/."""
+        asked = self.selection.axes.get("layer", [])
+        return [layer for layer in asked if self.catalog.is_descriptor("layer", layer)]
 
     def _protocol(self, name: str) -> dict[str, Any]:
         sampling = {key: value for key, value in self.experiment["sampling"].items() if value is not None}
@@ -171,10 +198,14 @@ class Sweep:
 
     def _suites(self, product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The suites of a product; with that of the layers that no suite lists, if one of these is wanted."""
-        suites = {name: self.catalog.get("suite", name) for name in self._axis("suite", product)}
-        own = self.catalog.groups["suite"].get(OWN_LAYERS, {"layers": []})
-        if "suite" not in self.selection.axes and set(self._axis("layer", product)) & set(own["layers"]):
-            suites[OWN_LAYERS] = own
+        names = self._axis("suite", product)
+        suites = {name: self.catalog.get("suite", name) for name in names if name != OWN_LAYERS}
+        listed = {layer for suite in suites.values() for layer in suite["layers"]}
+        typed = [layer for layer in self._typed_layers() if layer not in listed]
+        own = self.catalog.groups["suite"].get(OWN_LAYERS, own_suite([]))["layers"] + typed
+        of_own = "suite" not in self.selection.axes and set(self._axis("layer", product)) & set(own)
+        if OWN_LAYERS in names or of_own:
+            suites[OWN_LAYERS] = own_suite(own)
         return suites
 
     def _resolve_layers(self, product: Mapping[str, Any]) -> list[tuple[tuple[str, str], dict[str, Any]]]:
@@ -196,25 +227,42 @@ class Sweep:
         """That a layer is in none of the suites, and which suites it is in."""
         message = unknown("layer", layer, offered, f" in suite {' or '.join(suites)}")
         others = [name for name, suite in self.catalog.groups["suite"].items() if layer in suite["layers"]]
-        return f"{message}\n{layer} is in suite {', '.join(others)}: add suite={others[0]}" if others else message
+        if others:
+            return f"{message}\n{layer} is in suite {', '.join(others)}: add suite={others[0]}"
+        if self.catalog.is_descriptor("layer", layer):
+            return f"{message}\nleave out suite= to measure it all the same, as a layer of the suite {OWN_LAYERS}"
+        return message
 
     def _expand(self) -> Iterable[Point]:
         for product in self._products:
             numerics = self._axis("numerics", product)
             layers = [key for key, _ in self._resolve_layers(product)]
-            batches = self._axis("batch", product)
-            for (suite, layer), batch in itertools.product(layers, batches):
-                check_problem(self._layers[suite, layer], batch, suite)
             algorithms = [self._algorithm(name) for name in self._axis("algorithm", product)]
-            offers = [(n, a["name"]) for n in numerics for a in algorithms if n in a["numerics"]]
+            offers = [(n, a) for n in numerics for a in algorithms if n in a["numerics"]]
             if not offers:
                 offered = sorted({name for algorithm in algorithms for name in algorithm["numerics"]})
                 raise NoPointError(
                     f"nothing to measure: no chosen algorithm offers the numeric class {', '.join(numerics)}\n"
                     f"those that the chosen algorithms offer: {', '.join(offered)}"
                 )
-            for (suite, layer), batch, (number, algorithm) in itertools.product(layers, batches, offers):
-                yield Point(suite, number, batch, layer, algorithm)
+            for suite, layer in layers:
+                for batch in self._batches(suite, product):
+                    problem = check_problem(self._layers[suite, layer], batch, suite)
+                    for number, algorithm in offers:
+                        if not self.experiment["only_taken"] or takes(algorithm["takes"], problem):
+                            yield Point(suite, number, batch, layer, algorithm["name"])
+
+    def _batches(self, suite: str, product: Mapping[str, Any]) -> list[int]:
+        """The batches at which a suite is measured: those of the product, or else the suite's own."""
+        if batches := self._axis("batch", product):
+            return batches
+        own = self.catalog.groups["suite"].get(suite, own_suite([]))["batch"]
+        if own is None:
+            raise BadValueError(
+                f"experiment {self.experiment['name']} measures each suite at its own batch, and suite {suite} says "
+                "none; give batch=, such as batch=64"
+            )
+        return [own]
 
     def _algorithm(self, name: str) -> dict[str, Any]:
         algorithm = self.catalog.get("algorithm", name)
@@ -231,6 +279,18 @@ class Sweep:
         return algorithm
 
 
-def given(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes that an extra product sets."""
-    return {axis: values for axis, values in extra.items() if values}
+def takes(taken: Mapping[str, Any], problem: ConvProblem) -> bool:
+    """Whether what an algorithm's file says of the layers that it takes allows for a problem."""
+    groups = {
+        "any": True,
+        "one": problem.groups == 1,
+        "several": problem.groups > 1,
+        "depthwise": problem.is_depthwise,
+    }
+    axes = (problem.rows, problem.columns)
+    return (
+        groups[taken["groups"]]
+        and (not taken["kernel"] or any({side} == {axis.kernel for axis in axes} for side in taken["kernel"]))
+        and (taken["stride"] is None or max(axis.stride for axis in axes) <= taken["stride"])
+        and (taken["dilation"] is None or max(axis.dilation for axis in axes) <= taken["dilation"])
+    )

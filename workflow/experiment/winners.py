@@ -42,7 +42,8 @@ def _short(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     rows, columns = (_short(one) for one in value)
-    return rows if rows == columns else f"({rows}, {columns})"
+    # Only of numbers: else ((0, 1), (0, 1)) would have the name of ((0, 0), (1, 1)).
+    return rows if rows == columns and rows.isdigit() else f"({rows}, {columns})"
 
 
 class Winners:

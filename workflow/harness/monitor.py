@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pynvml
 
+from workflow.harness.load import OtherLoad
 from workflow.machine.devices import nvml
 
 #: A sample taken below this share of the usual clock is discarded, as in NVBench.
@@ -56,6 +57,9 @@ class Monitor(Protocol):
     def read(self) -> Reading:
         """The state now."""
 
+    def watch(self) -> OtherLoad | None:
+        """Watches from now on what else the CPU does; None where no time depends on that."""
+
 
 def slow(reading: Reading, usual_mhz: float | None) -> bool:
     """Whether the clock is far below the usual one."""
@@ -71,13 +75,16 @@ def throttled(reading: Reading, usual_mhz: float | None) -> str:
     return ""
 
 
-class NoMonitor:
-    """For a device without such readings: the CPU."""
+class CpuMonitor:
+    """The CPU's clock is not read, but who else computes there is."""
 
     usual_mhz: float | None = None
 
     def read(self) -> Reading:
         return Reading()
+
+    def watch(self) -> OtherLoad | None:
+        return OtherLoad()
 
 
 class GpuMonitor:
@@ -97,12 +104,15 @@ class GpuMonitor:
         except pynvml.NVMLError:
             return Reading(mhz)
 
+    def watch(self) -> OtherLoad | None:
+        return None
+
 
 @contextmanager
 def monitor(uuid: str | None) -> Iterator[Monitor]:
     """The monitor of a GPU, or of the CPU where `uuid` is None."""
     if uuid is None:
-        yield NoMonitor()
+        yield CpuMonitor()
         return
     with nvml():
         yield GpuMonitor(uuid, usual_clock_mhz())

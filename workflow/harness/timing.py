@@ -6,13 +6,15 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from analysis.table import statistics
+from analysis.table.schema import OTHER_LOAD
 from workflow.harness.gate import Gate
+from workflow.harness.load import MOST_CORES
 from workflow.harness.monitor import Monitor, Reading, slow, throttled
 
 #: Samples after which the interval is looked at again.
@@ -90,6 +92,8 @@ class Timing:
     #: What was read around each of the samples, and around each that was discarded, with its time.
     readings: list[Reading]
     discarded: list[tuple[float, Reading]]
+    #: How many cores of the CPU backend other programs kept busy meanwhile; None on a GPU.
+    others: float | None = None
 
     @property
     def sm_clock_mhz(self) -> float | None:
@@ -131,10 +135,41 @@ def measure(
     """Sample `work` under `protocol` until the median is within `target_half_width`, or a limit is met.
 
     The stop reason is "converged", "max_samples", "max_seconds" or "throttled": more samples were discarded, because
-    the device was slowed down, than kept. `before_each` runs ahead of every sample and is not timed. Raises
-    ThrottledError where fewer than `min_samples` are left.
+    the device was slowed down, than kept. Samples that were taken beside other programs on the CPU are taken again
+    once these are quiet; if they are not within `quiet_seconds`, the samples stay and the stop reason is "other_load".
+    `before_each` runs ahead of every sample and is not timed. Raises ThrottledError where fewer than `min_samples` are
+    left.
     """
-    _warm_up(clock, work, protocol["warmup_seconds"], monitor)
+    patience = time.perf_counter() + protocol["quiet_seconds"]
+    while True:
+        _warm_up(clock, work, protocol["warmup_seconds"], monitor)
+        watch = monitor.watch()
+        result = _sample(clock, work, protocol, estimate, monitor, before_each)
+        others = watch.cores() if watch else None
+        result = replace(result, others=others)
+        if others is None or others <= MOST_CORES:
+            return result
+        if not _becomes_quiet(monitor, patience):
+            return replace(result, stop_reason=OTHER_LOAD)
+
+
+def _becomes_quiet(monitor: Monitor, patience: float) -> bool:
+    """Wait for it until `patience`, a time of the performance counter."""
+    while time.perf_counter() < patience:
+        watch = monitor.watch()
+        if watch is None or (watch.cores() or 0.0) <= MOST_CORES:
+            return True
+    return False
+
+
+def _sample(
+    clock: Clock,
+    work: Callable[[], None],
+    protocol: dict[str, Any],
+    estimate: Callable[[list[float]], statistics.Estimate],
+    monitor: Monitor,
+    before_each: Callable[[], None],
+) -> Timing:
     samples: list[float] = []
     readings: list[Reading] = []
     discarded: list[tuple[float, Reading]] = []
@@ -205,6 +240,7 @@ def conditions(result: Timing, usual_mhz: float | None) -> dict[str, Any]:
         "sm_clock_low_mhz": min(clocks, default=None),
         "sm_clock_high_mhz": max(clocks, default=None),
         "usual_clock_mhz": usual_mhz,
+        "other_load_cores": result.others,
         "lowered_for": dict(Counter(name for one in result.readings for name in one.names())),
         "discarded": [
             {"time_ms": time_ms, "sm_clock_mhz": one.sm_clock_mhz, "why": throttled(one, usual_mhz)}

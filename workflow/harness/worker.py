@@ -169,7 +169,8 @@ def _measure_into(
     with ExitStack() as stack:
         subject = _set_up(point, kernels, uuid, record, stack)
         record.lap("plan and memory")
-        subject.plan.autotune(*subject.tensors, partial(timing.quick_median, timing.cold_clock(subject.device)))
+        with subject.guards.around("the workspace"):
+            subject.plan.autotune(*subject.tensors, partial(timing.quick_median, timing.cold_clock(subject.device)))
         record.lap("autotune")
         checks = _checks(subject)
         checks.output("scaled_normal")

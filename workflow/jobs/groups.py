@@ -41,7 +41,7 @@ def split(points: Iterable[Point], size: int) -> dict[str, list[Point]]:
     groups: list[list[Point]] = []
     for _, found in groupby(points, lambda point: (point.suite, point.layer, point.batch)):
         block = list(found)
-        if groups and len(groups[-1]) + len(block) <= size:
+        if groups and groups[-1][0].suite == block[0].suite and len(groups[-1]) + len(block) <= size:
             groups[-1] += block
             continue
         parts = math.ceil(len(block) / size)

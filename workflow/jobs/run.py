@@ -10,6 +10,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
+from analysis.table.companions import NETWORKS
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import RequestError
 from workflow.experiment.folders import check_writable
@@ -21,7 +22,7 @@ from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.measurements import Measurements
 from workflow.machine.settings import spoiled_by
-from workflow.session.slurm import require
+from workflow.session.slurm import named_executor, require
 
 
 class Run:
@@ -35,7 +36,9 @@ class Run:
         self.accuracy = companions.accuracy(request, self.kernels)
         self.transforms = companions.transforms(request, self.kernels)
         self.tuning = companions.tuning(request, self.kernels)
-        self.datasets = Datasets(request, self.accuracy.files + self.transforms.files)
+        self.networks = companions.network_table(request.sweep)
+        beside = [f"{request.results}/{request.device}/{name}" for name in self.network_files]
+        self.datasets = Datasets(request, self.accuracy.files + self.transforms.files + beside)
 
     def threads(self, workflow: Any) -> int:
         """The cores of a measuring job. A cluster's file says them; its profile gives Snakemake no number of cores."""
@@ -43,6 +46,11 @@ class Run:
             return self.measurements.threads(workflow.cores)
         except WorkflowError:
             return self.measurements.threads(None)
+
+    @property
+    def network_files(self) -> list[str]:
+        """The table of networks, in the device's folder, if the run measures some."""
+        return [NETWORKS] if self.networks else []
 
     @property
     def cluster(self) -> str:
@@ -88,6 +96,8 @@ def start(config: Mapping[str, Any], workflow: Any) -> Run:
     _prepend("PATH", str(Path(sys.executable).parent))  # jobs run this Python
     _prepend("PYTHONPATH", str(ROOT))  # and this repository's packages, whatever --directory says
     if workflow.is_main_process:
+        if not made.cluster:  # said here, since a dry run ends before `onstart`
+            made.check_executor(named_executor())
         if request.note:
             print(request.note, file=sys.stderr)
         if request.gpus and not request.cluster:

@@ -1,6 +1,7 @@
 # From the result files of the points to one results table, and from there to an archive if asked for.
 
 from analysis.table.schema import TABLE_FILES
+from kernels.build.sources import digest
 from workflow.jobs.code import code_hash
 
 
@@ -14,7 +15,7 @@ rule aggregate:
         ceilings=f"{RESULTS}/{{device}}/ceilings.json",
         anchors=lambda wildcards: RUN.measurements.anchor_files,
     output:
-        [f"{RESULTS}/{{device}}/{name}" for name in TABLE_FILES],
+        [f"{RESULTS}/{{device}}/{name}" for name in (*TABLE_FILES, *RUN.network_files)],
     log:
         f"{RESULTS}/{{device}}/logs/aggregate.log",
     conda:
@@ -27,7 +28,8 @@ rule aggregate:
         # The program expands the selection again: a command line has no room for a file name for each of many points.
         selection=RUN.measurements.selection,
         folder=subpath(output[0], parent=True),
-        code=code_hash("workflow/aggregate.py", "analysis/table"),
+        code=code_hash("workflow/aggregate.py", "workflow/jobs/companions.py", "analysis/table"),
+        networks=digest([RUN.networks]),
         anchors=[
             f"--anchors={RUN.measurements.anchor_selection}",
             *(f"--gpu={gpu}" for gpu in RUN.measurements.anchors),

@@ -11,6 +11,7 @@ rule measure:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.json",
     log:
         f"{RESULTS}/{{device}}/points/{{experiment}}/{{group}}/job-{{number}}.txt",
+    priority: lambda wildcards: RUN.measurements.priority(wildcards.group)
     conda:
         "../../environment.yml"
     threads: RUN.threads(workflow)

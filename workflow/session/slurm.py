@@ -5,19 +5,30 @@ Slurm jobs that outlive the Snakemake that submitted them are cancelled before a
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
+
+from snakemake.cli import parse_args
 
 #: Snakemake's plugin gives all jobs of a run one name, an identifier of the run, and writes it to the log.
 _RUN = re.compile(r"SLURM run ID: (\S+)")
 _WAIT_SECONDS = 120
 #: What a run needs of Slurm where it submits jobs.
 _COMMANDS = ("sbatch", "squeue", "scancel", "sinfo")
+
+
+def named_executor() -> str:
+    """What runs jobs by the command line and its profiles; in a dry run too, of which Snakemake tells nothing else."""
+    with redirect_stderr(io.StringIO()):  # it would name the profiles a second time
+        _, options = parse_args(None)
+    return options.executor or "local"
 
 
 def require(executor: str, cluster: str, clusters: Sequence[str]) -> None:

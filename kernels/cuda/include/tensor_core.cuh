@@ -135,11 +135,16 @@ struct TensorCorePlan {
 };
 
 // Where the window of an output starts in a group's channels of X, in bytes. X has less than 4 GiB, so that an address is
-// one addition to a 32-bit offset; that of a window that starts in the padding before X wraps around.
+// one addition to a 32-bit offset; that of a window that starts in the padding before X wraps around. Without padding,
+// dilation and groups the kernels are not GENERAL and do without what these take.
+template <bool GENERAL>
 __device__ inline unsigned find_window(const Problem& p, const Pixel& at, int group) {
-  const int channel = at.image * p.in_channels + group * p.group_channels;
-  return sizeof(float) *
-         (static_cast<unsigned>(channel) * p.height * p.width + at.first_row(p) * p.width + at.first_column(p));
+  if (!GENERAL) {
+    return sizeof(float) * (static_cast<unsigned>(at.image) * p.in_channels * p.height * p.width +
+                            at.row * p.stride_h * p.width + at.column * p.stride_w);
+  }
+  const unsigned channel = at.image * p.in_channels + group * p.group_channels;
+  return sizeof(float) * ((channel * p.height + at.first_row(p)) * p.width + at.first_column(p));
 }
 // Pixels beyond the last have the last one's: they are computed and dropped.
 __device__ inline Pixel find_pixel(const Problem& p, int pixel) { return Pixel(p, min(pixel, p.pixels() - 1)); }
@@ -164,8 +169,8 @@ __device__ inline unsigned values_inside(const Problem& p, const Pixel& at, cons
   }
   return inside & values_inside_rows(p, at.first_row(p), taps);
 }
-// A K block's values; the first one of their window lies `window` bytes into X. PADDED: zeros but for those `inside`.
-template <bool PADDED>
+// A K block's values; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those `inside`.
+template <bool GENERAL>
 __device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict__ x, unsigned window,
                               const int* __restrict__ offsets, unsigned inside) {
 #pragma unroll
@@ -175,7 +180,7 @@ __device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict_
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       values[k + i] = 0.0f;
-      if (!PADDED || (inside >> (k + i) & 1)) values[k + i] = load(x, window + offset[i]);
+      if (!GENERAL || (inside >> (k + i) & 1)) values[k + i] = load(x, window + offset[i]);
     }
   }
 }
@@ -218,25 +223,29 @@ __device__ inline bool is_finite(float value) { return fabsf(value) <= 3.4028234
 struct TensorCoreTile {
   int first_channel, first_pixel, first_k_block, last_k_block, group, filter_row;
   long long output;  // where this part of the reduction's results start: each has a tensor of Y's shape
-  __device__ TensorCoreTile(const TensorCorePlan& plan, int tile, int tile_m, int tile_n) {
+  // GENERAL kernels take groups, which have whole tiles each.
+  template <bool GENERAL>
+  __device__ static TensorCoreTile find(const TensorCorePlan& plan, int number, int tile_m, int tile_n) {
     const Problem& p = plan.problem;
-    const int rest = plan.by_tiles_m.quotient(tile);
-    first_channel = (tile - rest * plan.by_tiles_m.divisor) * tile_m;
-    filter_row = first_channel, group = 0;
-    if (p.groups > 1) {
+    const int rest = plan.by_tiles_m.quotient(number), of_m = number - rest * plan.by_tiles_m.divisor;
+    TensorCoreTile tile;
+    tile.first_channel = tile.filter_row = of_m * tile_m;
+    tile.group = 0;
+    if (GENERAL && p.groups > 1) {
       const int channels = p.out_channels / p.groups, tiles = (channels + tile_m - 1) / tile_m;
-      const int of_group = first_channel / tile_m;
-      group = of_group / tiles;
-      const int in_group = (of_group - group * tiles) * tile_m;
-      first_channel = group * channels + in_group, filter_row = group * filter_rows_per_group(p) + in_group;
+      tile.group = of_m / tiles;
+      const int in_group = (of_m - tile.group * tiles) * tile_m;
+      tile.first_channel = tile.group * channels + in_group;
+      tile.filter_row = tile.group * filter_rows_per_group(p) + in_group;
     }
     const int split = plan.by_tiles_n.quotient(rest);
-    first_pixel = (rest - split * plan.by_tiles_n.divisor) * tile_n;
-    first_k_block = 0, last_k_block = plan.k_blocks, output = 0;
-    if (plan.splits == 1) return;
-    first_k_block = plan.k_blocks * split / plan.splits;
-    last_k_block = plan.k_blocks * (split + 1) / plan.splits;
-    output = static_cast<long long>(split) * plan.problem.pixels() * plan.problem.out_channels;
+    tile.first_pixel = (rest - split * plan.by_tiles_n.divisor) * tile_n;
+    tile.first_k_block = 0, tile.last_k_block = plan.k_blocks, tile.output = 0;
+    if (plan.splits == 1) return tile;
+    tile.first_k_block = plan.k_blocks * split / plan.splits;
+    tile.last_k_block = plan.k_blocks * (split + 1) / plan.splits;
+    tile.output = static_cast<long long>(split) * p.pixels() * p.out_channels;
+    return tile;
   }
   __device__ static int count(const TensorCorePlan& plan) {
     return plan.by_tiles_m.divisor * plan.by_tiles_n.divisor * plan.splits;
@@ -244,8 +253,9 @@ struct TensorCoreTile {
 };
 
 // The first output channel behind those of a channel's group.
+template <bool GENERAL>
 __device__ inline int end_of_group(const Problem& p, int channel) {
-  if (p.groups == 1) return p.out_channels;
+  if (!GENERAL || p.groups == 1) return p.out_channels;
   const int channels = p.out_channels / p.groups;
   return (channel / channels + 1) * channels;
 }

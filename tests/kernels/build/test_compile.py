@@ -1,10 +1,13 @@
-"""Every program compiles for every architecture, without a GPU, spills or local memory."""
+"""The programs compile for all architectures, without a GPU, spills or local memory."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +16,15 @@ from kernels.build.compile import CompileError, compile_program, disassemble, fi
 from kernels.build.programs import PROGRAMS
 from kernels.tiles.tensor_core import K_BLOCK
 from kernels.tiles.winograd import WINOGRAD_TILE
+from tests.shared import make_once
+
+Compiled = Callable[[str], tuple[bytes, dict[str, Any]]]
 
 #: The one that is measured, where everything is compiled; elsewhere one kernel of each program stands for the others.
 MEASURED = "sm_90a"
-OTHERS = ["sm_80", "sm_86", "sm_89", "sm_100", "sm_120"]
+#: The oldest and the newest architecture, for which every program is compiled, and those between: a third of them each.
+OUTER, INNER = ("sm_80", "sm_120"), ("sm_86", "sm_89", "sm_100")
+ELSEWHERE = [(program, one) for i, program in enumerate(PROGRAMS) for one in (*OUTER, INNER[i % len(INNER)])]
 
 #: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
 PREPARING = ["im2win_transform", "filter_reorder", "winograd_filter", "split_filter<2>", "split_filter<3>"]
@@ -39,28 +47,39 @@ def check_resources(report: dict[str, Any]) -> None:
         assert kernel["shared_bytes"] <= 48 * 1024
 
 
-@cache
-def compiled(program: str) -> tuple[bytes, dict[str, Any]]:
-    return compile_program(program, MEASURED)
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """The cubin of a program for the GPU that is measured, and the report; each is compiled once."""
+
+    @cache
+    def read(program: str) -> tuple[bytes, dict[str, Any]]:
+        def write(folder: Path) -> None:
+            cubin, report = compile_program(program, MEASURED)
+            (folder / "cubin").write_bytes(cubin)
+            (folder / "report.json").write_text(json.dumps(report))
+
+        folder = make_once(tmp_path_factory, f"{program}-{MEASURED}", write)
+        return (folder / "cubin").read_bytes(), json.loads((folder / "report.json").read_text())
+
+    return read
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_compiles_without_spills(program: str) -> None:
+def test_compiles_without_spills(program: str, compiled: Compiled) -> None:
     cubin, report = compiled(program)
     assert cubin.startswith(b"\x7fELF")
     assert [kernel["expression"] for kernel in report["kernels"]] == list(PROGRAMS[program])
     check_resources(report)
 
 
-@pytest.mark.parametrize("architecture", OTHERS)
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(("program", "architecture"), ELSEWHERE)
 def test_other_architectures(program: str, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROGRAMS, program, PROGRAMS[program][-1:])
     check_resources(compile_program(program, architecture)[1])
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
-def test_machine_code_is_what_the_source_says() -> None:
+def test_machine_code_is_what_the_source_says(compiled: Compiled) -> None:
     """Strict FP32 shows in the machine code, and so does each ablated optimization."""
     instructions = {
         program: compiled(program)[1]["kernels"][0]["instructions"]
@@ -117,7 +136,7 @@ def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
 @pytest.mark.parametrize("program", WAITING)
-def test_nothing_is_read_or_written_before_the_wait(program: str) -> None:
+def test_nothing_is_read_or_written_before_the_wait(program: str, compiled: Compiled) -> None:
     """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
     allowed = {"LDG": K_BLOCK, "LDG.128": K_BLOCK // 4} if program == "im2win_tensor_core_sliding" else {}
     cubin, report = compiled(program)
@@ -130,7 +149,7 @@ def test_nothing_is_read_or_written_before_the_wait(program: str) -> None:
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_kernels_that_overlap(program: str) -> None:
+def test_kernels_that_overlap(program: str, compiled: Compiled) -> None:
     """Who prepares lets the next kernel begin, before all else; only kernels that are launched so wait for another."""
     cubin, report = compiled(program)
     kernels = disassemble(cubin)
@@ -144,7 +163,7 @@ def test_kernels_that_overlap(program: str) -> None:
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
-def test_loads_of_the_next_step_come_before_the_products_of_this_one() -> None:
+def test_loads_of_the_next_step_come_before_the_products_of_this_one(compiled: Compiled) -> None:
     """The compiler moved them down to where Winograd's kernel transforms what is loaded: a fifth slower on an H100."""
     cubin, report = compiled("im2win_winograd")
     kernels, tile = disassemble(cubin), WINOGRAD_TILE

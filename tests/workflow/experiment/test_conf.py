@@ -23,10 +23,9 @@ def test_layers_are_those_of_the_paper(conf: Catalog) -> None:
         rows = list(csv.DictReader(file))
     assert conf.get("suite", "paper_table")["layers"] == [row["layer"] for row in rows]
     for row in rows:
-        layer = conf.get("layer", row["layer"])
-        assert {key: str(value) for key, value in layer.items() if key != "name"} == {
-            key: value for key, value in row.items() if key not in ("layer", "padding")
-        }
+        layer = conf.get("layer", row.pop("layer"))
+        assert {key: str(layer[key]) for key in row} == row
+        assert (layer["dilation"], layer["groups"]) == (1, 1)
 
 
 def test_suites_differ_in_conv4_alone(conf: Catalog) -> None:
@@ -44,6 +43,7 @@ def test_every_algorithm_is_registered(conf: Catalog) -> None:
 
 def test_paper_measures_every_cuda_algorithm(conf: Catalog) -> None:
     of_cuda = {name for name, entry in conf.groups["algorithm"].items() if entry["backend"] == "cuda"}
+    of_cuda -= {"cudnn_autotuned_legacy", "im2win_depthwise", "im2win_grouped"}  # for networks
     assert set(conf.get("experiment", "paper")["algorithm"]) == of_cuda
     points = Sweep(conf, Selection("paper", {})).points.values()
     offers = [numerics for name in of_cuda for numerics in conf.groups["algorithm"][name]["numerics"]]
@@ -105,6 +105,11 @@ def test_small_conf_is_right(small_conf: Path) -> None:
         ("cluster/example", "a100: {", "a100: {arch: sm_80, ", ["'arch'", "valid choices", "architecture"]),
         ("layer/odd_window", "stride: 2", "stride: two", ["stride", "'two'"]),
         ("layer/odd_window", "stride: 2", "", ["stride", "Missing"]),
+        ("layer/odd_window", "stride: 2", "stride: [1, two]", ["stride is [1, 'two']", "[rows, columns]"]),
+        ("layer/odd_window", "stride: 2", "stride: 1.5", ["stride is 1.5", "one number or [rows, columns]"]),
+        ("layer/odd_window", "stride: 2", "stride: 2\ndilation: true", ["dilation is True"]),
+        ("layer/odd_window", "stride: 2", "stride: 2\npadding: same", ["'same'", "[[above, below], [left, right]]"]),
+        ("layer/odd_window", "stride: 2", "stride: 2\ngroups: [1, 1]", ["groups"]),
         ("layer/odd_window", "name: odd_window", "name: window", ["its name is 'window'", "'odd_window'"]),
         ("layer/odd_window", "stride: 2", "stride: [", ["not YAML"]),
         ("algorithm/cpu_torch", "backend: cpu", "backend: gpu", ["backend", "'gpu'", "cuda", "cpu"]),
@@ -130,6 +135,14 @@ def test_small_conf_is_right(small_conf: Path) -> None:
             ["'hight'", "did you mean height?"],
         ),
         ("suite/tiny", "name: tiny", "name: tiny\nchanges: {odd: {height: 3}}", ["unknown layer 'odd'"]),
+        ("suite/tiny", "[odd_window]", "[ic8ih9iw9oc4kh3]", ["write it in its normal form, ic8ih9oc4kh3"]),
+        ("suite/tiny", "[odd_window]", "[ic8ih9oc4kh12]", ["ic8ih9oc4kh12: kernel_h is 12"]),
+        ("suite/tiny", "name: tiny", "name: tiny\ncounts: {odd: 3}", ["unknown layer 'odd' in counts"]),
+        ("suite/tiny", "name: tiny", "name: tiny\ncounts: {odd_window: 0}", ["count of odd_window is 0"]),
+        ("suite/tiny", "[odd_window]", "[odd_window, ic8ih9oc4kh3]\ncounts: {odd_window: 1}", ["lacks ic8ih9oc4kh3"]),
+        ("suite/tiny", "[odd_window]", "[odd_window, odd_window]", ["odd_window is there twice"]),
+        ("suite/tiny", "name: tiny", "name: tiny\nbatch: 0", ["batch is 0"]),
+        ("suite/tiny", "name: tiny", "name: tiny\nnetwork: {modle: a}", ["unknown key 'modle'", "model"]),
     ],
 )
 def test_wrong_file(small_conf: Path, file: str, old: str, new: str, named: list[str]) -> None:
@@ -144,6 +157,6 @@ def test_wrong_file(small_conf: Path, file: str, old: str, new: str, named: list
 
 def test_wrong_file_has_its_own_class(small_conf: Path) -> None:
     with (small_conf / "layer/odd_window.yaml").open("a") as file:
-        file.write("padding: 0\n")
+        file.write("bias: 0\n")
     with pytest.raises(ConfigFileError):
         catalog.read(small_conf)

@@ -18,6 +18,7 @@ from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import (
     BadArchiveError,
+    BadProblemError,
     BadValueError,
     GpuError,
     RequestError,
@@ -25,6 +26,7 @@ from workflow.experiment.errors import (
     UnknownNameError,
 )
 from workflow.experiment.request import Request, resolve
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
@@ -89,7 +91,7 @@ def test_layers_that_no_suite_lists() -> None:
     known = copy.deepcopy(CONF)
     mine = {**known.groups["layer"]["conv1"], "name": "mine"}
     known.groups["layer"]["mine"] = mine
-    known.groups["suite"]["own"] = {"name": "own", "layers": ["mine"], "changes": {}}  # as catalog.read adds it
+    known.groups["suite"]["own"] = catalog.own_suite(["mine"])  # as catalog.read adds it
 
     def points(**config: str) -> list[tuple[str, str]]:
         sweep = resolve({"algorithm": "cpu_torch", **config}, list, known=known).sweep
@@ -103,6 +105,32 @@ def test_layers_that_no_suite_lists() -> None:
         UnknownNameError, match="(?s)unknown layer 'mine' in suite tiny.*mine is in suite own: add suite="
     ):
         points(layer="mine", suite="tiny")
+
+
+def test_layers_as_descriptors() -> None:
+    def points(**config: str) -> list[tuple[str, str, int]]:
+        sweep = resolve({"algorithm": "cpu_torch", **config}, list, known=CONF).sweep
+        assert sweep is not None
+        found = [(point.suite, point.layer, point.batch) for point in sweep.points.values()]
+        # The programs that the rules start expand it again.
+        again = Sweep(CONF, Selection.from_json(sweep.selection.to_json()))
+        assert found == [(point.suite, point.layer, point.batch) for point in again.points.values()]
+        return found
+
+    mine = "ic64ih14oc8kh3ph1"
+    assert points(layer="ic64ih14iw14oc8oh14kh3dh0") == [("own", mine, 1)]
+    assert points(layer=f"{mine},conv2") == [("paper_table", "conv2", 1), ("own", mine, 1)]
+    assert points(layer=mine, suite="own") == points(layer=f"{mine},ic64ih14oc8oh14kh3") == [("own", mine, 1)]
+    assert points(layer=f"mb4{mine}") == points(layer=f"mb4{mine}", batch="4") == [("own", mine, 4)]
+    for config, error, said in (
+        ({"layer": "ic64ih14oc8kh3pq1"}, BadProblemError, "layer ic64ih14oc8kh3pq1: nothing is known that begins"),
+        ({"layer": "ic64id4ih14oc8kh3"}, BadProblemError, "three dimensions are not supported"),
+        ({"layer": f"mb4{mine}", "batch": "4,8"}, BadValueError, f"mb4{mine} has mb4, but the batch is 4,8"),
+        ({"layer": f"mb4{mine},mb2ic1ih3oc1kh1"}, BadValueError, "has mb4, but the batch is 4,2; leave out mb"),
+        ({"layer": mine, "suite": "tiny"}, UnknownNameError, "(?s)unknown layer .* in suite tiny.*leave out suite="),
+    ):
+        with pytest.raises(error, match=said):
+            points(**config)
 
 
 def test_a_gpu_that_is_too_old() -> None:

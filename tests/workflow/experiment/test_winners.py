@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -40,15 +42,40 @@ def test_a_problem_is_named_by_all_its_sizes() -> None:
 
 def test_a_field_with_a_default_names_a_problem_only_by_another_value() -> None:
     @dataclass(frozen=True)
-    class Padded(ConvProblem):
-        padding: int = 0
-
-        def __post_init__(self) -> None:
-            """Any padding is valid here."""
+    class Flipped(ConvProblem):
+        flip: int = 1
 
     sizes = dataclasses.asdict(CONV4)
-    assert winners.key(Padded(**sizes)) == winners.key(CONV4)
-    assert winners.key(Padded(**sizes, padding=3)) == f"{winners.key(CONV4)}, padding 3"
+    assert winners.key(Flipped(**sizes)) == winners.key(CONV4)
+    assert winners.key(Flipped(**sizes, flip=3)) == f"{winners.key(CONV4)}, flip 3"
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({}, "1"),
+        ({"padding": 0, "dilation": 1, "groups": 1}, "1"),
+        ({"stride": (2, 2)}, "2"),
+        ({"stride": (2, 1)}, "(2, 1)"),
+        ({"padding": 3}, "1, padding 3"),
+        ({"padding": (1, 2)}, "1, padding (1, 2)"),
+        ({"padding": ((0, 1), (0, 1))}, "1, padding ((0, 1), (0, 1))"),
+        ({"padding": ((0, 0), (0, 1))}, "1, padding (0, (0, 1))"),
+        ({"padding": 1, "dilation": (2, 3), "groups": 4}, "1, padding 1, dilation (2, 3), groups 4"),
+    ],
+)
+def test_what_is_no_default_is_named(fields: dict[str, Any], named: str) -> None:
+    assert winners.key(ConvProblem(1, 8, 9, 9, 4, 3, 3, **fields)) == f"1x8x9x9 * 4x3x3 / {named}"
+
+
+def test_no_two_problems_have_one_name() -> None:
+    paddings = [((a, b), (c, d)) for a, b, c, d in itertools.product(range(3), repeat=4)]
+    steps = [(1, 1), (1, 2), (2, 1), (2, 2)]
+    problems = [
+        ConvProblem(1, 8, 9, 9, 4, 3, 3, stride, padding, dilation, groups)
+        for stride, padding, dilation, groups in itertools.product(steps, paddings, steps, (1, 2))
+    ]
+    assert len({winners.key(problem) for problem in problems}) == len(problems)
 
 
 def test_the_winner_is_a_parameter_of_the_point(folder: Path, conf: Catalog) -> None:

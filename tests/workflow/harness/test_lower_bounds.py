@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import Any
 
 import pytest
 
 from kernels.problem import ConvProblem
+from tests.problems import MIXED, mixed_problems
 from tests.workflow.harness.test_measure import resolved
 from workflow.harness import ceilings, lower_bounds, worker
 from workflow.harness.lower_bounds import LowerBound, bounds, exceeded, least_bytes
@@ -54,6 +56,35 @@ def test_what_no_window_covers_need_not_be_read() -> None:
     problem = ConvProblem(1, 1, 9, 9, 1, 1, 2, 4)  # rows 0, 4, 8; columns 0, 1, 4, 5
     assert (problem.out_height, problem.out_width) == (3, 2)
     assert least_bytes(problem, "run", True, 10**6) == 4 * (3 * 4 + 2)
+
+
+def test_padding_and_what_dilation_steps_over_need_not_be_read() -> None:
+    # Windows of rows (-1, 1), (1, 3) and (3, 5) of six: rows 1, 3 and 5. All columns, in the windows of some output.
+    problem = ConvProblem(1, 2, 6, 4, 6, 2, 3, stride=(2, 1), padding=((1, 0), (1, 1)), dilation=(2, 1), groups=2)
+    assert problem.output_shape == (1, 6, 3, 4)
+    assert least_bytes(problem, "run", True, 10**6) == 4 * (2 * 3 * 4 + 6 * 1 * 2 * 3)
+    # Of rows 5 taps are inside, of columns 2 + 3 + 3 + 2; each for six channels out, of one channel in.
+    found = bounds(problem, "fp32", False, COLD, True, RATES | {"copy_bytes_per_s": 0})
+    assert [one.amount for one in found] == [2 * 6 * 5 * 10]
+
+
+@pytest.mark.parametrize("problem", MIXED + mixed_problems(20, seed=7), ids=str)
+def test_what_is_covered(problem: ConvProblem) -> None:
+    for axis in (problem.rows, problem.columns):
+        places = [
+            output * axis.stride + tap * axis.dilation - axis.before
+            for output in range(axis.outputs)
+            for tap in range(axis.kernel)
+        ]
+        assert lower_bounds._covered(axis) == len({place for place in places if 0 <= place < axis.size})
+
+
+def test_bounds_of_long_signals_take_no_time() -> None:
+    """It is asked once for each protocol of a point."""
+    problem = ConvProblem(1, 1, 1, 200_000, 1, 1, 301, padding=((0, 0), (150, 150)))
+    started = time.process_time()
+    assert bounds(problem, "fp32", False, COLD, True, RATES)
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import cycle
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from analysis.table import statistics
-from workflow.harness import timing
+from workflow.harness import load, timing
+from workflow.harness.load import OtherLoad
 from workflow.harness.monitor import REASONS, Reading, throttled
 
 PROTOCOL: dict[str, Any] = {
@@ -22,6 +27,7 @@ PROTOCOL: dict[str, Any] = {
     "max_samples": 50,
     "max_seconds": 5.0,
     "target_half_width": 0.005,
+    "quiet_seconds": 5.0,
 }
 
 
@@ -34,13 +40,25 @@ class FakeClock(timing.Clock):
         return next(self.times)
 
 
+class FakeLoad(OtherLoad):
+    def __init__(self, cores: float) -> None:
+        self.fixed = cores
+
+    def cores(self) -> float:
+        return self.fixed
+
+
 class FakeMonitor:
-    """Gives these readings, and the last one for ever."""
+    """Gives these readings, and the last one for ever; and as many busy cores, one time after the other."""
 
     usual_mhz: float | None = 2000.0
 
-    def __init__(self, *readings: Reading) -> None:
+    def __init__(self, *readings: Reading, others: Sequence[float] = ()) -> None:
         self.readings = list(readings) or [Reading(1980.0)]
+        self.others = list(others)
+
+    def watch(self) -> OtherLoad | None:
+        return FakeLoad(self.others.pop(0)) if self.others else None
 
     def read(self) -> Reading:
         return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
@@ -186,3 +204,59 @@ def test_a_quick_look_runs_the_work_a_few_times() -> None:
 def test_wall_clock() -> None:
     clock = timing.WallClock(torch.device("cpu"))
     assert clock.sample(lambda: time.sleep(0.02)) == pytest.approx(20, rel=0.5)
+
+
+BUSY = load.MOST_CORES + 0.1
+
+
+def test_samples_beside_other_load_are_taken_again_once_it_is_quiet() -> None:
+    """Busy while sampled and once after, then quiet, and quiet while sampled again."""
+    monitor = FakeMonitor(others=[BUSY, BUSY, 0.0, 0.1])
+    result, _ = measure([2.0] * 11 + [1.0] * 11, monitor)  # each time one to warm up
+    assert (result.stop_reason, result.others) == ("converged", 0.1)
+    assert result.samples == [1.0] * 10
+    assert not monitor.others
+    assert timing.conditions(result, None)["other_load_cores"] == 0.1
+
+
+def test_samples_beside_load_that_stays_say_so() -> None:
+    result, calls = measure([2.0], FakeMonitor(others=[BUSY]), quiet_seconds=0.0)
+    assert (result.stop_reason, result.others) == ("other_load", BUSY)
+    assert len(result.samples) == 10
+    assert calls == 11
+
+
+def test_what_counts_as_other_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this process's cores all but idle, waiting for a disk, and its own seconds: here 1.6 - 0.9 in one second."""
+    stat = tmp_path / "stat"
+    # user, nice, system, idle, iowait, irq, softirq, steal, guest
+    stat.write_text("cpu 9 9 9 9 9 9 9 9 9\ncpu0 100 0 50 700 30 0 0 5 0\ncpu1 0 0 0 0 0 0 0 0 0\nintr 1\n")
+    times, processor = iter([10.0, 10.05, 11.0]), iter([3.0, 3.9])
+    slept: list[float] = []
+    clock = SimpleNamespace(
+        monotonic=lambda: next(times), process_time=lambda: next(processor), sleep=lambda s: slept.append(s)
+    )
+    monkeypatch.setattr(load, "time", clock)
+    monkeypatch.setattr(load, "_STAT", stat)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0})
+    monkeypatch.setattr("os.sysconf", lambda name: 100)
+    watch = OtherLoad()
+    stat.write_text("cpu 9 9 9 9 9 9 9 9 9\ncpu0 200 10 70 720 90 5 5 25 80\ncpu1 500 0 0 0 0 0 0 0 0\nintr 1\n")
+    assert watch.cores() == pytest.approx(0.7)
+    assert slept == [pytest.approx(0.15)]
+
+
+def test_another_program_is_seen() -> None:
+    """It takes a core, or its share of one where other tests run beside this one."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        watch = OtherLoad()
+        time.sleep(0.5)
+        seen = watch.cores()
+        other.kill()
+    assert seen is not None
+    assert seen > load.MOST_CORES
+
+
+def test_where_nothing_tells_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_STAT", tmp_path / "stat")
+    assert OtherLoad().cores() is None

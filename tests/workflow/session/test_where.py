@@ -41,6 +41,16 @@ def test_a_cluster_must_be_named() -> None:
         require("slurm", "", ["a", "b"])
 
 
+@pytest.mark.parametrize("dry_run", [("-n",), ()])
+def test_a_plan_for_slurm_names_its_cluster(checkout: Checkout, dry_run: tuple[str, ...]) -> None:
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    result = checkout.snakemake("--workflow-profile", "slurm", *dry_run, "--config", "experiment=tiny")
+    assert result.returncode == 1
+    assert "error: no cluster is named; add --config cluster=NAME, with NAME one of example " in result.stdout
+    assert "Building DAG" not in result.stdout
+    assert result.stdout.count("Using workflow specific profile") == 1
+
+
 def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit, match="error: there is no Slurm on this machine .no sbatch, .* on a login node"):

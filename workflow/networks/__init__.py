@@ -1,0 +1,1 @@
+"""The convolutions of a network: found in a model, and written as a suite."""
