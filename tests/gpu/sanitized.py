@@ -48,7 +48,7 @@ def main() -> None:
     others = [fused(Schedule(TILES[-1], 1))]
     if has_clusters(device):
         others += [
-            fused(Schedule(CLUSTER_TILES[0], 0, "PixelLoader", 4)),
+            fused(Schedule(CLUSTER_TILES[0], 0, "WindowLoader", 4)),
             fused(Schedule(CLUSTER_TILES[1], 0, cluster=2)),
         ]
     for problem in PROBLEMS + SHORT_REDUCTIONS:
