@@ -56,7 +56,7 @@ class GroupedKernel:
 #: Fewer rows for planes that are no multiple of seven high; fewer channels for groups of four.
 KERNELS = (
     *(GroupedKernel(3, 1, channels, rows) for channels, rows in ((8, 7), (8, 4), (4, 14), (4, 4))),
-    *(GroupedKernel(3, 2, channels, rows) for channels, rows in ((8, 7), (8, 4), (4, 7), (4, 4))),
+    *(GroupedKernel(3, 2, channels, rows) for channels, rows in ((8, 7), (8, 4), (4, 4))),
     *(GroupedKernel(0, 0, channels, 4) for channels in (4, 1)),
 )
 #: Program -> name expressions of its kernels.

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
     kernels = {program: list(PROGRAMS[program]) for program in ("im2win_depthwise", "im2win_grouped")}
-    return EmulatedLibrary(tmp_path_factory.mktemp("emulated"), kernels)
+    return EmulatedLibrary(tmp_path_factory, kernels)
 
 
 def tensor(shape: tuple[int, ...], behind: int) -> torch.Tensor:
