@@ -36,13 +36,16 @@ TRANSFORM_COLUMNS = (
 NETWORK_COLUMNS = ("suite", "layer", "count", "flops", "unsupported", "source")
 
 
-def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a results folder's table `name`; without rows where there is none. Raises ArchiveError."""
+def read_beside(folder: Path, name: str, columns: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a results folder's table `name`; without rows where there is none. Raises ArchiveError.
+
+    What the columns in `texts` hold stays text, even if it looks like a number.
+    """
     import pandas as pd
 
     path = folder / name
     try:
-        found = pd.read_csv(path, float_precision="round_trip")
+        found = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(texts, str))
     except FileNotFoundError:
         return pd.DataFrame(columns=list(columns))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -61,3 +64,22 @@ def read_transforms(folder: Path) -> pd.DataFrame:
     """Read a results folder's transform.csv, the rows that are ok. Raises ArchiveError."""
     found = read_beside(folder, TRANSFORMS, TRANSFORM_COLUMNS)
     return found[found["status"] == "ok"].astype({"time_ms": float, "moved_bytes": float})
+
+
+def read_networks(folder: Path) -> pd.DataFrame:
+    """Read a results folder's networks.csv; without rows where there is none. Raises ArchiveError."""
+    path, texts = folder / NETWORKS, ("suite", "layer", "unsupported", "source")
+    found = read_beside(folder, NETWORKS, NETWORK_COLUMNS, texts)
+    found = found.fillna(dict.fromkeys(texts, ""))
+    for column in ("count", "flops"):
+        whole = found[column].map(
+            lambda value: isinstance(value, int | float) and value > 0 and float(value).is_integer()
+        )
+        if not whole.all():
+            row = found[~whole.astype(bool)].iloc[0]
+            wrong = f"{row['suite']}/{row['layer']}: {column} is {row[column]}, but must be a whole number above 0"
+            raise ArchiveError(path, wrong, RESTORE)
+    twice = found[found.duplicated(["suite", "layer"])]
+    if len(twice):
+        raise ArchiveError(path, f"{twice['suite'].iloc[0]}/{twice['layer'].iloc[0]}: there twice", RESTORE)
+    return found.astype({"count": "int64", "flops": "int64"})
