@@ -19,7 +19,10 @@ BASELINES = (("0", "o"), ("8", "s"), ("3", "D"))
 LOOKS = dict(
     zip(
         KINDS,
-        (("0", ""), ("8", ""), ("3", ""), ("6", "...."), ("0.25", ""), ("0.85", "xxxx"), ("2", ""), ("9", "\\\\\\\\")),
+        (
+            *(("0", ""), ("8", ""), ("1", ""), ("6", "....")),
+            *(("0.25", ""), ("0.85", "xxxx"), ("2", "++++"), ("9", "\\\\\\\\")),
+        ),
         strict=True,
     )
 )
@@ -38,9 +41,13 @@ def speedups(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(len(counts), 1, squeeze=False, sharex=True, height_ratios=counts)[:, 0]
         for axes, panel in zip(grid, picture.panels, strict=True):
             _dots(axes, panel)
+        frames = [panel.frame for panel in picture.panels]
+        ends = [
+            1.0,
+            *(end for frame in frames for column in ("value", "low", "high") for end in frame[column].dropna()),
+        ]
         for axes in grid:
-            low, high = axes.get_xlim()
-            axes.set_xlim(min(low, 0.8), max(high, 1.25))
+            axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
             plain(axes, "x")
         grid[-1].set_xlabel(picture.panels[-1].x_axis)
         legend(figure, handles_of(grid), 3 if layout is TWO_COLUMNS else 1)
@@ -56,10 +63,12 @@ def _dots(axes: Axes, panel: Panel) -> None:
         rows = frame[(frame["side"] == side) & frame["value"].notna()]
         y = rows["network"].map(names.index).to_numpy(float) + SPREAD * ((index + 0.5) / len(sides) - 0.5)
         value = rows["value"].to_numpy()
-        error = (value - rows["low"].fillna(rows["value"]), rows["high"].fillna(rows["value"]) - value)
+        low, high = (rows[column].fillna(rows["value"]).to_numpy() for column in ("low", "high"))
         color, marker = BASELINES[index % len(BASELINES)]
         name = f"over {frame.loc[frame['side'] == side, 'over'].iloc[0]}"
-        bars = axes.errorbar(value, y, xerr=error, fmt=marker, color="black", label=name, elinewidth=0.8)
+        bars = axes.errorbar(
+            value, y, xerr=(value - low, high - value), fmt=marker, color="black", label=name, elinewidth=0.8
+        )
         bars[0].set(markerfacecolor=palette(color), markersize=4.5, markeredgecolor="black", markeredgewidth=0.5)
     for edge in range(1, len(names)):
         axes.axhline(edge - 0.5, color="0.9", linewidth=0.5, zorder=0)
@@ -78,13 +87,11 @@ def stacks(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         figure = new_figure(picture, layout, PANEL * count + AROUND)
         grid = figure.subplots(count, columns, squeeze=False)
         for index, panel in enumerate(picture.panels):
-            _stack(grid.flat[index], panel, named=index % columns == 0)
+            _stack(grid.flat[index], panel, layout.wrap(panel.title, 1 / columns - 0.04), named=index % columns == 0)
         for axes in grid.flat[len(picture.panels) :]:
             axes.set_axis_off()
         kinds = {kind for panel in picture.panels for kind in panel.frame["kind"]}
-        handles: dict[str, Artist] = {
-            kind: Patch(**_look(kind)) for kind in (*LOOKS, NO_RESULT) if kind in kinds
-        }
+        handles: dict[str, Artist] = {kind: Patch(**_look(kind)) for kind in (*LOOKS, NO_RESULT) if kind in kinds}
         legend(figure, handles, 9 if layout is TWO_COLUMNS else 3)
     return figure
 
@@ -96,10 +103,10 @@ def _look(kind: str) -> dict[str, Any]:
     return {"facecolor": palette(color), "hatch": hatch, "edgecolor": "black"}
 
 
-def _stack(axes: Axes, panel: Panel, named: bool) -> None:
+def _stack(axes: Axes, panel: Panel, title: str, named: bool) -> None:
     frame = panel.frame
     labels = list(dict.fromkeys(frame["label"]))
-    axes.set_title(panel.title)
+    axes.set_title(title)
     for kind, rows in frame[frame["value"].notna()].groupby("kind", sort=False):
         y = rows["label"].map(labels.index)
         axes.barh(y, rows["value"], BAR_WIDTH, rows["left"], label=kind, **_look(str(kind)))
@@ -110,6 +117,7 @@ def _stack(axes: Axes, panel: Panel, named: bool) -> None:
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel(panel.x_axis, labelpad=0.5)
     axes.grid(True, axis="x")
     axes.grid(False, axis="y")

@@ -134,7 +134,10 @@ def _block(network: Network, frame: pd.DataFrame, stale: Stale) -> Block:
         _Column("FLOPs, %", *percent("flops_percent")),
         _Column("time, %", *percent("time_percent")),
         _Column(sides[BASELINE].label, [label(name) for name in chosen], is_text=True),
-        *(_Column(f"{sides[name].label}, ms", ms(name), number(one.theirs) + _of_others(one, first)) for name, one in pairs.items()),
+        *(
+            _Column(f"{sides[name].label}, ms", ms(name), number(one.theirs) + _of_others(one, first))
+            for name, one in pairs.items()
+        ),
         *(_Column(f"{sides[name].label}, ms", named(name), is_text=True) for name in (OURS, OURS_ACCURATE)),
         _Column("best of ours, ms", ms(MIX), number(first.mine)),
         *(

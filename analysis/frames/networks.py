@@ -32,7 +32,7 @@ def overview(archive: Archive) -> Picture:
     panels, said = [], []
     for batch, part in frame.groupby("batch", sort=False):
         rows = part[list(SPEED_COLUMNS)].reset_index(drop=True)
-        panels.append(Panel(f"batch {batch}", "", rows, x_axis="speed of the best mix of ours over it"))
+        panels.append(Panel(f"batch {batch}", "", rows, x_axis="speed of the best mix of ours over a baseline"))
         said += [f"at batch {batch}: {text}" for text in [_means(rows)] if text]
     caption = (
         "Speed of all convolutions of a forward pass: the time of a baseline (sum of count x median over the layers) "
@@ -93,7 +93,7 @@ def _panel(network: Network) -> Panel:
         lines[-1] = (*lines[-1][:-1], total)
     layers = plural(len(network.layers), "layer")
     if len(there) < len(network.layers):
-        layers = f"{len(there)} of {layers}, {number(network.share_of_flops(there))} % of the FLOPs"
+        layers = f"{len(there)} of {layers} ({number(network.share_of_flops(there))} % of FLOPs)"
     title = f"{network.name}, batch {network.selection.batch}: {layers}"
     return Panel(title, "", pd.DataFrame(lines, columns=list(TIME_COLUMNS)), x_axis="ms")
 
