@@ -34,7 +34,7 @@ BAR_WIDTH = 0.78
 
 
 def speedups(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw a panel for each batch with a line for each network: a mark per baseline with its interval, on a log axis."""
+    """Draw a panel for each batch with a line for each network: a mark per baseline with its interval."""
     counts = [panel.frame["network"].nunique() for panel in picture.panels]
     with style(layout):
         figure = new_figure(picture, layout, LINE * sum(counts) + 0.5 * len(counts) + AROUND)

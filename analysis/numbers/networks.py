@@ -54,7 +54,7 @@ def sides(kind: str) -> dict[str, Side]:
         first = [
             Side(PYTORCH, "PyTorch as it comes", (STRICT,), lambda name: name == AS_IT_COMES[kind]),
             Side(OLDER, "cuDNN's older interface", (STRICT,), lambda name: name == OLDER_INTERFACE),
-            Side(BASELINE, "best cuDNN of each layer", (STRICT,), is_cudnn),
+            Side(BASELINE, label(YARDSTICKS[kind]), (STRICT,), is_cudnn),
             Side(REDUCED, "cuDNN in TF32", (TF32,), is_cudnn),
         ]
     last = [
@@ -162,7 +162,7 @@ def _resampled(network: Network, side: str, layers: list[str], resampler: Resamp
     return np.asarray(np.sum(totals, axis=0))
 
 
-def _fastest(rows: pd.DataFrame, side: Side) -> pd.DataFrame:
+def fastest(rows: pd.DataFrame, side: Side) -> pd.DataFrame:
     """Take the fastest ok row of each layer.
 
     Of equal times the one of the stricter class is taken, then the first in order: the one that promises more.
@@ -203,7 +203,7 @@ def _network(kind: str, selection: Selection, layers: pd.DataFrame, measured: pd
     classes = sorted(measured["numerics"].unique())
     rows = pd.concat([rows_of(measured, replace(selection, numerics=one)) for one in classes], ignore_index=True)
     every = sides(kind)
-    return Network(selection, layers, rows, every, {name: _fastest(rows, side) for name, side in every.items()})
+    return Network(selection, layers, rows, every, {name: fastest(rows, side) for name, side in every.items()})
 
 
 def _checked(archive: Archive, listed: pd.DataFrame) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def network_row(algorithm: str, layer: str, time_ms: float = 1.0, suite: str = "
 
 
 def write_networks(folder: Path, *lines: tuple[str, str, int, int | None, str]) -> Path:
-    """Write networks.csv beside a table: suite, layer, count, FLOPs (None: those of its sizes) and why not supported."""
+    """Write networks.csv beside a table: suite, layer, count, FLOPs (None: of its sizes), why not supported."""
     text = ",".join(NETWORK_COLUMNS) + "\n"
     for suite, layer, count, work, reason in lines:
         text += f"{suite},{layer},{count},{flops(sizes(layer)) if work is None else work},{reason},made up: {suite}\n"
