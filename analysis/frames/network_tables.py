@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from analysis.frames.grids import FRESH, Stale
+from analysis.frames.networks import NONE as NO_NETWORK
 from analysis.numbers.algorithms import label
 from analysis.numbers.bootstrap import Resampler
 from analysis.numbers.networks import (
@@ -27,7 +28,7 @@ from analysis.table.schema import KEY
 from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, names, number, plural
 from analysis.writing.tables import DAGGER, Block, Table
 
-NONE = "This table holds no network (a suite that networks.csv lists)."
+NONE = f"{NO_NETWORK[:1].upper()}{NO_NETWORK[1:]}."
 TITLES = {"networks": "Networks", "network_layers": "The layers of networks"}
 #: What no row of one selection differs in.
 HEAD = ("experiment", "suite", "batch", "protocol")

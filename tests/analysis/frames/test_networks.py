@@ -73,7 +73,7 @@ def test_every_bar_has_the_same_layers(two: Archive) -> None:
     assert said[["baseline", "ours_accurate", "mix", "tf32"]].tolist() == ["18.0", "15.0 (1)", "9.00", "no result"]
     figure = charts.stacks(picture)
     first, second = figure.axes
-    bars = {one.get_label(): one for one in first.containers if isinstance(one, BarContainer)}
+    bars = {str(one.get_label()): one for one in first.containers if isinstance(one, BarContainer)}
     assert sorted(bars) == sorted(["3 x 3", "depthwise", networks.NO_RESULT])
     assert bars["depthwise"][0].get_x() == pytest.approx(12)  # after 3 runs of 4 ms by PyTorch
     assert [text.get_text() for text in second.texts] == [
