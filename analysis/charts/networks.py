@@ -26,31 +26,24 @@ LOOKS = dict(
         strict=True,
     )
 )
-LINE = 0.3
+LINE = 0.28
 SPREAD = 0.56
 #: Height of a panel of bars, and of everything around the panels, in inches.
-PANEL, AROUND = 1.32, 0.8
+PANEL, AROUND = 1.32, 0.85
 BAR_WIDTH = 0.78
 
 
 def speedups(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw a panel for each batch with a line for each network: a mark per baseline with its interval."""
-    counts = [panel.frame["network"].nunique() for panel in picture.panels]
+    """Draw a line for each network and batch: a mark per baseline with its interval, on a log axis."""
+    (panel,) = picture.panels
+    ends = [1.0, *(end for column in ("value", "low", "high") for end in panel.frame[column].dropna())]
     with style(layout):
-        figure = new_figure(picture, layout, LINE * sum(counts) + 0.5 * len(counts) + AROUND)
-        grid = figure.subplots(len(counts), 1, squeeze=False, sharex=True, height_ratios=counts)[:, 0]
-        for axes, panel in zip(grid, picture.panels, strict=True):
-            _dots(axes, panel)
-        frames = [panel.frame for panel in picture.panels]
-        ends = [
-            1.0,
-            *(end for frame in frames for column in ("value", "low", "high") for end in frame[column].dropna()),
-        ]
-        for axes in grid:
-            axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
-            plain(axes, "x")
-        grid[-1].set_xlabel(picture.panels[-1].x_axis)
-        legend(figure, handles_of(grid), 3 if layout is TWO_COLUMNS else 1)
+        figure = new_figure(picture, layout, LINE * panel.frame["network"].nunique() + AROUND)
+        axes = figure.subplots()
+        _dots(axes, panel)
+        axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
+        plain(axes, "x")
+        legend(figure, handles_of([axes]), 3 if layout is TWO_COLUMNS else 1)
     return figure
 
 
@@ -58,7 +51,7 @@ def _dots(axes: Axes, panel: Panel) -> None:
     frame = panel.frame
     names, sides = (list(dict.fromkeys(frame[column])) for column in ("network", "side"))
     axes.set_xscale("log")
-    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x_axis)
     for index, side in enumerate(sides):
         rows = frame[(frame["side"] == side) & frame["value"].notna()]
         y = rows["network"].map(names.index).to_numpy(float) + SPREAD * ((index + 0.5) / len(sides) - 0.5)

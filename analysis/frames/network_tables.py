@@ -154,7 +154,7 @@ def _block(network: Network, frame: pd.DataFrame, stale: Stale) -> Block:
         columns.append(_Column("not supported because", list(frame["unsupported"]), is_text=True))
     rows = [*zip(*(one.cells for one in columns), strict=True), [one.total for one in columns]]
     selection = network.selection
-    heading = f"{network.name}, batch {selection.batch}, {selection.protocol} (experiment {selection.experiment})"
+    heading = f"{network}, {selection.protocol} (experiment {selection.experiment})"
     texts = [index for index, one in enumerate(columns) if one.is_text]
     return Block([one.header for one in columns], rows, texts, heading, note(network))
 
@@ -192,7 +192,9 @@ def note(network: Network) -> str:
     said += f" (source: {sources})." if sources else "."
     absent = [layer for layer in layers.index if layers.at[layer, "unsupported"]]
     if absent:
-        said += f" {len(absent)} not supported, with {number(network.share_of_flops(absent))} % of the FLOPs."
+        said += f" {len(absent)} not supported, with {number(network.share_of_flops(absent))} % of the FLOPs"
+        unknown = int((layers["flops"] == 0).sum())
+        said += f" and {unknown} of unknown FLOPs, which count as 0." if unknown else "."
     without = []
     for name, side in network.sides.items():
         missing = len(set(network.supported) - set(network.best[name].index))

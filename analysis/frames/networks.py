@@ -18,38 +18,30 @@ TIME_COLUMNS = ("side", "label", "kind", "left", "value", "said")
 
 
 def overview(archive: Archive) -> Picture:
-    """Speed of the best mix of ours over each baseline, a line for each network, a panel for each batch."""
+    """Speed of the best mix of ours over each baseline, a line for each network and batch."""
     title = f"Networks on {archive.device_name}"
     found = networks(archive)
     if not found:
         return Picture(title, note=NONE)
-    resampler, lines = Resampler(archive.samples()), []
-    for network in found:
-        for side, one in against_baselines(network, resampler).items():
-            cells = (network.name, side, network.sides[side].label, one.speedup, one.low, one.high)
-            lines.append((network.selection.batch, *cells))
-    frame = pd.DataFrame(lines, columns=["batch", *SPEED_COLUMNS])
-    panels, said = [], []
-    for batch, part in frame.groupby("batch", sort=False):
-        rows = part[list(SPEED_COLUMNS)].reset_index(drop=True)
-        panels.append(Panel(f"batch {batch}", "", rows, x_axis="speed of the best mix of ours over a baseline"))
-        said += [f"at batch {batch}: {text}" for text in [_means(rows)] if text]
+    resampler = Resampler(archive.samples())
+    lines = [
+        (str(network), side, network.sides[side].label, one.speedup, one.low, one.high)
+        for network in found
+        for side, one in against_baselines(network, resampler).items()
+    ]
+    frame = pd.DataFrame(lines, columns=list(SPEED_COLUMNS))
     caption = (
         "Speed of all convolutions of a forward pass: the time of a baseline (sum of count x median over the layers) "
         "over that of the best of ours on each layer, FP32-accurate or strict, on the layers on which both have a "
-        "result; above 1 ours is faster. Bars are 95 % intervals, of the noise within a measuring process."
+        "result; above 1 ours is faster. Bars are 95 % intervals, of the noise within a measuring process. "
     )
-    caption += f" Geometric means {'; '.join(said)}." if said else " No network has a result on both sides."
-    return Picture(title, tuple(panels), caption + _absent(archive))
-
-
-def _means(rows: pd.DataFrame) -> str:
-    there = rows.dropna(subset=["value"])
     means = [
         f"{number(geometric_mean(group['value']))}x over {over} ({plural(len(group), 'network')})"
-        for over, group in there.groupby("over", sort=False)
+        for over, group in frame.dropna(subset=["value"]).groupby("over", sort=False)
     ]
-    return names(means, "", commas=True)
+    caption += f"Geometric means: {names(means)}." if means else "No network has a result on both sides."
+    panel = Panel("", "", frame, x_axis="speed of the best mix of ours over a baseline")
+    return Picture(title, (panel,), caption + _absent(archive))
 
 
 def time(archive: Archive) -> Picture:
@@ -94,7 +86,7 @@ def _panel(network: Network) -> Panel:
     layers = plural(len(network.layers), "layer")
     if len(there) < len(network.layers):
         layers = f"{len(there)} of {layers} ({number(network.share_of_flops(there))} % of FLOPs)"
-    title = f"{network.name}, batch {network.selection.batch}: {layers}"
+    title = f"{network}: {layers}"
     return Panel(title, "", pd.DataFrame(lines, columns=list(TIME_COLUMNS)), x_axis="ms")
 
 

@@ -69,9 +69,10 @@ def sides(kind: str) -> dict[str, Side]:
 class Network:
     """One network at one batch.
 
-    `layers` has a row for each layer, in the network's order (index layer): count, flops (of one image and one run),
-    unsupported (a reason or empty), source and kind (empty where the layer's sizes are not known). `best` has for each
-    side its fastest row on each layer (index layer; time_ms of one run, algorithm, numerics).
+    `layers` has a row for each layer, in the network's order (index layer): count, flops (of one image and one run; those
+    of a layer that is not supported may be 0, as they depend on the data), unsupported (a reason or empty), source and
+    kind (empty where the layer's sizes are not known). `best` has for each side its fastest row on each layer (index
+    layer; time_ms of one run, algorithm, numerics).
     """
 
     selection: Selection
@@ -84,6 +85,10 @@ class Network:
     def name(self) -> str:
         """The name of its suite."""
         return self.selection.suite
+
+    def __str__(self) -> str:
+        """Name it for people, e.g. resnet50, batch 64."""
+        return f"{self.name}, batch {self.selection.batch}"
 
     @property
     def supported(self) -> list[str]:

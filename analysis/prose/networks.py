@@ -82,7 +82,7 @@ def _guide(network: Network) -> str:
         for what, classes in ACCEPTED.items()
         if set(classes[-1:]) & set(network.rows["numerics"])
     }
-    title = f"### For the network {network.name}, batch {network.selection.batch}\n"
+    title = f"### For the network {network}\n"
     if all(chosen.empty for chosen in best.values()):
         return f"{title}\nNo layer has a result.\n"
     said = [f"* With {what}: {_total(network, chosen)}, by {_counts(chosen)}.\n" for what, chosen in best.items()]

@@ -157,9 +157,7 @@ def test_several_numeric_classes_and_batches_in_one_report(build: Build, monkeyp
     assert "<summary>On suite paper_table, batch 1, strict_fp32 (experiment paper)</summary>" in page
 
 
-def test_networks_are_beside_the_papers_layers(
-    build: Build, make_rows: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_are_beside_the_papers_layers(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's figures and tables are the same bytes with networks in the table."""
     of_network = [network_row("cudnn_autotuned", "square", 2.0), network_row("im2win_fused", "square", 1.0)]
     layers = make_rows(["im2win", "cudnn_gemm", "direct"])
@@ -182,4 +180,4 @@ def test_networks_are_beside_the_papers_layers(
     assert "This table holds none of the paper's layers." in text
     captions = json.loads((alone / "figures/captions.json").read_text())
     assert captions["tflops"] == "Not drawn: this table holds networks alone."
-    assert "Geometric means at batch 64: 2.00x over best cuDNN (1 network)" in captions["networks"]
+    assert "Geometric means: 2.00x over best cuDNN (1 network)" in captions["networks"]

@@ -43,12 +43,12 @@ def test_the_overview_has_a_line_for_each_network(two: Archive) -> None:
     picture = networks.overview(two)
     (panel,) = picture.panels
     values = panel.frame.pivot(index="network", columns="side", values="value")
-    assert values.loc["net", ["baseline", "pytorch"]].tolist() == pytest.approx([2, 24 / 9])
-    assert values.loc["single", ["baseline", "pytorch"]].tolist() == pytest.approx([0.5, 0.5])
+    assert values.loc["net, batch 64", ["baseline", "pytorch"]].tolist() == pytest.approx([2, 24 / 9])
+    assert values.loc["single, batch 64", ["baseline", "pytorch"]].tolist() == pytest.approx([0.5, 0.5])
     assert values["tf32"].isna().all()
     assert "1.00x over best cuDNN (2 networks)" in picture.caption
     (axes,) = charts.speedups(picture).axes
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["net", "single"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["net, batch 64", "single, batch 64"]
     drawn = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
     assert [one.get_label() for one in drawn] == ["over best cuDNN", "over PyTorch as it comes", "over cuDNN in TF32"]
     shown = [list(one[0].get_xdata()) for one in drawn]
@@ -176,3 +176,13 @@ def test_a_network_on_which_nothing_ran(build: Build) -> None:
     assert built["networks"].frame["baseline_layers"].tolist() == [0]
     assert "| net | 64 | 0 of 1 |" in built["networks"].markdown
     assert built["network_layers"].blocks[0].rows[-1][0] == "total of 0 layers"
+
+
+def test_flops_that_depend_on_the_data(build: Build) -> None:
+    """A layer that is not supported may have unknown FLOPs: it is told, and counts as 0."""
+    sparse = ("net", "sparse ic4", 2, 0, "sparse convolution")
+    archive = table.read(write_networks(build(network_rows()), *LINES, sparse, ("single", "line", 1, None, "")))
+    block = network_tables.build(archive)["network_layers"].blocks[0]
+    assert "2 not supported, with" in block.note
+    assert "% of the FLOPs and 1 of unknown FLOPs, which count as 0." in block.note
+    assert dict(zip(block.header, block.rows[3], strict=True))["not supported because"] == "sparse convolution"

@@ -112,6 +112,7 @@ def test_batches_and_protocols(build: Build) -> None:
 @pytest.mark.parametrize(
     ("lines", "wrong"),
     [
+        ([*LINES[:2], ("net", "one", 1, 0, "")], "net/one: flops is 0, but must be a whole number above 0"),
         ([("net", "square", 3, 5, ""), LINES[1]], r"networks.csv: net/square: flops is 5, but its sizes give \d+"),
         ([LINES[0]], "net/depthwise is measured, but not listed"),
         ([LINES[0], LINES[0], LINES[1]], "net/square: there twice"),
