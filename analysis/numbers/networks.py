@@ -69,8 +69,8 @@ def sides(kind: str) -> dict[str, Side]:
 class Network:
     """One network at one batch.
 
-    `layers` has a row for each layer, in the network's order (index layer): count, flops (of one image and one run; those
-    of a layer that is not supported may be 0, as they depend on the data), unsupported (a reason or empty), source and
+    `layers` has a row for each layer, in the network's order (index layer): count, flops (of one image and one run;
+    if it is not supported they may be 0, as they depend on the data), unsupported (a reason or empty), source and
     kind (empty where the layer's sizes are not known). `best` has for each side its fastest row on each layer (index
     layer; time_ms of one run, algorithm, numerics).
     """
