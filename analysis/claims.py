@@ -6,6 +6,7 @@ python -m analysis.claims --table FOLDER --output-dir FOLDER      writes claims.
 import argparse
 from pathlib import Path
 
+from analysis.numbers.networks import without_networks
 from analysis.prose import claims
 from analysis.table.archive import read
 from analysis.table.cli import run
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="folder with measurements.csv")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder for claims.csv and claims.md")
     arguments = parser.parse_args()
-    archive = read(arguments.table)
+    archive = without_networks(read(arguments.table))
     judged = claims.explained(archive)
     content = judged.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     write_atomically(arguments.output_dir / "claims.csv", content)

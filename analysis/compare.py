@@ -24,6 +24,7 @@ from analysis.frames import devices, machines, pairs
 from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
 from analysis.frames.inventory import machine
+from analysis.numbers.networks import without_networks
 from analysis.prose.claims import MARKS
 from analysis.table.archive import Archive, read
 from analysis.table.cli import find, run
@@ -37,13 +38,14 @@ FIGURES: dict[str, Callable[[Sequence[Archive]], Picture]] = {"tflops": devices.
 
 def write(archives: Sequence[Archive], compared: Sequence[pd.DataFrame], output: Path, formats: Sequence[str]) -> None:
     """Write the report, figures and tables of a comparison below `output`; `compared` has the points of each pair."""
-    pictures = {name: prepare(archives) for name, prepare in FIGURES.items()}
+    layers = [without_networks(archive) for archive in archives]
+    pictures = {name: prepare(layers) for name, prepare in FIGURES.items()}
     for name, picture in pictures.items():
         figure = draw_note(picture) if picture.note else bars.by_device(picture)
         save(figure, output / "figures", name, formats)
     write_atomically(output / "figures" / CAPTIONS, captions_json(pictures))
-    side_by_side, points = devices.comparison(archives), pairs.table(archives, compared)
-    claims = machines.claims(archives)
+    side_by_side, points = devices.comparison(layers), pairs.table(archives, compared)
+    claims = machines.claims(layers)
     where = names(devices.device_names(archives))
     folder = output / "tables"
     for name, table in (("comparison", side_by_side), ("claims", claims), ("points", points)):

@@ -3,6 +3,8 @@
     python -m analysis.figures --table results/cpu --output results/cpu/figures
     python -m analysis.figures --table FOLDER --output FOLDER --figure tflops --format svg
 
+Suites that are networks (networks.csv) have two figures of their own; all others are of the other suites.
+
 Each figure is written as NAME.pdf, NAME.svg and NAME.png, the paper's also one column wide in the folder one_column.
 One that a table has no data for holds a line that says so. `captions.json` has a caption for each, with numbers from
 the table. A second run writes the same bytes. The charts compute nothing: `analysis.frames` prepares tidy frames, and
@@ -10,18 +12,20 @@ what goes out are the artists.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from analysis.charts import bars, growth, heatmap, points
+from analysis.charts import networks as network_charts
 from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
-from analysis.frames import cost, paper, speed
+from analysis.frames import cost, networks, paper, speed
 from analysis.frames import growth as errors
 from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
+from analysis.numbers.networks import without_networks
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
@@ -31,11 +35,15 @@ NARROW = "one_column"
 
 @dataclass(frozen=True)
 class Drawing:
-    """What prepares a figure, and what draws it; `one_column` is whether it is drawn one column wide too."""
+    """What prepares a figure, and what draws it.
+
+    `one_column` is whether it is drawn one column wide too, `of_networks` whether it shows networks instead of layers.
+    """
 
     prepare: Callable[[Archive], Picture]
     chart: Callable[[Picture, Layout], Figure]
     one_column: bool = False
+    of_networks: bool = False
 
 
 # In the order of a report.
@@ -51,7 +59,22 @@ FIGURES = {
     "error_growth": Drawing(errors.error_growth, growth.draw),
     "roofline": Drawing(cost.roofline, points.roofline),
     "batch": Drawing(speed.batches, points.lines),
+    "networks": Drawing(networks.overview, network_charts.speedups, of_networks=True),
+    "network_time": Drawing(networks.time, network_charts.stacks, of_networks=True),
 }
+
+
+def prepare(archive: Archive, wanted: Iterable[str] = tuple(FIGURES)) -> dict[str, Picture]:
+    """Prepare some of FIGURES; networks are left out of all figures but their own."""
+    layers, pictures = without_networks(archive), {}
+    for name in wanted:
+        if FIGURES[name].of_networks:
+            pictures[name] = FIGURES[name].prepare(archive)
+        elif layers.measurements.empty:
+            pictures[name] = Picture(f"{name} on {archive.device_name}", note="this table holds networks alone")
+        else:
+            pictures[name] = FIGURES[name].prepare(layers)
+    return pictures
 
 
 def draw(name: str, picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
@@ -68,7 +91,7 @@ def main() -> None:
     parser.add_argument("--format", choices=FORMATS, action="append", help="only this one; may be repeated")
     arguments = parser.parse_args()
     archive = read(arguments.table)
-    pictures = {name: drawing.prepare(archive) for name, drawing in FIGURES.items()}
+    pictures = prepare(archive)
     for name in arguments.figure or FIGURES:
         layouts = {"": TWO_COLUMNS} | ({NARROW: ONE_COLUMN} if FIGURES[name].one_column else {})
         for folder, layout in layouts.items():

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from analysis import figures
 from analysis.charts.style import save
+from analysis.frames import network_tables
 from analysis.frames.gpus import use_of_gpus
+from analysis.numbers.networks import networks, without_networks
 from analysis.prose import claims
 from analysis.prose.findings import findings
 from analysis.table.archive import Archive, read
@@ -27,24 +29,34 @@ END = "<!-- end of what is generated -->"
 FIGURE_FOLDER = Path("docs/figures")
 README_FIGURES = ("tflops", "speedup", "memory", "ablation")
 PAGE_FIGURES = ("error_growth",)
-FIGURES = (*README_FIGURES, *PAGE_FIGURES)
+#: In the README of an archive that has networks.
+NETWORK_FIGURES = ("networks",)
+
+
+def drawn(archive: Archive) -> tuple[str, ...]:
+    """List the figures of all pages."""
+    return (*README_FIGURES, *PAGE_FIGURES, *(NETWORK_FIGURES if networks(archive) else ()))
 
 
 def generated(archive: Archive) -> str:
     """Compose the generated part of the README, without its marks."""
-    judged = claims.explained(archive)
-    parts = ["".join(f"* {sentence}\n" for sentence in findings(archive, judged))]
-    parts += [claims.summary(judged, archive, reasons=False), claims.rule()]
-    return "\n".join([*parts, shown(archive, README_FIGURES, FIGURE_FOLDER)])
+    layers = without_networks(archive)
+    judged = claims.explained(layers)
+    parts = ["".join(f"* {sentence}\n" for sentence in findings(layers, judged))]
+    parts += [claims.summary(judged, layers, reasons=False), claims.rule()]
+    parts.append(shown(archive, README_FIGURES, FIGURE_FOLDER))
+    if networks(archive):
+        parts += ["All convolutions of whole networks:\n", network_tables.overview(archive).markdown]
+        parts.append(shown(archive, NETWORK_FIGURES, FIGURE_FOLDER))
+    return "\n".join(parts)
 
 
 def shown(archive: Archive, wanted: Iterable[str], folder: Path) -> str:
     """Show figures with their captions; `folder` is the path from the page to the figures of all archives."""
-    parts = []
-    for name in wanted:
-        caption = figures.FIGURES[name].prepare(archive).text
-        parts.append(f"![{name}]({(folder / archive.folder.name / name).as_posix()}.svg)\n\n*{caption}*\n")
-    return "\n".join(parts)
+    return "\n".join(
+        f"![{name}]({(folder / archive.folder.name / name).as_posix()}.svg)\n\n*{picture.text}*\n"
+        for name, picture in figures.prepare(archive, wanted).items()
+    )
 
 
 def tensor_cores(archive: Archive) -> str:
@@ -94,8 +106,8 @@ def replaced(readme: str, part: str, path: Path) -> str:
 
 def draw(archive: Archive, folder: Path) -> None:
     """Draw the figures of the pages into `folder`."""
-    for name in FIGURES:
-        save(figures.draw(name, figures.FIGURES[name].prepare(archive)), folder, name, ["svg"])
+    for name, picture in figures.prepare(archive, drawn(archive)).items():
+        save(figures.draw(name, picture), folder, name, ["svg"])
 
 
 def main() -> None:

@@ -13,18 +13,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.frames import gpus, grids, inventory
+from analysis.frames import gpus, grids, inventory, network_tables
 from analysis.frames.captions import read_captions
 from analysis.numbers.algorithms import ablations
 from analysis.numbers.judged import read_claims
+from analysis.numbers.networks import without_networks
 from analysis.numbers.staleness import Staleness, compare, read_sources
-from analysis.prose import claims, guide, method
+from analysis.prose import claims, guide, method, networks
 from analysis.prose.findings import about_the_paper, findings, stale_sentences
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
 from analysis.writing import html
 from analysis.writing.markup import Section
+from analysis.writing.tables import Table
+
+NO_CLAIMS = "This table holds none of the paper's layers.\n"
 
 
 def compose(
@@ -35,23 +39,27 @@ def compose(
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
 
-    built = grids.build(archive, staleness.marked) | {"layers": inventory.layers(archive)}
-    parts = [
-        f"### {table.title}\n\n([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}"
-        for name, table in built.items()
-    ]
+    def linked(name: str, table: Table) -> str:
+        return f"([CSV]({link(table_folder / f'{name}.csv')}))\n\n{table.markdown}"
+
+    layers, of_networks = without_networks(archive), network_tables.build(archive, staleness.marked)
+    built = grids.build(layers, staleness.marked) | {"layers": inventory.layers(layers)}
+    built["network_layers"] = of_networks["network_layers"]
+    parts = [f"### {table.title}\n\n{linked(name, table)}" for name, table in built.items()]
+    whole = f"{_list(networks.findings(archive))}\n{linked('networks', of_networks['networks'])}".lstrip("\n")
     drawn = [
         f"![{name}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({link(figures / f'{name}.pdf')}))\n"
         for name, caption in read_captions(figures).items()
         # Without ablated variants the figure only says that there is nothing to draw.
-        if name != "ablation" or archive.measurements["algorithm"].isin(ablations()).any()
+        if name != "ablation" or layers.measurements["algorithm"].isin(ablations()).any()
     ]
     which = guide.body(archive)
     of_gpus = [table for table in (gpus.compare_gpus(archive), gpus.use_of_gpus(archive)) if table]
     about_gpus = "\n".join(f"### {table.title}\n\n{table.markdown}" for table in of_gpus)
     return [
-        Section("findings", "Findings", _list(findings(archive, judged) + stale_sentences(staleness))),
-        Section("claims", "Claims of the paper", f"{claims.summary(judged, archive)}\n{claims.rule()}"),
+        Section("findings", "Findings", _list(findings(layers, judged) + stale_sentences(staleness))),
+        Section("claims", "Claims of the paper", f"{claims.summary(judged, layers) or NO_CLAIMS}\n{claims.rule()}"),
+        Section("networks", network_tables.TITLES["networks"], whole),
         Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
         Section("figures", "Figures", "\n".join(drawn)),
         Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),

@@ -1,4 +1,5 @@
-"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers, what is not ok, machine, claims.
+"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers, networks, what is not ok, machine,
+claims.
 
     python -m analysis.tables --table FOLDER --claims FOLDER/claims.csv --output FOLDER
 
@@ -10,7 +11,8 @@ status in such cells.
 import argparse
 from pathlib import Path
 
-from analysis.frames import grids, inventory
+from analysis.frames import grids, inventory, network_tables
+from analysis.numbers.networks import without_networks
 from analysis.table.archive import read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
@@ -24,7 +26,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the tables")
     arguments = parser.parse_args()
     archive = read(arguments.table)
-    every = grids.build(archive) | {"layers": inventory.layers(archive), "outcome": inventory.outcome(archive)}
+    layers = without_networks(archive)
+    every = grids.build(layers) | {"layers": inventory.layers(layers)} | network_tables.build(archive)
+    every |= {"outcome": inventory.outcome(archive)}
     every |= {"machine": inventory.machine(archive), "claims": inventory.claims(arguments.claims)}
     for name, table in every.items():
         write_atomically(arguments.output / f"{name}.csv", table.csv())

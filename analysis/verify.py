@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from analysis import readme
+from analysis.numbers.networks import networks
 from analysis.table.archive import read
 from analysis.table.cli import ARCHIVES, find, run
 from analysis.table.companions import read_accuracy, read_transforms
@@ -29,6 +30,7 @@ def verify(folder: Path, root: Path) -> str:
     archive = read(folder)
     read_accuracy(folder)
     read_transforms(folder)
+    networks(archive)
     points, samples = len(archive.provenance["points"]), len(archive.taken.times)
     said = f"{points} points, {len(archive.measurements)} rows and {samples} samples hold"
     files = check_manifest(folder)

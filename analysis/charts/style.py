@@ -62,21 +62,21 @@ SERIES = ("0", "8", "9", "0.2", "4")
 def look(algorithm: str) -> tuple[Color, str]:
     """Give an algorithm's colour and marker; one that has no file in conf/algorithm/ is a grey plus."""
     one = about(algorithm)
-    return _color(one.color), one.marker
+    return palette(one.color), one.marker
 
 
 def class_look(numerics: str) -> tuple[Color, str]:
     """Give the colour and marker of a class of arithmetic."""
     color, marker = CLASSES.get(numerics, UNKNOWN)
-    return _color(color), marker
+    return palette(color), marker
 
 
 def series_color(index: int) -> Color:
     """Give the colour of a series that is not an algorithm; the colours repeat."""
-    return _color(SERIES[index % len(SERIES)])
+    return palette(SERIES[index % len(SERIES)])
 
 
-def _color(color: str) -> Color:
+def palette(color: str) -> Color:
     """Turn a place in seaborn's colour-blind palette, a grey level or the name of a colour into a colour."""
     return sns.color_palette("colorblind")[int(color)] if color.isdigit() else mpl.colors.to_rgb(color)
 

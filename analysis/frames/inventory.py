@@ -11,7 +11,7 @@ from analysis.numbers.verdicts import NOT_TESTABLE, SELECTED
 from analysis.table.archive import Archive
 from analysis.table.provenance import flatten
 from analysis.table.schema import KEY, POINT_KEY
-from analysis.table.sizes import SIZES, flops, output
+from analysis.table.sizes import OPTIONAL, PER_AXIS, SIZES, flops, output, said
 from analysis.writing.phrases import quantity
 from analysis.writing.tables import Block, Table
 
@@ -31,11 +31,22 @@ def layers(archive: Archive) -> Table:
                 high, wide = output(sizes)
                 line |= {"out_height": high, "out_width": wide, "flop_per_image": flops(sizes)}
             lines.append(line)
-    frame = pd.DataFrame(lines, columns=["suite", "layer", *SIZES, "out_height", "out_width", "flop_per_image"])
-    frame = frame.astype({column: "Int64" for column in frame.columns[2:]})
+    # The paper's layers have no padding, dilation or groups: these columns are there if a layer has any.
+    more = [name for name in OPTIONAL if any(name in line for line in lines)]
+    columns = ["suite", "layer", *SIZES, *more, "out_height", "out_width", "flop_per_image"]
+    frame = pd.DataFrame(lines, columns=columns).fillna({name: OPTIONAL[name] for name in more})
+    texts = [name for name in PER_AXIS if name in frame and not frame[name].map(_is_number).all()]
+    frame = frame.astype({column: "Int64" for column in columns[2:] if column not in texts})
+    for name in texts:
+        frame[name] = frame[name].map(said, na_action="ignore")
     shown = [["-" if pd.isna(cell) else cell for cell in line] for line in frame.astype(object).to_numpy().tolist()]
     header = [column.replace("_", " ") for column in frame.columns]
-    return Table("Layers (no padding)", frame, (Block(header, shown, texts=(0, 1)),))
+    title = "Layers" if "padding" in more else "Layers (no padding)"
+    return Table(title, frame, (Block(header, shown, texts=(0, 1)),))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def outcome(archive: Archive) -> Table:

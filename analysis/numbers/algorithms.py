@@ -16,11 +16,14 @@ import yaml
 from analysis.table.described import FOLDER, USUAL
 from analysis.table.errors import ArchiveError
 
-STRICT, ACCURATE = "strict_fp32", "fp32_accurate"
+STRICT, ACCURATE, TF32 = "strict_fp32", "fp32_accurate", "tf32"
 CUDNN = "cudnn"
 BEST_CUDNN = "cudnn_best"
 #: The algorithm that speeds are compared with on each kind of device.
 YARDSTICKS = {"cuda": BEST_CUDNN, "cpu": "cpu_torch"}
+#: What PyTorch runs as it comes, and what its autotuner chooses when it asks cuDNN's older interface.
+AS_IT_COMES = {"cuda": "cudnn_autotuned", "cpu": "cpu_torch"}
+OLDER_INTERFACE = "cudnn_autotuned_legacy"
 
 PAPER, OURS, BASELINE, ABLATION, BASE, CEILING = "paper", "ours", "baseline", "ablation", "base", "ceiling"
 ROLES = (PAPER, OURS, BASELINE, ABLATION, BASE, CEILING)
@@ -190,6 +193,11 @@ def ceilings() -> tuple[str, ...]:
 def is_cudnn(name: str) -> bool:
     """Whether an algorithm takes part in the best cuDNN."""
     return about(name).best_of == CUDNN
+
+
+def is_ours(name: str) -> bool:
+    """Whether an algorithm is a convolution of ours, the paper's or a later one."""
+    return about(name).role in (PAPER, OURS)
 
 
 def error_references(numerics: str) -> tuple[str, ...]:

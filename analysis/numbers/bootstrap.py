@@ -63,13 +63,12 @@ class Resampler:
 
     def times(self, selection: Selection, algorithm: str, layer: str) -> Numbers | None:
         """Give the resampled times of one row, or None where the table has no samples of it."""
-        experiment, suite, batch, protocol, numerics = astuple(selection)
-        key = (experiment, suite, protocol, numerics, batch, layer, algorithm)
+        key = self._key(selection, algorithm, layer)
         if key not in self._samples:
             return None
         if key not in self._resampled:
             seed = zlib.crc32("/".join(str(part) for part in key).encode())
-            self._resampled[key] = resample(self._samples[key], statistic_of(protocol, algorithm), seed)
+            self._resampled[key] = resample(self._samples[key], statistic_of(selection.protocol, algorithm), seed)
         return self._resampled[key]
 
     def frame(self, rows: pd.DataFrame, selection: Selection, members: list[str]) -> pd.DataFrame:
@@ -80,9 +79,22 @@ class Resampler:
         """
         ok = rows[rows["algorithm"].isin(members) & (rows["status"] == "ok")]
         found: dict[str, list[Numbers]] = {}
-        for layer, name in zip(ok["layer"], ok["algorithm"], strict=True):
-            times = self.times(selection, name, layer)
-            if times is not None:
-                found.setdefault(layer, []).append(times)
+        for layer, of_it in ok.groupby("layer", sort=False)["algorithm"]:
+            for name in self._contenders(selection, list(of_it), str(layer)):
+                times = self.times(selection, name, str(layer))
+                if times is not None:
+                    found.setdefault(str(layer), []).append(times)
         best = {layer: np.minimum.reduce(found[layer]) for layer in layer_order(found)}
         return pd.DataFrame(best, index=range(TIMES))
+
+    def _key(self, selection: Selection, algorithm: str, layer: str) -> tuple[object, ...]:
+        experiment, suite, batch, protocol, numerics = astuple(selection)
+        return (experiment, suite, protocol, numerics, batch, layer, algorithm)
+
+    def _contenders(self, selection: Selection, members: list[str], layer: str) -> list[str]:
+        """Leave out who cannot be the fastest in any resample: each sample is slower than all of another's."""
+        samples = [self._samples.get(self._key(selection, name, layer)) for name in members]
+        slowest = min((taken.max() for taken in samples if taken is not None), default=np.inf)
+        return [
+            name for name, taken in zip(members, samples, strict=True) if taken is not None and taken.min() <= slowest
+        ]

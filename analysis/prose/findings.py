@@ -43,7 +43,9 @@ from analysis.writing.tables import DAGGER
 
 
 def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
-    """Summarize the headline of a table; one sentence or two per item."""
+    """Summarize the headline of a table without its networks; one sentence or two per item."""
+    if archive.measurements.empty:
+        return [f"Measured on {archive.device_name}: networks alone, and none of the paper's layers."]
     (selection, rows), kind = headline(archive), archive.device_kind
     yardstick = YARDSTICKS[kind]
     said = [_verdicts(archive, judged)]
@@ -55,7 +57,7 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
     said += _accurate(archive, selection, rows, yardstick)
     if kind == "cuda":
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
-    said.append(_outcomes(archive))
+    said.append(outcomes(archive.measurements))
     return [f"Measured on {archive.device_name} ({selection}).", *(sentence for sentence in said if sentence)]
 
 
@@ -166,9 +168,10 @@ def _ablation(archive: Archive) -> list[str]:
     return [f"In the ablation ({selection.protocol}), im2win is on average {names(parts)}."]
 
 
-def _outcomes(archive: Archive) -> str:
-    points = archive.measurements.drop_duplicates(list(POINT_KEY))
-    bad = archive.measurements[archive.measurements["status"] != "ok"].drop_duplicates(list(POINT_KEY))
+def outcomes(measurements: pd.DataFrame) -> str:
+    """Count the points by outcome, and name the algorithms of those that are not ok."""
+    points = measurements.drop_duplicates(list(POINT_KEY))
+    bad = measurements[measurements["status"] != "ok"].drop_duplicates(list(POINT_KEY))
     if bad.empty:
         return f"All {plural(len(points), 'point')} are ok."
     parts = []

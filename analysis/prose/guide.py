@@ -1,4 +1,7 @@
-"""The guide: the fastest algorithm of each layer, when im2win pays, and what its window tensor costs."""
+"""The guide: the fastest algorithm of each layer, when im2win pays, and what its window tensor costs.
+
+Networks have their own part (`analysis.prose.networks`).
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,6 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.numbers.algorithms import ACCURATE, OURS, STRICT, about, in_order, label, paper
+from analysis.numbers.networks import without_networks
 from analysis.numbers.series import (
     MIB,
     PROTOCOLS,
@@ -16,6 +20,7 @@ from analysis.numbers.series import (
     selections,
     values,
 )
+from analysis.prose import networks
 from analysis.table.archive import Archive
 from analysis.writing.phrases import markdown_table, names, number, plural
 
@@ -109,21 +114,22 @@ def windows(whole: pd.DataFrame, kernel: pd.DataFrame, ours: str) -> list[Window
 
 
 def body(archive: Archive) -> str:
-    """Write the page as Markdown without its title: a part for each suite, batch and numeric class."""
-    groups = dict.fromkeys(replace(one, protocol="") for one in selections(archive.measurements))
+    """Write the page as Markdown without its title: a part for each suite, batch and class, and each network."""
+    layers = without_networks(archive).measurements
+    groups = dict.fromkeys(replace(one, protocol="") for one in selections(layers))
     parts = [_intro(archive)]
     for group in groups:
-        rows = {name: rows_of(archive.measurements, replace(group, protocol=name)) for name in PROTOCOLS}
+        rows = {name: rows_of(layers, replace(group, protocol=name)) for name in PROTOCOLS}
         timed = next((name for name in PROTOCOLS if not rows[name].empty), None)
         if timed is None:
             continue
         what = f"suite {group.suite}, batch {group.batch}, {group.numerics}"
         parts.append(f"### On {what} (experiment {group.experiment})\n")
         parts.append(_which(rows[timed], timed))
-        parts += _accurate(rows[timed], accurate_rows(archive.measurements, replace(group, protocol=timed)), group)
+        parts += _accurate(rows[timed], accurate_rows(layers, replace(group, protocol=timed)), group)
         if timed == "end_to_end":
             parts.append(_when(windows(rows["end_to_end"], rows["kernel_only"], paper(archive.device_kind)), group))
-    return "\n".join(parts)
+    return "\n".join([*parts, *networks.guide(archive)])
 
 
 def _intro(archive: Archive) -> str:

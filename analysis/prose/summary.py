@@ -9,8 +9,10 @@ import pandas as pd
 
 from analysis.numbers.algorithms import label, shown
 from analysis.numbers.judged import headline_claims
+from analysis.numbers.networks import without_networks
 from analysis.numbers.series import headline, layer_order, speed_unit, with_accurate
 from analysis.numbers.verdicts import NOT_TESTABLE, VERDICTS
+from analysis.prose import networks
 from analysis.table.archive import Archive
 from analysis.table.schema import OTHER_LOAD, POINT_KEY
 from analysis.writing.phrases import SHORT, number, plural, quantity
@@ -21,14 +23,21 @@ TO_LOOK_AT = ("failed", "incorrect", "out_of_memory")
 
 def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[str]:
     """Summarize one results table, whose figures and report are in `folder`."""
-    selection, rows = headline(archive)
-    rows = with_accurate(archive, selection, rows)
-    unit, factor = speed_unit(archive.device_kind)
-    yield f"{archive.device_name}: {unit}, {selection}"
-    yield from speed_table(rows, shown(archive.device_kind, rows["algorithm"]), factor)
+    layers = without_networks(archive)
+    if layers.measurements.empty:
+        yield f"{archive.device_name}: networks alone"
+    else:
+        selection, rows = headline(layers)
+        rows = with_accurate(layers, selection, rows)
+        unit, factor = speed_unit(archive.device_kind)
+        yield f"{archive.device_name}: {unit}, {selection}"
+        yield from speed_table(rows, shown(archive.device_kind, rows["algorithm"]), factor)
+        yield ""
+        yield from verdicts(headline_claims(judged, layers))
     yield ""
-    yield from verdicts(headline_claims(judged, archive))
-    yield ""
+    if of_networks := networks.findings(archive):
+        yield from of_networks[:-1]  # the outcomes follow, of all points
+        yield ""
     yield from outcomes(archive)
     yield f"report: {folder}/report.html   figures: {folder}/figures/"
 
@@ -82,7 +91,7 @@ def outcomes(archive: Archive) -> Iterator[str]:
 
 def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:
     """Summarize a results table in one line."""
-    counts = headline_claims(judged, archive)["verdict"].value_counts()
+    counts = headline_claims(judged, without_networks(archive))["verdict"].value_counts()
     each = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
     claims = plural(int(counts.sum()), "claim")
     return f"{archive.device_name}, archived: {claims}, {each}; report: {folder}/report.html"

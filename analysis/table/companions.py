@@ -36,13 +36,16 @@ TRANSFORM_COLUMNS = (
 NETWORK_COLUMNS = ("suite", "layer", "count", "flops", "unsupported", "source")
 
 
-def read_beside(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a results folder's table `name`; without rows where there is none. Raises ArchiveError."""
+def read_beside(folder: Path, name: str, columns: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a results folder's table `name`; without rows where there is none. Raises ArchiveError.
+
+    What the columns in `texts` hold stays text, even if it looks like a number.
+    """
     import pandas as pd
 
     path = folder / name
     try:
-        found = pd.read_csv(path, float_precision="round_trip")
+        found = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(texts, str))
     except FileNotFoundError:
         return pd.DataFrame(columns=list(columns))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -61,3 +64,25 @@ def read_transforms(folder: Path) -> pd.DataFrame:
     """Read a results folder's transform.csv, the rows that are ok. Raises ArchiveError."""
     found = read_beside(folder, TRANSFORMS, TRANSFORM_COLUMNS)
     return found[found["status"] == "ok"].astype({"time_ms": float, "moved_bytes": float})
+
+
+def read_networks(folder: Path) -> pd.DataFrame:
+    """Read a results folder's networks.csv; without rows where there is none. Raises ArchiveError."""
+    import pandas as pd
+
+    path, texts = folder / NETWORKS, ("suite", "layer", "unsupported", "source")
+    found = read_beside(folder, NETWORKS, NETWORK_COLUMNS, texts)
+    found = found.fillna(dict.fromkeys(texts, ""))
+    # The FLOPs of a layer that is not supported may depend on the data.
+    least = {"count": 1, "flops": (found["unsupported"] == "").astype(int)}
+    for column, lowest in least.items():
+        numbers = pd.to_numeric(found[column], errors="coerce")
+        wrong = found[~((numbers >= lowest) & (numbers % 1 == 0))]
+        if len(wrong):
+            row = wrong.iloc[0]
+            said = f"{row['suite']}/{row['layer']}: {column} is {row[column]}, but must be a whole number above 0"
+            raise ArchiveError(path, said, RESTORE)
+    twice = found[found.duplicated(["suite", "layer"])]
+    if len(twice):
+        raise ArchiveError(path, f"{twice['suite'].iloc[0]}/{twice['layer'].iloc[0]}: there twice", RESTORE)
+    return found.astype({"count": "int64", "flops": "int64"})

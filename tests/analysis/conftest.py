@@ -10,6 +10,7 @@ import pytest
 from analysis.numbers.layers import published_sizes
 from analysis.table import archive as table
 from analysis.table.check import statistic_of
+from analysis.table.companions import NETWORK_COLUMNS, NETWORKS
 from analysis.table.sizes import SIZES, flops, tensor_bytes
 from analysis.table.statistics import intervals, values
 
@@ -37,11 +38,39 @@ LAYERS = tuple(f"conv{index}" for index in range(1, 13))
 
 #: The sizes of a layer that is none of the paper's.
 ANOTHER = dict(zip(SIZES, (8, 10, 10, 16, 3, 3, 1), strict=True))
+#: The layers of made-up networks, one of each kind.
+NETWORK_LAYERS: dict[str, dict[str, Any]] = {
+    "pointwise": ANOTHER | {"kernel_h": 1, "kernel_w": 1},
+    "square": ANOTHER | {"padding": 1},
+    "other": ANOTHER | {"kernel_w": 1},
+    "strided": ANOTHER | {"stride": [2, 2], "padding": 1},
+    "dilated": ANOTHER | {"dilation": 2, "padding": 2},
+    "line": ANOTHER | {"height": 1, "kernel_h": 1},
+    "grouped": ANOTHER | {"groups": 4, "padding": 1},
+    "depthwise": ANOTHER | {"groups": 8, "padding": 1},
+}
 
 
-def sizes(layer: str) -> dict[str, int]:
+def sizes(layer: str) -> dict[str, Any]:
     """Give the sizes of a layer, those of the paper if it is there."""
-    return published_sizes(layer) or ANOTHER
+    return published_sizes(layer) or NETWORK_LAYERS.get(layer) or ANOTHER
+
+
+def network_row(algorithm: str, layer: str, time_ms: float = 1.0, suite: str = "net", **changes: Any) -> dict[str, Any]:
+    """Make a row of a network's layer that takes this time (ms), within 1 %."""
+    numerics = {"im2win_tensor_core": "fp32_accurate"}.get(algorithm, "strict_fp32")
+    changes = {"experiment": "networks", "suite": suite, "numerics": numerics} | changes
+    tflops = flops(sizes(layer)) * changes.get("batch", 64) / (time_ms * 1e9)
+    return make_row(algorithm, layer, None if changes.get("status", "ok") != "ok" else tflops, 0.01, **changes)
+
+
+def write_networks(folder: Path, *lines: tuple[str, str, int, int | None, str]) -> Path:
+    """Write networks.csv beside a table: suite, layer, count, FLOPs (None: of its sizes), why not supported."""
+    text = ",".join(NETWORK_COLUMNS) + "\n"
+    for suite, layer, count, work, reason in lines:
+        text += f"{suite},{layer},{count},{flops(sizes(layer)) if work is None else work},{reason},made up: {suite}\n"
+    (folder / NETWORKS).write_text(text)
+    return folder
 
 
 def settle(row: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from analysis import claims, figures, guide, report, tables
 from analysis.table import archive as table
 from analysis.table.schema import TABLE_FILES
 from analysis.writing.tables import DAGGER
-from tests.analysis.conftest import make_rows, write_table
+from tests.analysis.conftest import make_rows, network_row, write_networks, write_table
 
 Rows = list[dict[str, Any]]
 Build = Callable[..., Path]
@@ -109,7 +109,7 @@ def test_a_second_run_writes_the_same_tables(of_a_gpu: tuple[Path, str], monkeyp
     run_all(monkeypatch, folder, today(make_rows()))
     assert written() == first
     # table, figures with captions, tables, claims, reports, guide, sources
-    assert len(first) == 3 + 15 + 24 + 2 + 2 + 1 + 1
+    assert len(first) == 3 + 17 + 30 + 2 + 2 + 1 + 1
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -155,3 +155,29 @@ def test_several_numeric_classes_and_batches_in_one_report(build: Build, monkeyp
     ids = re.findall(r' id="([^"]*)"', page)
     assert len(ids) == len(set(ids))
     assert "<summary>On suite paper_table, batch 1, strict_fp32 (experiment paper)</summary>" in page
+
+
+def test_networks_are_beside_the_papers_layers(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper's figures and tables are the same bytes with networks in the table."""
+    of_network = [network_row("cudnn_autotuned", "square", 2.0), network_row("im2win_fused", "square", 1.0)]
+    layers = make_rows(["im2win", "cudnn_gemm", "direct"])
+    without, both = build(layers, name="without"), build([*layers, *of_network], name="both")
+    write_networks(both, ("net", "square", 2, None, ""))
+    text = run_all(monkeypatch, both, today([*layers, *of_network]))
+    run_all(monkeypatch, without, today(layers))
+    of_all = {"captions.json", "networks.svg", "network_time.svg", "networks", "network_layers", "outcome", "machine"}
+    for path in [*(without / "figures").iterdir(), *(without / "tables").iterdir(), without / "claims.csv"]:
+        if not {path.name, path.stem} & of_all and path.is_file():
+            assert path.read_bytes() == (both / path.relative_to(without)).read_bytes(), path.name
+    assert "net (batch 64): the best mix of ours is 2.00x as fast as best cuDNN" in text
+    assert "](figures/networks.svg)" in text and "](figures/network_time.svg)" in text
+    assert "### The layers of networks" in text and "### For the network net, batch 64" in text
+    assert "](figures/networks.svg)" not in (without / "report.md").read_text()
+    assert "This table holds no network" in (without / "report.md").read_text()
+    alone = write_networks(build(of_network, name="alone"), ("net", "square", 2, None, ""))
+    text = run_all(monkeypatch, alone, today(of_network))
+    assert "networks alone, and none of the paper's layers" in text
+    assert "This table holds none of the paper's layers." in text
+    captions = json.loads((alone / "figures/captions.json").read_text())
+    assert captions["tflops"] == "Not drawn: this table holds networks alone."
+    assert "Geometric means: 2.00x over best cuDNN (1 network)" in captions["networks"]

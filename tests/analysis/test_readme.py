@@ -8,6 +8,7 @@ import pytest
 from analysis import readme
 from analysis.table.archive import read
 from analysis.table.errors import ArchiveError
+from tests.analysis.conftest import make_rows, network_row, write_networks, write_table
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "analysis" / "archive" / "nvidia-h100-80gb-hbm3"
@@ -29,9 +30,22 @@ def test_readme_shows_the_figures_of_the_archive(tmp_path: Path) -> None:
     if pinned not in (ROOT / "requirements.lock").read_text().splitlines():
         pytest.skip("the figures are drawn by the pinned matplotlib, and this is another")
     readme.draw(read(ARCHIVE), tmp_path)
-    for name in readme.FIGURES:
+    wanted = readme.drawn(read(ARCHIVE))
+    for name in wanted:
         assert (tmp_path / f"{name}.svg").read_bytes() == (DRAWN / f"{name}.svg").read_bytes(), "run make readme"
-    assert {path.stem for path in DRAWN.iterdir()} == set(readme.FIGURES)
+    assert {path.stem for path in DRAWN.iterdir()} == set(wanted)
+
+
+def test_networks_are_shown_where_an_archive_has_them(tmp_path: Path) -> None:
+    rows = [network_row("cudnn_autotuned", "square", 2.0), network_row("im2win_fused", "square", 1.0)]
+    layers = make_rows(["im2win", "cudnn_gemm"])
+    without, both = (read(write_table(tmp_path / name, given)) for name, given in (("a", layers), ("b", layers + rows)))
+    write_networks(both.folder, ("net", "square", 2, None, ""))
+    assert set(readme.drawn(both)) - set(readme.drawn(without)) == {"networks"}
+    text = readme.generated(both)
+    assert text.startswith(readme.generated(without).replace(f"/{without.folder.name}/", f"/{both.folder.name}/"))
+    assert "| net | 64 | 1 of 1 |" in text
+    assert f"![networks](docs/figures/{both.folder.name}/networks.svg)" in text
 
 
 @pytest.mark.parametrize("text", ["no marks", readme.BEGIN, readme.END + readme.BEGIN, readme.BEGIN * 2 + readme.END])

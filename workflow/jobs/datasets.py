@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.table.companions import COMPANIONS
+from analysis.table.companions import COMPANIONS, NETWORKS
 from analysis.table.schema import TABLE_FILES
 from workflow.experiment.archives import COMPARISON
 from workflow.experiment.request import Request
@@ -22,6 +22,8 @@ FIGURE_LABELS = PAPER_FIGURES | {
     "error_growth": "error against the length of the reduction",
     "roofline": "roofline",
     "batch": "speed against batch",
+    "networks": "speed of whole networks",
+    "network_time": "where a network's time goes",
 }
 FIGURES = (
     *(
@@ -34,7 +36,10 @@ FIGURES = (
 TABLES = tuple(
     f"tables/{name}.{suffix}"
     for suffix in ("csv", "md", "tex")
-    for name in ("tflops", "memory", "ablation", "best_cudnn", "layers", "outcome", "machine", "claims")
+    for name in (
+        *("tflops", "memory", "ablation", "best_cudnn", "layers"),
+        *("networks", "network_layers", "outcome", "machine", "claims"),
+    )
 )
 CLAIMS = ("claims.csv", "claims.md")
 REPORTS = ("report.md", "report.html", "guide.md")
@@ -84,6 +89,10 @@ class Datasets:
             return self.companions
         archived = [Path(self.folders[dataset], name) for name in COMPANIONS]
         return [str(path) for path in archived if path.is_file()]
+
+    def network_files(self, dataset: str) -> list[str]:
+        """The networks.csv of a dataset, if it has one or this run writes one."""
+        return [name for name in self.companion_files(dataset) if Path(name).name == NETWORKS]
 
     def each(self, *names: str) -> list[str]:
         """These files of every dataset."""

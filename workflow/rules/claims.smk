@@ -7,6 +7,7 @@ from workflow.jobs.datasets import CLAIMS
 rule judge_claims:
     input:
         table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
+        networks=lambda wildcards: RUN.datasets.network_files(wildcards.dataset),
     output:
         csv=report(
             f"{RESULTS}/{{dataset}}/claims.csv",

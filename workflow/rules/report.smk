@@ -27,6 +27,7 @@ rule sources:
 rule write_report:
     input:
         table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
+        networks=lambda wildcards: RUN.datasets.network_files(wildcards.dataset),
         figures=rules.draw_figures.output,
         tables=rules.write_tables.output,
         claims=rules.judge_claims.output.csv,
@@ -62,6 +63,7 @@ rule write_report:
 rule write_guide:
     input:
         table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
+        networks=lambda wildcards: RUN.datasets.network_files(wildcards.dataset),
     output:
         f"{RESULTS}/{{dataset}}/guide.md",
     log:

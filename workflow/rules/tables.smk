@@ -7,6 +7,7 @@ from workflow.jobs.datasets import TABLES
 rule write_tables:
     input:
         table=lambda wildcards: RUN.datasets.files(wildcards.dataset),
+        networks=lambda wildcards: RUN.datasets.network_files(wildcards.dataset),
         claims=f"{RESULTS}/{{dataset}}/claims.csv",
     output:
         csv=report(

@@ -71,3 +71,16 @@ def test_what_is_not_ok_is_told_once(build: Callable[..., Path], make_row: Calla
         ("cudnn_gemm", "conv1: error 0.1", "conv1 conv2", "64"),
         ("cudnn_gemm", "conv3: error 0.3", "conv3", "128"),
     }
+
+
+def test_layers_with_padding_have_columns_for_it(archive: Archive) -> None:
+    assert inventory.layers(archive).title == "Layers (no padding)"
+    for point in archive.provenance["points"]:
+        if point["layer"] == "conv2":
+            point["config"]["layer"] |= {"padding": [[1, 0], [2, 2]], "stride": [2, 1]}
+    built = inventory.layers(archive)
+    assert built.title == "Layers"
+    found = built.frame.set_index("layer")
+    assert found.loc["conv2", ["stride", "padding"]].tolist() == ["2 x 1", "1+0 x 2"]
+    assert found.loc["conv1", ["stride", "padding"]].tolist() == ["4", "0"]
+    assert "groups" not in found
