@@ -147,7 +147,7 @@ class Suite:
 
 
 class Groups(Enum):
-    """Of how many groups a layer is: `depthwise` convolves each channel by itself, `several` is that too."""
+    """Of how many groups a layer is: `depthwise` convolves each channel by itself, `several` has larger groups."""
 
     any = "any"
     one = "one"

@@ -284,7 +284,7 @@ def takes(taken: Mapping[str, Any], problem: ConvProblem) -> bool:
     groups = {
         "any": True,
         "one": problem.groups == 1,
-        "several": problem.groups > 1,
+        "several": problem.groups > 1 and not problem.is_depthwise,
         "depthwise": problem.is_depthwise,
     }
     axes = (problem.rows, problem.columns)
