@@ -39,9 +39,12 @@ class Guards:
         self._bands += [(f"before {name}", before.copy_(fill)), (f"after {name}", after.copy_(fill))]
         return memory[BAND : BAND + size].view(dtype).view(tuple(shape))
 
-    def around(self, name: str) -> Allocations:
-        """A context in which torch.empty and torch.zeros give guarded tensors, so that a plan's workspace is one."""
-        return Allocations(self, name)
+    def around(self, name: str, device: torch.device) -> Allocations:
+        """A context in which torch.empty and torch.zeros give guarded tensors, so that a plan's workspace is one.
+
+        Tensors on other devices than `device` are none of the plan's.
+        """
+        return Allocations(self, name, device)
 
     def damaged(self) -> list[str]:
         """The bands that somebody has written into, such as `after Y`."""
@@ -54,16 +57,19 @@ class Guards:
 class Allocations(TorchFunctionMode):
     """See Guards.around."""
 
-    def __init__(self, guards: Guards, name: str) -> None:
+    def __init__(self, guards: Guards, name: str, device: torch.device) -> None:
         super().__init__()
         self._guards = guards
         self._name = name
+        self._device = device
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         keywords = dict(kwargs or {})
         if function not in (torch.empty, torch.zeros) or not keywords.keys() <= {"dtype", "device"}:
+            return function(*args, **keywords)
+        if torch.device(keywords.get("device") or "cpu").type != self._device.type:
             return function(*args, **keywords)
         shape = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
         with torch._C.DisableTorchFunction():

@@ -169,7 +169,7 @@ def _measure_into(
     with ExitStack() as stack:
         subject = _set_up(point, kernels, uuid, record, stack)
         record.lap("plan and memory")
-        with subject.guards.around("the workspace"):
+        with subject.guards.around("the workspace", subject.device):
             subject.plan.autotune(*subject.tensors, partial(timing.quick_median, timing.cold_clock(subject.device)))
         record.lap("autotune")
         checks = _checks(subject)
@@ -206,7 +206,7 @@ def _set_up(point: dict[str, Any], kernels: Path | None, uuid: str | None, recor
     shapes = {"X": problem.input_shape, "F": problem.filter_shape, "Y": problem.output_shape}
     x, f, y = (guards.empty(name, shape, torch.float32, device) for name, shape in shapes.items())
     distributions.uniform(x, f, generator)
-    with guards.around("the workspace"):
+    with guards.around("the workspace", device):
         plan = algorithm.plan(problem, device, _library(device, kernels, point), point["numerics"]["tf32"])
     stack.callback(plan.close)
     plan.run(x, f, y)

@@ -120,13 +120,16 @@ def test_what_is_read_out_of_bounds_is_no_number() -> None:
 
 def test_allocations_within_a_context_are_guarded() -> None:
     guards = Guards()
-    with guards.around("the workspace"):
+    with guards.around("the workspace", torch.device("cpu")):
         tensors = [torch.empty(3, 4), torch.empty((3, 4), dtype=torch.uint8), torch.zeros(5), torch.empty([2])]
     torch.empty(9)
     assert guards.bytes == 2 * BAND * len(tensors)
     assert [tuple(tensor.shape) for tensor in tensors] == [(3, 4), (3, 4), (5,), (2,)]
     assert [tensor.dtype for tensor in tensors] == [torch.float32, torch.uint8, torch.float32, torch.float32]
     assert tensors[2].tolist() == [0.0] * 5
+    with guards.around("the workspace", torch.device("meta")):
+        torch.empty(9)  # the clock's own, say: no workspace of a plan on another device
+    assert guards.bytes == 2 * BAND * len(tensors)
 
 
 def test_an_empty_workspace_needs_no_guard() -> None:
