@@ -66,9 +66,13 @@ class Run:
 
     @property
     def everything(self) -> list[str]:
-        """What `snakemake` without a target makes, apart from the summary."""
+        """What `snakemake` without a target makes, apart from the summary.
+
+        Results too, though tables are made of them: without its own records, as in a copied folder, Snakemake would
+        take a table that is there for that of any request.
+        """
         drawn = self.datasets.each(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.datasets.compared
-        return drawn + self.kernels.resources + self.datasets.companions
+        return drawn + self.kernels.resources + self.datasets.companions + self.measurements.files
 
     def check_executor(self, executor: str) -> None:
         """Ends the program with a message where Snakemake's `executor` cannot measure where the request says."""
