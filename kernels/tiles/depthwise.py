@@ -47,7 +47,7 @@ class DepthwiseKernel:
 KERNELS = tuple(
     DepthwiseKernel(kernel, stride, rows, columns)
     for kernel, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2))
-    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7),))
+    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7), (4, 7)))
 )
 #: Program -> name expressions of its kernels.
 INSTANCES = {"im2win_depthwise": tuple(kernel.expression for kernel in KERNELS)}
