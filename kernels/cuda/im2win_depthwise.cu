@@ -47,7 +47,9 @@ __device__ void load_filters(SharedAddress to, const float* __restrict__ f, int 
 // What lies in the padding is not read. Neighbouring threads lie COLUMNS apart: an odd number, so that at stride 1 their reads
 // meet few bank conflicts. The outputs take the place of X in shared memory, and are stored from there.
 //
-// Where a thread holds few values, one more block fits on a multiprocessor. A block takes every gridDim.x-th share. If it has more than one, there are two stages: while it computes from one, the next
+// Where a thread holds few values, one more block fits on a multiprocessor.
+//
+// A block takes every gridDim.x-th share. If it has more than one, there are two stages: while it computes from one, the next
 // share is copied to the other. A stage is `filter_floats` for the filters, then X, whose rows and planes lie `more_row` and
 // `more_plane` floats further apart than in device memory. `strips` x `across` threads share a plane.
 template <int KERNEL, int STRIDE, int ROWS, int COLUMNS>
