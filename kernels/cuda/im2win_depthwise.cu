@@ -1,96 +1,172 @@
 // Depthwise convolution: each channel by itself, so that every value of X is worth KERNEL^2 multiply-adds and no more, and
 // what counts is how fast X and Y pass through. Neighbouring windows share their values in registers, down and across.
-#include "include/planes.cuh"
+#include "include/runs.cuh"
 
-// A block computes `planes` neighbouring planes of Y, or `tile.rows` rows of one. Both are one run of Y, and what they need
-// of X is one run too. A thread computes ROWS x COLUMNS outputs: it reads each row of X that they need once, and keeps the
-// filter in registers. Neighbouring threads lie COLUMNS apart: an odd number, so that at stride 1 their reads meet few bank
-// conflicts. Y goes through shared memory, from where it is stored 16 bytes at a time whatever its width.
+// What a block computes at a time: `here` planes of Y from plane `first` on, or a band of the rows of one. Both are one run of
+// Y, and what they need of X is one run too: planes from `input` on, or rows of one.
+struct Share {
+  int first, here, output_row, rows;    // of Y
+  int input, inputs, row, needed_rows;  // of X
+
+  __device__ Share(const Problem& p, int number, int planes, int band_rows, const FastDivision& by_bands,
+                   const FastDivision& by_multiplier) {
+    const int run = by_bands.quotient(number);
+    first = run * planes;
+    here = min(planes, p.batch * p.out_channels - first);
+    output_row = (number - run * by_bands.divisor) * band_rows;
+    rows = min(band_rows, p.out_height - output_row);
+    input = by_multiplier.quotient(first);
+    inputs = by_multiplier.quotient(first + here - 1) - input + 1;
+    row = 0, needed_rows = p.height;
+    if (by_bands.divisor > 1) {
+      const int begin = output_row * p.stride_h - p.pad_top;
+      row = max(0, begin);
+      needed_rows = max(0, min(p.height, begin + (rows - 1) * p.stride_h + p.kernel_h) - row);
+    }
+  }
+  __device__ const float* source(const Problem& p, const float* x) const {
+    return x + static_cast<long long>(input) * (p.height * p.width) + row * p.width;
+  }
+  __device__ float* target(const Problem& p, float* y) const {
+    return y + static_cast<long long>(first) * p.pixels_per_image() + output_row * p.out_width;
+  }
+};
+
+// Starts copies of the filters of `count` planes of Y, the first of which lies WIDTH-aligned as `channel` * WINDOW does.
+template <int WINDOW, int WIDTH>
+__device__ void load_filters(SharedAddress to, const float* __restrict__ f, int channel, int channels, int count) {
+  const int start = channel * WINDOW, all = channels * WINDOW;
+  for (int i = static_cast<int>(threadIdx.x) * WIDTH - start % WIDTH; i < count * WINDOW; i += blockDim.x * WIDTH) {
+    int from = start + i;
+    while (from >= all) from -= all;
+    copy_async<WIDTH * sizeof(float)>(to + i * sizeof(float), f + from);
+  }
+}
+
+// A thread computes ROWS x COLUMNS outputs: it reads each row of X that they need once, and keeps the filter in registers.
+// What lies in the padding is not read. Neighbouring threads lie COLUMNS apart: an odd number, so that at stride 1 their reads
+// meet few bank conflicts. The outputs take the place of X in shared memory, and are stored from there.
 //
-// Grid: x covers the planes of Y and the `bands` of each. `strips` x `across` threads share a plane's tile.
+// Where a thread holds few values, one more block fits on a multiprocessor.
+//
+// A block takes every gridDim.x-th share. If it has more than one, there are two stages: while it computes from one, the next
+// share is copied to the other. A stage is `filter_floats` for the filters, then X, whose rows and planes lie `more_row` and
+// `more_plane` floats further apart than in device memory. `strips` x `across` threads share a plane.
 template <int KERNEL, int STRIDE, int ROWS, int COLUMNS>
-__global__ __launch_bounds__(DEPTHWISE_THREADS, DEPTHWISE_BLOCKS) void im2win_depthwise(
-    const float* __restrict__ x, const float* __restrict__ f, float* __restrict__ y, int planes, int bands, int strips,
-    int across, PLANES_PARAMETERS, PROBLEM_PARAMETERS) {
+__global__ __launch_bounds__(DEPTHWISE_THREADS, DEPTHWISE_BLOCKS + (ROWS * COLUMNS + KERNEL * KERNEL < 50)) void
+im2win_depthwise(
+    const float* __restrict__ x, const float* __restrict__ f, float* __restrict__ y, int shares, int planes, int band_rows,
+    int strips, int across, int filter_floats, int stage_floats, int more_row, int more_plane, int bands,
+    unsigned bands_multiplier, unsigned bands_shift, int multiplier, unsigned multiplier_multiplier,
+    unsigned multiplier_shift, unsigned input_width_multiplier, unsigned input_width_shift, unsigned height_multiplier,
+    unsigned height_shift, unsigned channels_multiplier, unsigned channels_shift, PROBLEM_PARAMETERS) {
   constexpr int WINDOW = KERNEL * KERNEL, VALUES = (COLUMNS - 1) * STRIDE + KERNEL;
   extern __shared__ unsigned char dynamic[];
   const Problem p = PROBLEM_ARGUMENTS;
-  const PlaneTile tile = PLANES_ARGUMENTS;
-  // The filters, then the tile of X; the outputs take the tile's place.
-  float* const weights = reinterpret_cast<float*>(dynamic);
-  float* const cells = weights + (planes * WINDOW + VECTOR - 1) / VECTOR * VECTOR;
+  const FastDivision by_bands{bands, bands_multiplier, bands_shift};
+  const FastDivision by_multiplier{multiplier, multiplier_multiplier, multiplier_shift};
+  const FastDivision by_channels{out_channels, channels_multiplier, channels_shift};
+  const FastDivision by_input_width{width, input_width_multiplier, input_width_shift};
+  const FastDivision by_height{height, height_multiplier, height_shift};
+  float* const stages = reinterpret_cast<float*>(dynamic);
+  const bool apart = more_row + more_plane > 0;
+  const bool whole_filters = out_channels * WINDOW % VECTOR == 0 && floats_behind_boundary(f) == 0;
+  const auto channel_of = [&](const Share& share) {
+    return share.first - by_channels.quotient(share.first) * by_channels.divisor;
+  };
 
-  const int band = blockIdx.x % bands, first = blockIdx.x / bands * planes;
-  const int here = min(planes, p.batch * p.out_channels - first);
-  const int multiplier = p.out_channels / p.in_channels, first_input = first / multiplier;
-  const TileCorner corner(p, band * tile.rows, 0);
-  const int inputs = (first + here - 1) / multiplier - first_input + 1;
-  load_planes(p, x, shared_address(cells), tile, corner,
-              [=](int plane) -> long long { return plane < inputs ? first_input + plane : -1; });
-  for (int i = threadIdx.x; i < here * WINDOW; i += blockDim.x) {
-    const int channel = (first + i / WINDOW) % p.out_channels;
-    copy_async<sizeof(float)>(shared_address(weights + i), f + channel * WINDOW + i % WINDOW);
-  }
-  end_copies();
+  const auto start = [&](int number, float* stage) {
+    const Share share(p, number, planes, band_rows, by_bands, by_multiplier);
+    const float* const from = share.source(p, x);
+    const int floats = share.inputs * share.needed_rows * p.width, behind = floats_behind_boundary(from);
+    const SharedAddress cells = shared_address(stage + filter_floats);
+    if (!apart) {
+      load_run(cells + behind * sizeof(float), from, floats);
+    } else if (behind == 0) {
+      load_rows<VECTOR>(cells, from, floats, by_input_width, by_height, more_row, more_plane);
+    } else {
+      load_rows<1>(cells, from, floats, by_input_width, by_height, more_row, more_plane);
+    }
+    const int channel = channel_of(share);
+    const SharedAddress filters = shared_address(stage + channel * WINDOW % VECTOR);
+    if (whole_filters) {
+      load_filters<WINDOW, VECTOR>(filters, f, channel, p.out_channels, share.here);
+    } else {
+      load_filters<WINDOW, 1>(filters, f, channel, p.out_channels, share.here);
+    }
+  };
 
   const int group = threadIdx.x % across, strip = threadIdx.x / across % strips, plane = threadIdx.x / (across * strips);
-  const bool active = plane < here;
-  float sums[ROWS][COLUMNS] = {};
-  wait_for_copies<0>();
-  __syncthreads();
-  if (active) {
-    float filter[WINDOW];
+  // Bit j: whether the thread's column j of X is inside.
+  const int left = group * (COLUMNS * STRIDE) - p.pad_left;
+  unsigned columns_inside = 0;
 #pragma unroll
-    for (int i = 0; i < WINDOW; ++i) filter[i] = weights[plane * WINDOW + i];
-    const float* line = cells + ((first + plane) / multiplier - first_input) * tile.plane() +
-                        strip * (ROWS * STRIDE) * tile.pitch() + corner.early + group * (COLUMNS * STRIDE);
+  for (int j = 0; j < VALUES; ++j) columns_inside |= static_cast<unsigned>(is_inside(left + j, p.width)) << j;
+
+  start(blockIdx.x, stages);
+  end_copies();
+  for (int number = blockIdx.x, turn = 0; number < shares; number += gridDim.x, turn ^= 1) {
+    float* const stage = stages + turn * stage_floats;
+    if (number + static_cast<int>(gridDim.x) < shares) start(number + gridDim.x, stages + (turn ^ 1) * stage_floats);
+    end_copies();
+    const Share share(p, number, planes, band_rows, by_bands, by_multiplier);
+    const bool active = plane < share.here;
+    float* const cells = stage + filter_floats;
+    float sums[ROWS][COLUMNS] = {};
+    wait_for_copies<1>();
+    __syncthreads();
+    if (active) {
+      float filter[WINDOW];
+      const float* const weights = stage + channel_of(share) * WINDOW % VECTOR + plane * WINDOW;
 #pragma unroll
-    for (int i = 0; i < (ROWS - 1) * STRIDE + KERNEL; ++i) {
-      float values[VALUES];
+      for (int i = 0; i < WINDOW; ++i) filter[i] = weights[i];
+      const int pitch = p.width + more_row;
+      const int behind = apart ? 0 : floats_behind_boundary(share.source(p, x));
+      const int top = (share.output_row + strip * ROWS) * STRIDE - p.pad_top - share.row;
+      const float* line = cells + behind + (by_multiplier.quotient(share.first + plane) - share.input) *
+                          (p.height * pitch + more_plane) + top * pitch + left;
 #pragma unroll
-      for (int j = 0; j < VALUES; ++j) values[j] = line[j];
-      line += tile.pitch();
+      for (int i = 0; i < (ROWS - 1) * STRIDE + KERNEL; ++i) {
+        const unsigned inside = is_inside(top + i, share.needed_rows) ? columns_inside : 0;
+        float values[VALUES];
 #pragma unroll
-      for (int row = 0; row < ROWS; ++row) {
-        const int u = i - row * STRIDE;
-        if (u < 0 || u >= KERNEL) continue;
+        for (int j = 0; j < VALUES; ++j) {
+          values[j] = 0.0f;
+          if (inside & 1u << j) values[j] = line[j];
+        }
+        line += pitch;
 #pragma unroll
-        for (int v = 0; v < KERNEL; ++v) {
+        for (int row = 0; row < ROWS; ++row) {
+          const int u = i - row * STRIDE;
+          if (u < 0 || u >= KERNEL) continue;
 #pragma unroll
-          for (int column = 0; column < COLUMNS; ++column) {
-            sums[row][column] = fmaf(values[column * STRIDE + v], filter[u * KERNEL + v], sums[row][column]);
+          for (int v = 0; v < KERNEL; ++v) {
+#pragma unroll
+            for (int column = 0; column < COLUMNS; ++column) {
+              sums[row][column] = fmaf(values[column * STRIDE + v], filter[u * KERNEL + v], sums[row][column]);
+            }
           }
         }
       }
     }
-  }
-  __syncthreads();
+    __syncthreads();
 
-  // In shared memory a value of Y lies as far behind a 16-byte boundary as in device memory.
-  const int rows = min(tile.rows, p.out_height - band * tile.rows), outputs = here * rows * p.out_width;
-  float* const target = y + static_cast<long long>(first) * p.pixels_per_image() + band * tile.rows * p.out_width;
-  const int behind = reinterpret_cast<unsigned long long>(target) / sizeof(float) % VECTOR;
-  float* const staged = cells + behind;
-  if (active) {
-    float* to = staged + (plane * rows + strip * ROWS) * p.out_width + group * COLUMNS;
+    float* const target = share.target(p, y);
+    float* const staged = cells + floats_behind_boundary(target);
+    if (active) {
+      float* to = staged + (plane * share.rows + strip * ROWS) * p.out_width + group * COLUMNS;
 #pragma unroll
-    for (int row = 0; row < ROWS; ++row) {
+      for (int row = 0; row < ROWS; ++row) {
 #pragma unroll
-      for (int column = 0; column < COLUMNS; ++column) {
-        if (strip * ROWS + row < rows && group * COLUMNS + column < p.out_width) to[column] = sums[row][column];
-      }
-      to += p.out_width;
-    }
-  }
-  __syncthreads();
-  for (int i = threadIdx.x * VECTOR - behind; i < outputs; i += blockDim.x * VECTOR) {
-    if (i >= 0 && i + VECTOR <= outputs) {
-      *reinterpret_cast<float4*>(target + i) = *reinterpret_cast<const float4*>(staged + i);
-    } else {
-#pragma unroll
-      for (int j = 0; j < VECTOR; ++j) {
-        if (i + j >= 0 && i + j < outputs) target[i + j] = staged[i + j];
+        for (int column = 0; column < COLUMNS; ++column) {
+          if (strip * ROWS + row < share.rows && group * COLUMNS + column < p.out_width) to[column] = sums[row][column];
+        }
+        to += p.out_width;
       }
     }
+    __syncthreads();
+    store_run(target, staged, share.here * share.rows * p.out_width);
+    // The share after the next one takes this stage.
+    __syncthreads();
   }
 }

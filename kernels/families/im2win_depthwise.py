@@ -19,11 +19,12 @@ class DepthwisePlan(Plan):
         """Raises UnsupportedError for a problem that is too large."""
         self._kernels, self._threads = kernels, schedule.threads
         self._kernel = kernels.kernel("im2win_depthwise", schedule.kernel.expression)
-        self._shared_bytes = schedule.shared_bytes
+        self._shared_bytes = schedule.shared_bytes(problem)
         kernels.allow_shared(self._kernel, self._shared_bytes)
-        blocks = -(-problem.batch * problem.out_channels // schedule.planes) * schedule.bands
-        sizes = (schedule.planes, schedule.bands, schedule.strips, schedule.across)
-        self._sizes = (*sizes, *schedule.tile.arguments(), *problem_arguments(problem, windows=False))
+        self._sizes = (*schedule.arguments(problem), *problem_arguments(problem, windows=False))
+        blocks = schedule.shares(problem)
+        if schedule.stages > 1:
+            blocks = min(blocks, kernels.resident_blocks(self._kernel, self._threads, self._shared_bytes))
         self._grid = (blocks,)
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:

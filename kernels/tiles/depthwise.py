@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.planes import SHARED_BYTES, WARP, PlaneTile, bank_passes, plane_tile, spread_tile
+from kernels.tiles.division import division_numbers
+from kernels.tiles.planes import BANKS, SHARED_BYTES, WARP, bank_passes
 from kernels.tiles.tiled import VECTOR
 
 #: The most threads of a block, and how many such blocks a multiprocessor must have registers for: 128 a thread.
@@ -13,9 +14,8 @@ DEPTHWISE_THREADS, DEPTHWISE_BLOCKS = 256, 2
 
 DEFINITIONS = {"DEPTHWISE_THREADS": DEPTHWISE_THREADS, "DEPTHWISE_BLOCKS": DEPTHWISE_BLOCKS}
 
-#: Threads of a block if it can be had: the second, unless it would need more bytes of shared memory than this. Small
-#: blocks, and many of them: while one loads, others compute and store.
-_THREADS, _BLOCK_BYTES = (32, 64), 28 * 1024
+#: Threads of a block if it can be had: the second, unless a stage would need more bytes of shared memory than this.
+_THREADS, _STAGE_BYTES = (32, 64), 28 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DepthwiseKernel:
 KERNELS = tuple(
     DepthwiseKernel(kernel, stride, rows, columns)
     for kernel, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2))
-    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7),))
+    for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7), (4, 7)))
 )
 #: Program -> name expressions of its kernels.
 INSTANCES = {"im2win_depthwise": tuple(kernel.expression for kernel in KERNELS)}
@@ -55,30 +55,61 @@ INSTANCES = {"im2win_depthwise": tuple(kernel.expression for kernel in KERNELS)}
 
 @dataclass(frozen=True)
 class DepthwiseSchedule:
-    """How a block shares the work: `planes` planes of Y, or one of `bands` parts of one."""
+    """How blocks share the work. A share is `planes` planes of Y, or one of `bands` parts of one."""
 
     kernel: DepthwiseKernel
     planes: int
     bands: int
-    #: Threads of a plane's tile, down and across.
+    #: Threads of a plane, down and across.
     strips: int
     across: int
-    tile: PlaneTile
+    #: Shares in a block's shared memory: 1 if it takes one and no more, 2 if the next is copied while one is computed.
+    stages: int
+    #: By how many floats rows and planes of X lie further apart in shared memory than in device memory.
+    more_row: int = 0
+    more_plane: int = 0
 
     @property
     def threads(self) -> int:
         return -(-self.planes * self.strips * self.across // WARP) * WARP
 
     @property
-    def shared_bytes(self) -> int:
-        """The filters, and the tile or the outputs; what is read for outputs that are not stored is part of it."""
-        stride, tile = self.kernel.stride, self.tile
-        last_row = (self.strips * self.kernel.rows - 1) * stride + self.kernel.kernel - 1
-        last_column = (self.across * self.kernel.columns - 1) * stride + self.kernel.kernel - 1
-        read = ((tile.planes - 1) * tile.plane_rows + last_row) * tile.pitch + tile.early + last_column + 1
-        staged = self.planes * tile.rows * tile.columns + VECTOR
-        filters = -(-self.planes * self.kernel.kernel**2 // VECTOR) * VECTOR
-        return FLOAT_BYTES * (filters + max(tile.cells, read, staged))
+    def filter_floats(self) -> int:
+        """Floats of a stage for the filters, which may begin behind a boundary."""
+        return _vectors(self.planes * self.kernel.kernel**2 + VECTOR - 1)
+
+    def shares(self, problem: ConvProblem) -> int:
+        return -(-problem.batch * problem.out_channels // self.planes) * self.bands
+
+    def band_rows(self, problem: ConvProblem) -> int:
+        """Rows of Y in a share."""
+        return min(self.strips * self.kernel.rows, problem.out_height)
+
+    def stage_floats(self, problem: ConvProblem) -> int:
+        """Floats of a stage: the filters, and X or the outputs, which may both begin behind a boundary."""
+        rows = self.band_rows(problem)
+        if self.bands == 1:
+            # Planes of Y that share one of X may begin and end within it.
+            inputs = min(self.planes, (self.planes - 1) // (problem.out_channels // problem.in_channels) + 2)
+            source = inputs * (problem.height * (problem.width + self.more_row) + self.more_plane)
+        else:
+            needed = min(problem.height, (rows - 1) * self.kernel.stride + self.kernel.kernel)
+            source = needed * (problem.width + self.more_row)
+        return self.filter_floats + _vectors(max(source, self.planes * rows * problem.out_width) + VECTOR - 1)
+
+    def shared_bytes(self, problem: ConvProblem) -> int:
+        return FLOAT_BYTES * self.stages * self.stage_floats(problem)
+
+    def arguments(self, problem: ConvProblem) -> tuple[int, ...]:
+        """The kernel's arguments before those of the problem."""
+        multiplier = problem.out_channels // problem.in_channels
+        sizes = (self.shares(problem), self.planes, self.band_rows(problem), self.strips, self.across)
+        places = (self.filter_floats, self.stage_floats(problem), self.more_row, self.more_plane)
+        divisors = (problem.width, problem.height, problem.out_channels)
+        return (
+            *(*sizes, *places, self.bands, *division_numbers(self.bands), multiplier, *division_numbers(multiplier)),
+            *(number for divisor in divisors for number in division_numbers(divisor)),
+        )
 
 
 def choose_schedule(problem: ConvProblem) -> DepthwiseSchedule | None:
@@ -86,13 +117,13 @@ def choose_schedule(problem: ConvProblem) -> DepthwiseSchedule | None:
     able = [kernel for kernel in KERNELS if kernel.takes(problem)]
     for kernel in sorted(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)):
         few, many = (schedule_of(problem, kernel, threads) for threads in _THREADS)
-        schedule = many if many.shared_bytes <= _BLOCK_BYTES else few
-        if schedule.shared_bytes <= SHARED_BYTES:
+        schedule = many if many.shared_bytes(problem) <= many.stages * _STAGE_BYTES else few
+        if schedule.shared_bytes(problem) <= SHARED_BYTES:
             return schedule
     return None
 
 
-def schedule_of(problem: ConvProblem, kernel: DepthwiseKernel, threads: int) -> DepthwiseSchedule:
+def schedule_of(problem: ConvProblem, kernel: DepthwiseKernel, threads: int, stages: int = 2) -> DepthwiseSchedule:
     """How blocks of about so many threads share the work of `kernel`."""
     all_planes = problem.batch * problem.out_channels
     all_strips, across = -(-problem.out_height // kernel.rows), -(-problem.out_width // kernel.columns)
@@ -100,20 +131,28 @@ def schedule_of(problem: ConvProblem, kernel: DepthwiseKernel, threads: int) -> 
     bands = -(-all_strips // max(1, threads // across))
     strips = -(-all_strips // bands)
     bands = -(-all_strips // strips)
-    rows = min(strips * kernel.rows, problem.out_height)
+    near = DepthwiseSchedule(kernel, planes, bands, strips, across, stages)
+    # Further apart they are not copied as one run, so that their rows must be whole vectors.
+    steps = range(0, BANKS, VECTOR) if problem.width % VECTOR == 0 else range(1)
+    able = [replace(near, more_row=row, more_plane=plane) for row in steps for plane in steps]
+    most = near.stage_floats(problem) * 3 // 2
+    able = [one for one in able if one.stage_floats(problem) <= most]
+    return min(able, key=lambda one: (_passes(problem, one), one.stage_floats(problem)))
 
-    def passes(tile: PlaneTile) -> int:
-        """Passes of a warp that reads the first value of each of its threads."""
-        places = [(thread % across, thread // across % strips, thread // (across * strips)) for thread in range(WARP)]
-        return bank_passes(
-            (plane * tile.plane_rows + strip * kernel.rows * kernel.stride) * tile.pitch
-            + group * kernel.columns * kernel.stride
-            for group, strip, plane in places
-            if plane < planes
-        )
 
-    # Planes of Y that share one of X may begin and end within it.
-    inputs = min(planes, (planes - 1) // (problem.out_channels // problem.in_channels) + 2)
-    tile = plane_tile(problem, inputs, rows, problem.out_width)
-    tile = spread_tile(problem, tile, passes, tile.cells * 3 // 2)
-    return DepthwiseSchedule(kernel, planes, bands, strips, across, tile)
+def _passes(problem: ConvProblem, schedule: DepthwiseSchedule) -> int:
+    """Passes of a warp that reads the first value of each of its threads."""
+    kernel, across, strips = schedule.kernel, schedule.across, schedule.strips
+    places = [(thread % across, thread // across % strips, thread // (across * strips)) for thread in range(WARP)]
+    pitch = problem.width + schedule.more_row
+    return bank_passes(
+        plane * (problem.height * pitch + schedule.more_plane)
+        + (strip * kernel.rows * pitch + group * kernel.columns) * kernel.stride
+        for group, strip, plane in places
+        if plane < schedule.planes
+    )
+
+
+def _vectors(floats: int) -> int:
+    """At least so many floats, in whole vectors."""
+    return -(-floats // VECTOR) * VECTOR

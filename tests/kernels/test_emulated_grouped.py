@@ -76,8 +76,8 @@ def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
         problem = ConvProblem(
             3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, stride, padding, groups=channels
         )
-        for threads in (32, 64 + 32 * (i % 3)):
-            schedule = depthwise.schedule_of(problem, kernel, threads)
+        for threads, stages in ((32, 2), (64 + 32 * (i % 3), 1 + i % 2)):
+            schedule = depthwise.schedule_of(problem, kernel, threads, stages)
             check(DepthwisePlan(problem, library, schedule), problem, i % 4)
 
 

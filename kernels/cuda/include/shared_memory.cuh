@@ -43,6 +43,10 @@ __device__ inline void copy_async(SharedAddress to, const void* from) {
   static_assert(BYTES == 4 || BYTES == 16, "a copy is one float or one vector");
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(BYTES) : "memory");
 }
+// 16 bytes that nobody reads again: they leave the L1 as it is.
+__device__ inline void copy_async_past_l1(SharedAddress to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
 __device__ inline void copy_async_unless_negative(SharedAddress to, const void* from, int skip) {
   asm volatile(
       "{ .reg .pred negative;\n"

@@ -27,6 +27,7 @@ void copy_async(SharedAddress to, const void* from) {
   using Copied = std::conditional_t<BYTES == 16, float4, float>;
   copy_later(emulation::place<Copied>(to), from, BYTES);
 }
+inline void copy_async_past_l1(SharedAddress to, const void* from) { copy_async<16>(to, from); }
 inline void copy_async_unless_negative(SharedAddress to, const void* from, int skip) {
   static const float zero = 0.0f;
   copy_later(emulation::place<float>(to), skip < 0 ? &zero : from, sizeof(float));
