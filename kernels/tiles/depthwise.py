@@ -14,8 +14,10 @@ DEPTHWISE_THREADS, DEPTHWISE_BLOCKS = 256, 2
 
 DEFINITIONS = {"DEPTHWISE_THREADS": DEPTHWISE_THREADS, "DEPTHWISE_BLOCKS": DEPTHWISE_BLOCKS}
 
-#: Threads of a block if it can be had: the second, unless a stage would need more bytes of shared memory than this.
-_THREADS, _STAGE_BYTES = (32, 64), 28 * 1024
+#: Threads of a block and stages of its pipeline, the first that fit into shared memory: as an H100 was fastest, where a
+#: plane has several of a thread's tiles at stride 1, and else, where there are few shares to go on with or large ones.
+_PIPELINED = ((256, 2), (128, 2), (64, 2), (32, 2), (32, 1))
+_AT_ONCE = ((64, 1), (32, 1))
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,11 @@ def choose_schedule(problem: ConvProblem) -> DepthwiseSchedule | None:
     """That of the kernel which computes the fewest outputs in vain; None if none is made for this filter and stride."""
     able = [kernel for kernel in KERNELS if kernel.takes(problem)]
     for kernel in sorted(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)):
-        few, many = (schedule_of(problem, kernel, threads) for threads in _THREADS)
-        schedule = many if many.shared_bytes(problem) <= many.stages * _STAGE_BYTES else few
-        if schedule.shared_bytes(problem) <= SHARED_BYTES:
-            return schedule
+        several = problem.out_height > kernel.rows or problem.out_width > kernel.columns
+        for threads, stages in _PIPELINED if several and kernel.stride == 1 else _AT_ONCE:
+            schedule = schedule_of(problem, kernel, threads, stages)
+            if schedule.shared_bytes(problem) <= SHARED_BYTES:
+                return schedule
     return None
 
 
