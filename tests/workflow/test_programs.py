@@ -148,7 +148,7 @@ def test_one_program_compiled_by_hand(
     monkeypatch.chdir(tmp_path)
     assert compile_program.main(["--program", "direct", "--architecture", "compute_90"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("direct for sm_90a: kernels: 1, registers: up to ")
+    assert said.startswith("direct for sm_90a: kernels: 2, registers: up to ")
     for file in said.splitlines()[1:]:
         assert Path(file.strip()).stat().st_size > 0
     for arguments, text in (

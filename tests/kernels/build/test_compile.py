@@ -27,7 +27,7 @@ OUTER, INNER = ("sm_80", "sm_120"), ("sm_86", "sm_89", "sm_100")
 ELSEWHERE = [(program, one) for i, program in enumerate(PROGRAMS) for one in (*OUTER, INNER[i % len(INNER)])]
 
 #: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
-PREPARING = ["im2win_transform", "filter_reorder", "winograd_filter", "split_filter<2>", "split_filter<3>"]
+PREPARING = ["im2win_transform<0>", "im2win_transform<1>", "filter_reorder", "winograd_filter", "split_filter<2>", "split_filter<3>"]
 WAITING = [
     *("im2win", "im2win_fused", "im2win_winograd"),
     *(program for program in PROGRAMS if program.startswith(("im2win_without", "im2win_tensor_core"))),
@@ -138,13 +138,19 @@ def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
 @pytest.mark.parametrize("program", WAITING)
 def test_nothing_is_read_or_written_before_the_wait(program: str, compiled: Compiled) -> None:
     """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
-    allowed = {"LDG": K_BLOCK, "LDG.128": K_BLOCK // 4} if program == "im2win_tensor_core_sliding" else {}
     cubin, report = compiled(program)
     kernels = disassemble(cubin)
-    for symbol in [kernel["symbol"] for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
-        instructions = kernels[symbol]
-        assert any(instruction["opcode"] == "ACQBULK" for instruction in instructions), symbol
-        assert before_the_wait(instructions) == allowed, symbol
+    for kernel in [kernel for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
+        instructions = kernels[kernel["symbol"]]
+        assert any(instruction["opcode"] == "ACQBULK" for instruction in instructions), kernel["expression"]
+        found = before_the_wait(instructions)
+        if program != "im2win_tensor_core_sliding":
+            assert not found, kernel["expression"]
+            continue
+        # The general instances look up which taps are padding, too, in tables that the host has made.
+        loads = found.pop("LDG")
+        assert loads == K_BLOCK or (loads > K_BLOCK and kernel["expression"].endswith(", 1>")), kernel["expression"]
+        assert found == {"LDG.128": K_BLOCK // 4}, kernel["expression"]
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")

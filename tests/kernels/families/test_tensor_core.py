@@ -164,7 +164,7 @@ def test_choice(tiles: tuple[TensorCoreTile, ...]) -> None:
 @pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: f"{tile.program}<{tile.arguments}>")
 def test_sliding_tiles_hold_what_the_outputs_need(tile: SlidingTile) -> None:
     for problem in filter(tile.supports, EDGES + random_problems(40, seed=5)):
-        pitch, multiplier, _ = tile.arguments_of(problem)
+        pitch, multiplier, *_ = tile.arguments_of(problem)
         assert -(2**31) <= multiplier < 2**31
         # The last tap of a row's last output is in the row's own positions.
         assert problem.out_width + (problem.kernel_w - 1) // problem.columns.stride == pitch
