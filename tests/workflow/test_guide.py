@@ -81,7 +81,7 @@ def test_the_guide_to_the_letter(real_checkout: Checkout) -> None:
     assert re.search(r"suite own, .*\nlayer .*\nmine ", all_of_the_cpu)
     assert "mine batch 1 mine end_to_end strict_fp32: " in by_hand
     assert "My own way" in beside_others
-    assert "direct for sm_90a: kernels: 1, registers: up to " in compiled
+    assert "direct for sm_90a: kernels: 2, registers: up to " in compiled
     # A small request is small work.
     for text in (all_of_the_cpu, beside_others):
         assert "Compiling" not in text

@@ -168,6 +168,7 @@ __device__ inline unsigned values_inside(const Problem& p, const Pixel& at, cons
   const int first_column = at.first_column(p);
   if (first_column >= 0 && first_column + (p.kernel_w - 1) * p.dilation_w < p.width) return inside_rows;
   unsigned inside = 0;
+#pragma unroll 1
   for (int v = 0, column = first_column; v < p.kernel_w; ++v, column += p.dilation_w) {
     if (is_inside(column, p.width)) inside |= __ldg(taps + p.kernel_h + v);
   }

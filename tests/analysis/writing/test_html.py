@@ -103,7 +103,7 @@ def test_every_figure_is_there_with_its_caption(page: Path) -> None:
 def test_findings_come_first_and_marks_are_shown(page: Path) -> None:
     text = page.read_text()
     names = re.findall(r'<section id="([\w-]+)">', text)
-    assert names[:4] == ["findings", "claims", "guide", "figures"]
+    assert names[:4] == ["findings", "claims", "networks", "guide"]
     assert names[-4:] == ["method", "paper", "machine", "provenance"]
     assert '<strong class="mark fair">partly</strong>' in text
     assert '<strong class="mark bad">Stale:</strong> the sources of direct' in text
