@@ -27,7 +27,14 @@ OUTER, INNER = ("sm_80", "sm_120"), ("sm_86", "sm_89", "sm_100")
 ELSEWHERE = [(program, one) for i, program in enumerate(PROGRAMS) for one in (*OUTER, INNER[i % len(INNER)])]
 
 #: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
-PREPARING = ["im2win_transform<0>", "im2win_transform<1>", "filter_reorder", "winograd_filter", "split_filter<2>", "split_filter<3>"]
+PREPARING = [
+    "im2win_transform<0>",
+    "im2win_transform<1>",
+    "filter_reorder",
+    "winograd_filter",
+    "split_filter<2>",
+    "split_filter<3>",
+]
 WAITING = [
     *("im2win", "im2win_fused", "im2win_winograd"),
     *(program for program in PROGRAMS if program.startswith(("im2win_without", "im2win_tensor_core"))),
