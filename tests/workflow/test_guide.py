@@ -33,15 +33,7 @@ def follow(checkout: Checkout, command: str) -> subprocess.CompletedProcess[str]
     """Run a command of the guide."""
     words = shlex.split(command)
     words = ["-m", "snakemake", "--cores", "2", *words[1:]] if words[0] == "snakemake" else words[1:]
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=checkout.folder,
-        env=checkout.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    return checkout.run([sys.executable, *words])
 
 
 def refused(checkout: Checkout, config: str, *named: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-import subprocess
 import sys
 
 import pytest
@@ -31,15 +30,7 @@ def deeplabv3_resnet50(weights_backbone, aux_loss):
 
 def program(checkout: Checkout, command: str) -> str:
     """Run `python -m ...`, which must succeed; its output."""
-    result = subprocess.run(
-        [sys.executable, *shlex.split(command)[1:]],
-        cwd=checkout.folder,
-        env=checkout.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    result = checkout.run([sys.executable, *shlex.split(command)[1:]])
     assert result.returncode == 0, f"{command}\n{result.stdout}"
     return result.stdout
 
