@@ -138,32 +138,43 @@ def test_an_empty_workspace_needs_no_guard() -> None:
     assert guards.damaged() == []
 
 
-class SlowAtFirst(Clock):
-    """Something else keeps the host from running the first ones at once."""
+class Scripted(Clock):
+    """The first `slow_poisoned` runs with their output poisoned take long, and the first `slow` of the others."""
 
-    def __init__(self, slow: int) -> None:
-        self.taken, self._slow = 0, slow
+    def __init__(self, y: torch.Tensor, slow_poisoned: int, slow: int) -> None:
+        self.taken = {True: 0, False: 0}
+        self._y, self._slow = y, {True: slow_poisoned, False: slow}
 
     def sample(self, work: Callable[[], None]) -> float:
+        poisoned = bool(self._y.isnan().any())
         work()
-        self.taken += 1
-        return 1.7 if self.taken <= self._slow else 0.4
+        self.taken[poisoned] += 1
+        return 1.7 if self.taken[poisoned] <= self._slow[poisoned] else 0.4
 
 
-@pytest.mark.parametrize("slow", [0, 3, 100])
-def test_a_busy_host_makes_no_honest_run_a_cheat(slow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("slow_poisoned", "slow", "tries"),
+    [
+        pytest.param(0, 0, 1, id="quiet"),
+        pytest.param(3, 0, 4, id="delayed at times"),
+        pytest.param(100, 100, 6, id="load that came and stayed"),
+        pytest.param(100, 0, None, id="a cheat"),
+        pytest.param(100, 2, None, id="a cheat on a busy host"),
+    ],
+)
+def test_a_busy_host_makes_no_honest_run_a_cheat(
+    slow_poisoned: int, slow: int, tries: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks, "_APART_SECONDS", 0)
     problem = ConvProblem(1, 2, 6, 7, 3, 3, 3, 1)
     plan = algorithms.load("cpu_torch", "kernels.families.cpu").plan(problem, torch.device("cpu"), None, tf32=False)
     shapes = (problem.input_shape, problem.filter_shape, problem.output_shape)
     tensors = (torch.rand(shapes[0]), torch.rand(shapes[1]), torch.empty(shapes[2]))
     checked = Checks(plan, problem, (1e-5, 1e-4), Guards(), torch.Generator(), tensors)
-    clock = SlowAtFirst(slow)
-    if slow == 100:
-        with pytest.raises(
-            IncorrectError, match="timed work: .* took 1.7 ms or more, 20 times; those before it at most"
-        ):
+    clock = Scripted(tensors[2], slow_poisoned, slow)
+    if tries is None:
+        with pytest.raises(IncorrectError, match="timed work: .* took 1.7 ms or more, 20 times; others at most 0.4 ms"):
             checked.repeated_run(clock, lambda: plan.run(*tensors), [0.39, 0.38])
     else:
         checked.repeated_run(clock, lambda: plan.run(*tensors), [0.39, 0.38])
-        assert clock.taken == slow + 1
+        assert clock.taken[True] == tries
