@@ -1,7 +1,10 @@
-"""Copies a results table to analysis/archive/DEVICE, once it has been checked, or writes manifests of archives.
+"""Adds a results table to analysis/archive/DEVICE, once it has been checked, or writes manifests of archives.
 
     python -m workflow.archive --folder results/DEVICE
     python -m workflow.archive --manifest ARCHIVE...
+
+An archive has the last measurement of every experiment: what it holds of the table's experiment is replaced, and what
+it holds of others stays.
 
 What a table holds of the paths of the machine is left out of the copy: logs are named relative to the device's folder
 of results, anything else with an absolute path by its last part. The manifest has the size and SHA-256 of every file.
@@ -12,7 +15,6 @@ checked, and its manifest written anew.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -24,7 +26,8 @@ from analysis.table import archive as table
 from analysis.table.companions import COMPANIONS
 from analysis.table.files import write_atomically
 from analysis.table.manifest import write_manifest
-from analysis.table.schema import MANIFEST, PROVENANCE, SAMPLES, TABLE_FILES
+from analysis.table.merge import experiments, merge, merge_companion
+from analysis.table.schema import MANIFEST, MEASUREMENTS
 from workflow.experiment.archives import ARCHIVES
 
 #: The folders of an absolute path in a text, but not of an address or a unit (https://host/page, bytes/s).
@@ -40,29 +43,36 @@ def without_paths(value: Any) -> Any:
     return ABSOLUTE.sub("", value) if isinstance(value, str) else value
 
 
-def content(path: Path) -> bytes:
-    """A file of a results table as an archive has it."""
-    if path.name == SAMPLES:
-        return path.read_bytes()
-    if path.name != PROVENANCE:
-        return str(without_paths(path.read_text())).encode()
-    provenance = json.loads(path.read_text())
-    for point in provenance["points"]:
-        if log := (point.get("run") or {}).get("log"):  # earlier runs have another folder before it
-            point["run"]["log"] = re.sub(r"^.*?(?<![^/])(?=points/)", "", log)
-    return (json.dumps(without_paths(provenance), indent=1, sort_keys=True) + "\n").encode()
-
-
 def archive(folder: Path, archives: Path) -> str:
-    """Copy a results table; one line on it. Raises ArchiveError where it does not hold."""
-    found = table.read(folder)
-    target = archives / str(found.provenance["device"]["slug"])
-    for name in (*TABLE_FILES, *COMPANIONS):
-        if (folder / name).exists():
-            write_atomically(target / name, content(folder / name))
+    """Copy a results table; one line on it. Raises ArchiveError where it, or the archive that is there, does not hold.
+
+    What the archive has of other experiments stays.
+    """
+    new = table.read(folder)
+    target = archives / str(new.provenance["device"]["slug"])
+    old = table.read(target) if (target / MEASUREMENTS).exists() else None
+    rows, samples, provenance = merge(new, old)
+    suites = {str(row["suite"]) for row in rows}
+    beside = {name: merge_companion(name, columns, folder, target, suites) for name, columns in COMPANIONS.items()}
+    table.write(target, without_paths(rows), samples, _without_paths_of_machine(provenance))
+    for name, text in beside.items():
+        if text:
+            write_atomically(target / name, without_paths(text))
     write_manifest(target)  # last: a copy that is interrupted does not agree with the manifest that was there
     table.read(target)
-    return f"{found.device_name}: {len(found.measurements)} rows copied to {os.path.relpath(target)}"
+    others = [name for name in experiments(old) if name not in experiments(new)] if old else []
+    kept = f", beside what is there of {', '.join(others)}" if others else ""
+    return f"{new.device_name}: {len(new.measurements)} rows copied to {os.path.relpath(target)}{kept}"
+
+
+def _without_paths_of_machine(provenance: dict[str, Any]) -> Any:
+    points = []
+    for point in provenance["points"]:
+        run = point.get("run") or {}
+        if log := run.get("log"):  # earlier runs have another folder before it
+            point = point | {"run": run | {"log": re.sub(r"^.*?(?<![^/])(?=points/)", "", log)}}
+        points.append(point)
+    return without_paths(provenance | {"points": points})
 
 
 def manifest(named: str, archives: Path) -> str:

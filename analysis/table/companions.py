@@ -21,7 +21,6 @@ ACCURACY = "accuracy.csv"
 TRANSFORMS = "transform.csv"
 #: The layers of the suites that are networks, with how often each of them runs.
 NETWORKS = "networks.csv"
-COMPANIONS = (ACCURACY, TRANSFORMS, NETWORKS)
 
 ACCURACY_COLUMNS = (
     *("suite", "batch", "layer", "reduction", "distribution", "algorithm", "numerics", "status", "reason"),
@@ -34,6 +33,8 @@ TRANSFORM_COLUMNS = (
 #: A row is a layer of a network: how often one forward pass runs it, the FLOPs of one image and one run, why it is not
 #: measured (empty if it is), and where the network came from.
 NETWORK_COLUMNS = ("suite", "layer", "count", "flops", "unsupported", "source")
+#: The tables, with their columns.
+COMPANIONS = {ACCURACY: ACCURACY_COLUMNS, TRANSFORMS: TRANSFORM_COLUMNS, NETWORKS: NETWORK_COLUMNS}
 
 
 def read_beside(folder: Path, name: str, columns: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:

@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
 
 #: The packages of this project: an import of theirs says where something lies, not what it means.
 _PACKAGES = ("kernels", "workflow", "analysis")
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 #: Imports that are not followed: the lists of all algorithms, of which the hash takes what concerns one, so that a new
 #: tile of one leaves the others as they are; and this module, which computes no number.
@@ -56,12 +58,15 @@ def module_files(module: str) -> list[Path]:
         path = root.joinpath(*waiting.pop().split(".")).with_suffix(".py")
         if path not in found:
             found.add(path)
-            # Imports at the top only: those below `if TYPE_CHECKING` compute nothing.
-            for node in ast.parse(path.read_text()).body:
-                imported = str(node.module) if isinstance(node, ast.ImportFrom) else ""
-                if imported.startswith("kernels.") and imported not in _NOT_FOLLOWED:
-                    waiting.append(imported)
+            waiting += _imports(path.read_text())
     return sorted(found)
+
+
+@cache
+def _imports(source: str) -> list[str]:
+    """The modules of this package that a module imports at its top: those below `if TYPE_CHECKING` compute nothing."""
+    imported = [str(node.module) for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    return [name for name in imported if name.startswith("kernels.") and name not in _NOT_FOLLOWED]
 
 
 def source_hash(module: str, programs: Iterable[str]) -> str:
@@ -113,6 +118,7 @@ def _between_words(text: str, match: re.Match[str]) -> bool:
     return bool(re.match(r"\w\w", before + after))
 
 
+@cache
 def normalized_python(source: str) -> str:
     """Python without comments, docstrings, imports of this project's modules and formatting.
 
@@ -124,18 +130,28 @@ def normalized_python(source: str) -> str:
 
 def _node_text(node: object) -> str:
     if isinstance(node, list):
-        return "[" + ",".join(_node_text(item) for item in node if not _is_own_import(item)) + "]"
+        return "[" + ",".join([_node_text(item) for item in node if not _is_own_import(item)]) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
-        # `ctx`, `kind` and `type_*` say nothing about meaning; empty fields come and go between versions.
-        if name in ("ctx", "kind") or name.startswith("type_") or value is None or value == []:
-            continue
-        fields.append(f"{name}={_node_text(value)}")
+    for name in _telling_fields(type(node)):
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, _WITH_DOCSTRING) and _is_docstring(value):
+            value = value[1:]
+        if value is not None and value != []:  # empty fields come and go between versions
+            fields.append(f"{name}={_node_text(value)}")
     return f"{type(node).__name__}({','.join(fields)})"
+
+
+@cache
+def _telling_fields(node: type[ast.AST]) -> list[str]:
+    """The fields of a kind of node, without `ctx`, `kind` and `type_*`, which say nothing about meaning."""
+    return [name for name in node._fields if name not in ("ctx", "kind") and not name.startswith("type_")]
+
+
+def _is_docstring(body: Any) -> bool:
+    first = body[0] if body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
 def _is_own_import(node: object) -> bool:

@@ -62,7 +62,7 @@ def folder(sweep: Sweep, tmp_path: Path) -> Path:
 
 def store(folder: Path, sweep: Sweep, name: str, content: dict[str, Any]) -> None:
     point = next(point for point in sweep.points.values() if point.algorithm == name)
-    write_json(folder / "points/tiny" / point.path / "result.json", content)
+    write_json(folder / "points" / sweep.experiment["name"] / point.path / "result.json", content)
 
 
 def test_the_three_files(sweep: Sweep, folder: Path) -> None:

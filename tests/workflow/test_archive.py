@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.table import archive as table
+from analysis.table import merge
+from analysis.table.companions import NETWORKS
 from analysis.table.files import write_json
 from analysis.table.schema import MANIFEST
 from analysis.table.sizes import flops, tensor_bytes
@@ -17,7 +19,7 @@ from tests.workflow.test_aggregate import SELECTION, document, store
 from workflow import aggregate, archive
 from workflow.experiment.archives import ARCHIVES
 from workflow.experiment.catalog import Catalog
-from workflow.experiment.sweep import Sweep
+from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs.results import CEILINGS
 
 #: Measured before logs were named relative to the device's folder of results; their files stay as they are.
@@ -79,6 +81,40 @@ def test_an_archive_that_goes_on_gets_another_manifest(results: Path) -> None:
     assert archive.main(command(results)) == 0
     assert (folder / MANIFEST).read_text() != before
     assert table.read(folder).provenance["points"][0]["run"]["seed"] == 7
+
+
+def test_an_archive_keeps_what_it_has_of_other_experiments(
+    results: Path, conf: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Networks are measured by one run, the paper's layers by another, each perhaps on a machine of its own."""
+    first = results.parents[1] / "archives/cpu"
+    (results / NETWORKS).write_text("suite,layer,count,flops,unsupported,source\ntiny,odd_window,2,10,,somewhere\n")
+    assert archive.main(command(results)) == 0
+    before = table.read(first)
+    other = Selection("paper_cpu", {"suite": ["tiny"], **SELECTION.axes})
+    folder, sweep = results.parent / "other", Sweep(conf, other)
+    elsewhere = {"environment": {"device": {"name": "A processor"}, "host": "another"}}
+    store(folder, sweep, "cpu_torch", document(sweep, "cpu_torch") | elsewhere)
+    store(folder, sweep, "cpu_fft", document(sweep, "cpu_fft", "failed") | elsewhere)
+    write_json(folder / CEILINGS, {"copy_bytes_per_s": 2e12, "fp32_flops": 1e13})
+    assert aggregate.main(["--selection", other.to_json(), "--folder", str(folder)]) == 0
+    provenance = json.loads((folder / table.PROVENANCE).read_text())
+    write_json(folder / table.PROVENANCE, provenance | {"device": before.provenance["device"]})
+    capsys.readouterr()
+    for _ in range(2):  # the second time it replaces what is there
+        assert archive.main(["--folder", str(folder), "--archives", str(first.parent)]) == 0
+        assert capsys.readouterr().out.endswith("beside what is there of tiny\n")
+        after = table.read(first)
+        assert merge.experiments(after) == ["paper_cpu", "tiny"]
+        assert len(after.measurements) == len(before.measurements) + len(table.read(folder).measurements)
+        assert len(after.samples()) == len(before.samples()) + len(table.read(folder).samples())
+        for one in before.provenance["points"]:
+            found = after.points()[tuple(one[column] for column in table.POINT_KEY)]
+            environments = [each.provenance["environments"] for each in (before, after)]
+            assert environments[0][one["environment"]] == environments[1][found["environment"]]
+            assert {**found, "environment": 0} == {**one, "environment": 0}
+        assert after.provenance["ceilings"]["copy_bytes_per_s"] == 2e12
+        assert (first / NETWORKS).read_text() == (results / NETWORKS).read_text()
 
 
 def test_a_manifest_is_written_of_what_holds_alone(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ rule aggregate:
         # The program expands the selection again: a command line has no room for a file name for each of many points.
         selection=RUN.measurements.selection,
         folder=subpath(output[0], parent=True),
-        code=code_hash("workflow/aggregate.py", "workflow/jobs/companions.py", "analysis/table"),
+        code=lambda wildcards: code_hash("workflow/aggregate.py", "workflow/jobs/companions.py", "analysis/table"),
         networks=digest([RUN.networks]),
         anchors=[
             f"--anchors={RUN.measurements.anchor_selection}",

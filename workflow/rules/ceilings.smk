@@ -22,7 +22,7 @@ rule ceilings:
         kind=RUN.request.backend,
         kernels=RUN.kernels.folder,
         gpus=[gpu.uuid for gpu in RUN.request.gpus],
-        source_hash=ceilings_hash(),
+        source_hash=lambda wildcards: ceilings_hash(),
     message:
         "Measuring what {wildcards.device} can do"
     shell:

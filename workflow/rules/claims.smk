@@ -25,7 +25,7 @@ rule judge_claims:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output.csv, parent=True),
     message:

@@ -28,7 +28,7 @@ rule compare:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         tables=list(RUN.datasets.folders.values()),
         folder=subpath(output[0], ancestor=2),
     message:

@@ -31,7 +31,7 @@ rule draw_figures:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output.tflops, parent=True),
     message:

@@ -17,7 +17,7 @@ rule sources:
         mem_mb=100,
         runtime=5,
     params:
-        hashes=current_sources(RUN.request.catalog),
+        hashes=lambda wildcards: current_sources(RUN.request.catalog),
     message:
         "Writing the hashes of the sources"
     shell:
@@ -49,7 +49,7 @@ rule write_report:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         figures=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/figures",
         tables=lambda wildcards: f"{RESULTS}/{wildcards.dataset}/tables",
@@ -75,7 +75,7 @@ rule write_guide:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
     message:
         "Writing which algorithm to use, from {wildcards.dataset}"

@@ -19,7 +19,7 @@ rule summary:
         mem_mb=1000,
         runtime=5,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         datasets=lambda wildcards: [f"{name}={folder}" for name, folder in RUN.datasets.folders.items()],
         results=subpath(output[0], parent=True),
     message:

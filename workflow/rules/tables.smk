@@ -26,7 +26,7 @@ rule write_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        code=analysis_hash(),
+        code=lambda wildcards: analysis_hash(),
         table=lambda wildcards: RUN.datasets.folders[wildcards.dataset],
         folder=subpath(output[0], parent=True),
     message:

@@ -1,0 +1,59 @@
+"""Adds a results table to an archive of the same device: the newest measurement of every experiment."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.table.archive import Archive
+from analysis.table.companions import read_beside
+
+#: What a table holds: rows, samples and provenance, as `analysis.table.archive.write` takes them.
+Content = tuple[list[dict[str, Any]], Iterator[dict[str, Any]], dict[str, Any]]
+
+
+def experiments(archive: Archive) -> list[str]:
+    """Name the experiments of a table."""
+    return sorted(set(archive.measurements["experiment"]))
+
+
+def merge(new: Archive, old: Archive | None = None) -> Content:
+    """Give what `new` holds, and what `old` holds of other experiments. Ceilings and the device are those of `new`."""
+    again = set(experiments(new))
+    kept = pd.DataFrame() if old is None else _others(old.measurements, again)
+    taken = pd.DataFrame() if old is None else _others(old.samples(), again)
+    rows = [*_records(new.measurements), *_records(kept)]
+    samples = (record for frame in (new.samples(), taken) for record in _records(frame))
+    provenance = dict(new.provenance)
+    if old is not None and len(kept):
+        environments = list(new.provenance["environments"])
+        points = [dict(point) for point in old.provenance["points"] if point["experiment"] not in again]
+        for point in points:
+            environment = old.provenance["environments"][point["environment"]]
+            if environment not in environments:
+                environments.append(environment)
+            point["environment"] = environments.index(environment)
+        provenance |= {"environments": environments, "points": [*new.provenance["points"], *points]}
+        anchors = [anchor for anchor in old.provenance.get("anchors", ()) if anchor["experiment"] not in again]
+        if anchors:
+            provenance["anchors"] = [*new.provenance.get("anchors", ()), *anchors]
+    return rows, samples, provenance
+
+
+def merge_companion(name: str, columns: Iterable[str], new: Path, old: Path, suites: Iterable[str]) -> str:
+    """Give the table `name` of the folder `new` as CSV, and what that of `old` has of other suites among `suites`."""
+    columns = list(columns)
+    added, kept = (read_beside(folder, name, columns, texts=columns) for folder in (new, old))
+    kept = kept[kept["suite"].isin(set(suites) - set(added["suite"]))]
+    merged = pd.concat([added, kept], ignore_index=True)
+    return str(merged.to_csv(index=False, lineterminator="\n")) if len(merged) else ""
+
+
+def _others(frame: pd.DataFrame, again: set[str]) -> pd.DataFrame:
+    return frame[~frame["experiment"].isin(again)]
+
+
+def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for record in frame.to_dict("records"):
+        yield {str(column): None if cell != cell else cell for column, cell in record.items()}
