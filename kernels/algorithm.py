@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kernels.plan import Plan, UnsupportedError
-from kernels.problem import ConvProblem
+from .plan import Plan, UnsupportedError
+from .problem import ConvProblem
 
 if TYPE_CHECKING:
     import torch
 
-    from kernels.launch import KernelLibrary
+    from .launch import KernelLibrary
 
 
 class Algorithm(ABC):

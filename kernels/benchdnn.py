@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kernels.problem import Axis, ConvProblem, ProblemError
+from .problem import Axis, ConvProblem, ProblemError
 
 EXAMPLE = "ic64ih56oc64kh3ph1"
 _KEYS = ("g", "mb", "ic", "ih", "iw", "oc", "oh", "ow", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw")

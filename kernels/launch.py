@@ -13,11 +13,11 @@ import torch
 from cuda.bindings import driver
 from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
-from kernels.build.architectures import architecture_name
-from kernels.build.compile import compile_program
-from kernels.plan import UnsupportedError
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.division import division_numbers
+from .build.architectures import architecture_name
+from .build.compile import compile_program
+from .plan import UnsupportedError
+from .problem import FLOAT_BYTES, ConvProblem
+from .tiles.division import division_numbers
 
 #: Threads of a block, for kernels that take any number.
 THREADS = 256

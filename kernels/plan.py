@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from kernels.problem import ConvProblem
+    from .problem import ConvProblem
 
 
 class UnsupportedError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from kernels.problem import ConvProblem
+from .problem import ConvProblem
 
 
 def reference(problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
+from .programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
 
 #: Machine instructions counted in the report: arithmetic, and how shared, global and local memory are accessed.
 COUNTED = ("FFMA", "HMMA", "HGMMA", "LDG", "STG", "LDS", "STS", "LDL", "STL", "LDGSTS", "BAR")

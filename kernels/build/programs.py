@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernels.tiles import ceilings, depthwise, grouped, tensor_core, tiled, transform, untiled, winograd
+from ..tiles import ceilings, depthwise, grouped, tensor_core, tiled, transform, untiled, winograd
 
 CUDA_FOLDER = Path(__file__).resolve().parents[1] / "cuda"
 #: The modules that say which instances of a program's templates are compiled, and which constants it shares with them.

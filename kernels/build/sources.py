@@ -11,10 +11,11 @@ import hashlib
 import re
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
-from kernels.build.programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
+from .programs import COMPILE_OPTIONS, CUDA_FOLDER, DEFINITIONS, PROGRAMS
 
 #: The packages of this project: an import of theirs says where something lies, not what it means.
 _PACKAGES = ("kernels", "workflow", "analysis")
@@ -55,17 +56,19 @@ def module_files(module: str) -> list[Path]:
     found: set[Path] = set()
     waiting = [module]
     while waiting:
-        path = root.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        module = waiting.pop()
+        path = root.joinpath(*module.split(".")).with_suffix(".py")
         if path not in found:
             found.add(path)
-            waiting += _imports(path.read_text())
+            waiting += _imports(path.read_text(), module.rpartition(".")[0])
     return sorted(found)
 
 
 @cache
-def _imports(source: str) -> list[str]:
+def _imports(source: str, package: str) -> list[str]:
     """The modules of this package that a module imports at its top: those below `if TYPE_CHECKING` compute nothing."""
-    imported = [str(node.module) for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    imported = [resolve_name("." * node.level + str(node.module), package) for node in imports]
     return [name for name in imported if name.startswith("kernels.") and name not in _NOT_FOLLOWED]
 
 
@@ -134,8 +137,8 @@ def _node_text(node: object) -> str:
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = []
-    for name in _telling_fields(type(node)):
-        value = getattr(node, name, None)
+    for name in _telling_fields(node._fields):
+        value: Any = getattr(node, name, None)
         if name == "body" and isinstance(node, _WITH_DOCSTRING) and _is_docstring(value):
             value = value[1:]
         if value is not None and value != []:  # empty fields come and go between versions
@@ -144,9 +147,9 @@ def _node_text(node: object) -> str:
 
 
 @cache
-def _telling_fields(node: type[ast.AST]) -> list[str]:
+def _telling_fields(names: tuple[str, ...]) -> list[str]:
     """The fields of a kind of node, without `ctx`, `kind` and `type_*`, which say nothing about meaning."""
-    return [name for name in node._fields if name not in ("ctx", "kind") and not name.startswith("type_")]
+    return [name for name in names if name not in ("ctx", "kind") and not name.startswith("type_")]
 
 
 def _is_docstring(body: Any) -> bool:
@@ -155,4 +158,4 @@ def _is_docstring(body: Any) -> bool:
 
 
 def _is_own_import(node: object) -> bool:
-    return isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in _PACKAGES
+    return isinstance(node, ast.ImportFrom) and (node.level > 0 or str(node.module).partition(".")[0] in _PACKAGES)

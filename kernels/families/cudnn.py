@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernels.algorithm import Algorithm, register
-from kernels.families.cudnn_library import FORWARD_ALGORITHMS, Convolution, CudnnError
-from kernels.families.library import LibraryPlan
-from kernels.plan import Plan, UnsupportedError
-from kernels.problem import ConvProblem
+from ..algorithm import Algorithm, register
+from ..plan import Plan, UnsupportedError
+from ..problem import ConvProblem
+from .cudnn_library import FORWARD_ALGORITHMS, Convolution, CudnnError
+from .library import LibraryPlan
 
 if TYPE_CHECKING:
-    from kernels.launch import KernelLibrary
+    from ..launch import KernelLibrary
 
 
 class CudnnPlan(LibraryPlan):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kernels.algorithm import Algorithm, register
-from kernels.families.library import LibraryPlan
-from kernels.plan import Plan, UnsupportedError
-from kernels.problem import ConvProblem
+from ..algorithm import Algorithm, register
+from ..plan import Plan, UnsupportedError
+from ..problem import ConvProblem
+from .library import LibraryPlan
 
 if TYPE_CHECKING:
-    from kernels.launch import KernelLibrary
+    from ..launch import KernelLibrary
 
 #: How often PyTorch searches at least and at most, and by what factor its last choice may be slower than its best one.
 _MIN_TRIES, _MAX_TRIES, _GOOD_ENOUGH = 5, 15, 1.02

@@ -12,7 +12,7 @@ from functools import cache
 
 import torch
 
-from kernels.problem import ConvProblem
+from ..problem import ConvProblem
 
 #: cudnnConvolutionFwdAlgo_t. cuDNN implements all of it but 3 (DIRECT).
 FORWARD_ALGORITHMS = {

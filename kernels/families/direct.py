@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.launch import THREADS, KernelLibrary, problem_arguments
-from kernels.plan import Plan
-from kernels.problem import ConvProblem
-from kernels.tiles.untiled import direct
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import THREADS, KernelLibrary, problem_arguments
+from ..plan import Plan
+from ..problem import ConvProblem
+from ..tiles.untiled import direct
 
 
 class DirectPlan(Plan):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.families.im2win_transform import FilterReorder, Transform
-from kernels.launch import THREADS, KernelLibrary, has_clusters, problem_arguments
-from kernels.plan import OverlappingPlan, Plan, UnsupportedError, take_only
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.tiled import (
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import THREADS, KernelLibrary, has_clusters, problem_arguments
+from ..plan import OverlappingPlan, Plan, UnsupportedError, take_only
+from ..problem import FLOAT_BYTES, ConvProblem
+from ..tiles.tiled import (
     COLUMN_TAPS,
     MAX_COLUMN_TAPS,
     RESIDENT_FILTER,
@@ -26,7 +25,8 @@ from kernels.tiles.tiled import (
     takes_resident,
     without_micro_kernel,
 )
-from kernels.tiles.untiled import im2win_base
+from ..tiles.untiled import im2win_base
+from .im2win_transform import FilterReorder, Transform
 
 #: The bits of a value beyond the reduction: one that no window has.
 _NO_TAP = -(2**31)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.families.im2win_grouped import GroupedPlan
-from kernels.launch import KernelLibrary, problem_arguments
-from kernels.plan import Plan, UnsupportedError
-from kernels.problem import ConvProblem
-from kernels.tiles.depthwise import DepthwiseSchedule, choose_schedule
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import KernelLibrary, problem_arguments
+from ..plan import Plan, UnsupportedError
+from ..problem import ConvProblem
+from ..tiles.depthwise import DepthwiseSchedule, choose_schedule
+from .im2win_grouped import GroupedPlan
 
 
 class DepthwisePlan(Plan):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.launch import KernelLibrary, problem_arguments
-from kernels.plan import Plan, UnsupportedError
-from kernels.problem import ConvProblem
-from kernels.tiles.grouped import GroupedSchedule, choose_schedule
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import KernelLibrary, problem_arguments
+from ..plan import Plan, UnsupportedError
+from ..problem import ConvProblem
+from ..tiles.grouped import GroupedSchedule, choose_schedule
 
 
 class GroupedPlan(Plan):

@@ -12,12 +12,12 @@ from functools import partial
 import numpy as np
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.launch import THREADS, KernelLibrary, problem_arguments
-from kernels.plan import OverlappingPlan, Plan, UnsupportedError
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.division import division_numbers
-from kernels.tiles.tensor_core import (
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import THREADS, KernelLibrary, problem_arguments
+from ..plan import OverlappingPlan, Plan, UnsupportedError
+from ..problem import FLOAT_BYTES, ConvProblem
+from ..tiles.division import division_numbers
+from ..tiles.tensor_core import (
     FILTER_PADDING,
     K_BLOCK,
     MMA_TILES,

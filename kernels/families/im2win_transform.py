@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kernels.launch import KernelLibrary, problem_arguments
-from kernels.problem import ConvProblem
-from kernels.tiles.division import division_numbers
-from kernels.tiles.tiled import Tile
-from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS, im2win_transform, shared_bytes
+from ..launch import KernelLibrary, problem_arguments
+from ..problem import ConvProblem
+from ..tiles.division import division_numbers
+from ..tiles.tiled import Tile
+from ..tiles.transform import REORDER_SIDE, REORDER_THREADS, im2win_transform, shared_bytes
 
 #: Values of the window tensor that a block of the transform writes, about.
 _TRANSFORM_VALUES = 4096

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from kernels.algorithm import Algorithm, register, require_kernels
-from kernels.launch import KernelLibrary, problem_arguments
-from kernels.plan import OverlappingPlan, Plan, UnsupportedError, take_only
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.tiled import VECTOR
-from kernels.tiles.transform import REORDER_SIDE, REORDER_THREADS
-from kernels.tiles.winograd import (
+from ..algorithm import Algorithm, register, require_kernels
+from ..launch import KernelLibrary, problem_arguments
+from ..plan import OverlappingPlan, Plan, UnsupportedError, take_only
+from ..problem import FLOAT_BYTES, ConvProblem
+from ..tiles.tiled import VECTOR
+from ..tiles.transform import REORDER_SIDE, REORDER_THREADS
+from ..tiles.winograd import (
     STRIP_PRODUCTS,
     WINOGRAD_FILTER_PAD,
     WINOGRAD_TILE,

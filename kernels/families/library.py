@@ -8,8 +8,8 @@ from abc import abstractmethod
 
 import torch
 
-from kernels.plan import Plan
-from kernels.problem import FLOAT_BYTES, ConvProblem
+from ..plan import Plan
+from ..problem import FLOAT_BYTES, ConvProblem
 
 
 class LibraryPlan(Plan):

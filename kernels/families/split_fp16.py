@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from kernels.algorithm import Algorithm, register
-from kernels.families.library import LibraryPlan
-from kernels.plan import Plan, UnsupportedError, take_only
-from kernels.problem import ConvProblem
+from ..algorithm import Algorithm, register
+from ..plan import Plan, UnsupportedError, take_only
+from ..problem import ConvProblem
+from .library import LibraryPlan
 
 if TYPE_CHECKING:
-    from kernels.launch import KernelLibrary
+    from ..launch import KernelLibrary
 
 
 class SplitChannelsPlan(LibraryPlan):

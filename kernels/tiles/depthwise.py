@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.division import division_numbers
-from kernels.tiles.planes import BANKS, SHARED_BYTES, WARP, bank_passes
-from kernels.tiles.tiled import VECTOR
+from ..problem import FLOAT_BYTES, ConvProblem
+from .division import division_numbers
+from .planes import BANKS, SHARED_BYTES, WARP, bank_passes
+from .tiled import VECTOR
 
 #: The most threads of a block, and how many such blocks a multiprocessor must have registers for: 128 a thread.
 DEPTHWISE_THREADS, DEPTHWISE_BLOCKS = 256, 2

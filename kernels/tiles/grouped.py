@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.division import division_numbers
-from kernels.tiles.planes import SHARED_BYTES, WARP, PlaneTile, bank_passes, plane_tile, spread_tile
-from kernels.tiles.tiled import VECTOR
+from ..problem import FLOAT_BYTES, ConvProblem
+from .division import division_numbers
+from .planes import SHARED_BYTES, WARP, PlaneTile, bank_passes, plane_tile, spread_tile
+from .tiled import VECTOR
 
 #: The most threads of a block.
 GROUPED_THREADS = 512

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kernels.problem import ConvProblem
-from kernels.tiles.division import division_numbers
-from kernels.tiles.tiled import VECTOR
+from ..problem import ConvProblem
+from .division import division_numbers
+from .tiled import VECTOR
 
 #: Banks of shared memory, and threads of a warp.
 BANKS = WARP = 32

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.division import division_numbers
+from ..problem import FLOAT_BYTES, ConvProblem
+from .division import division_numbers
 
 #: Values of the reduction in a K block, which fills a pipeline stage; and bytes of a row of its tile, two FP16 parts of
 #: each value.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kernels.problem import ConvProblem
+from ..problem import ConvProblem
 
 #: Floats in a 16-byte access.
 VECTOR = 4

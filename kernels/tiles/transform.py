@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.tiled import VECTOR
+from ..problem import FLOAT_BYTES, ConvProblem
+from .tiled import VECTOR
 
 #: Threads of a block that transforms X or reorders F, and the side of the square of F that such a block transposes.
 REORDER_THREADS, REORDER_SIDE = 256, 32

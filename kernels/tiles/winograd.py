@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kernels.problem import ConvProblem
-from kernels.tiles.tiled import Tile
+from ..problem import ConvProblem
+from .tiled import Tile
 
 #: Outputs of a strip, and its products for each column of the filter: F(6, 3).
 STRIP_OUTPUTS, STRIP_PRODUCTS = 6, 8

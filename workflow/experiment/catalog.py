@@ -131,9 +131,9 @@ def _compose(conf: Path, group: str, name: str, path: Path) -> dict[str, Any]:
     What that rejects, Hydra does too, and says why.
     """
     with suppress(*_REJECTED, AttributeError, TypeError):
-        content = OmegaConf.load(path)
+        content: Any = OmegaConf.load(path)
         if content.pop("defaults", None) == [f"/schema/{group}@_here_", "_self_"]:
-            return _plain(OmegaConf.merge(_schema(group), content))
+            return _plain(OmegaConf.merge(_empty(GROUPS[group]), content))
     with initialize_config_dir(version_base="1.3", config_dir=str(conf)):
         # A package is no place for a name with dots.
         ConfigStore.instance().store(name="catalog", node={"defaults": [{f"/{group}@file": name}]})
@@ -144,8 +144,8 @@ def _compose(conf: Path, group: str, name: str, path: Path) -> dict[str, Any]:
 
 
 @cache
-def _schema(group: str) -> Any:
-    return OmegaConf.structured(GROUPS[group])
+def _empty(schema: type) -> Any:
+    return OmegaConf.structured(schema)
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def test_comment_marks_in_strings_are_no_comments() -> None:
         ('    """Another."""\n', "    # nothing\n", True),
         ("  # a comment", "", True),
         ("from kernels.problem import", "from kernels.shapes.problem import", True),
+        ("from kernels.problem import", "from ..shapes.problem import", True),
         ("import os", "import sys", False),
         ("(a: int, b=(1, 2))", "(\n    a: int,\n    b=(1, 2),\n)", True),
         ("'x'", '"x"', True),
