@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
 from .build.architectures import architecture_name
 from .build.compile import compile_program
+from .packed import Launch, Start, pack
 from .plan import UnsupportedError
 from .problem import FLOAT_BYTES, ConvProblem
 from .tiles.division import division_numbers
@@ -115,6 +117,10 @@ class KernelLibrary:
         (status,) = driver.cuKernelSetAttribute(attribute, shared_bytes, kernel.handle, device)
         if status != driver.CUresult.CUDA_SUCCESS:
             raise RuntimeError(f"cuKernelSetAttribute: {status.name}")
+
+    def bind(self, launch: Launch, slots: Sequence[int | None]) -> Start:
+        """What starts `launch` again and again; see `kernels.packed.pack`."""
+        return pack(launch, slots)
 
     def launch(
         self,

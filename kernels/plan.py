@@ -37,6 +37,10 @@ class Plan(ABC):
     #: Device memory that the plan holds besides X, F and Y, in bytes; None if the library behind it allocates its own,
     #: which is then read off the allocator's peak.
     workspace_bytes: int | None = 0
+    #: Of the workspace what each run writes anew, and what it finds zero and leaves zero. Runs at the same time need
+    #: their own of both; the rest of the workspace is constant or what `prepare` writes.
+    scratch: tuple[torch.Tensor, ...] = ()
+    semaphores: tuple[torch.Tensor, ...] = ()
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:  # noqa: B027 (most have nothing to prepare)
         """Bring X and F into the layout that `compute` reads: the im2win transform and the filter's reordering."""

@@ -40,7 +40,7 @@ def project() -> dict:
 
 
 def project_pins() -> dict[str, str]:
-    return pins(project()["dependencies"] + project()["optional-dependencies"]["dev"])
+    return pins([one for extra in ("workflow", "dev") for one in project()["optional-dependencies"][extra]])
 
 
 def lock_pins(*names: str) -> dict[str, str]:
@@ -72,6 +72,12 @@ def test_locks_have_the_versions_of_pyproject() -> None:
     ):
         lock = lock_pins(file)
         assert {name: lock.get(name) for name in wanted} == wanted
+
+
+def test_what_another_project_gets_is_what_is_tested() -> None:
+    lock = lock_pins("requirements.lock")
+    for requirement in map(Requirement, project()["dependencies"]):
+        assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), requirement
 
 
 def test_only_a_cluster_needs_the_slurm_plugin() -> None:

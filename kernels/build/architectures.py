@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+#: cp.async, with which the kernels copy into shared memory, came with it.
+OLDEST_ARCHITECTURE = 80
 _FORMS = re.compile(r"(?:sm_?|compute_?)?(\d{1,2})\.?(\d)([af]?)", re.IGNORECASE | re.ASCII)
 
 

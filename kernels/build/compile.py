@@ -33,15 +33,16 @@ class CompileError(Exception):
     """NVRTC rejected a program; the message holds the compiler's own log."""
 
 
-def compile_program(program: str, architecture: str) -> tuple[bytes, dict[str, Any]]:
+def compile_program(program: str, architecture: str, expressions: tuple[str, ...] = ()) -> tuple[bytes, dict[str, Any]]:
     """The cubin of `program` (a key of PROGRAMS) for `architecture` (as `sm_90a`), and the report on it.
 
+    It has all of the program's kernels, or only those that `expressions` name.
     Raises CompileError with the compiler's log if NVRTC rejects the source or the architecture.
     """
     from cuda.bindings import nvrtc
     from cuda.core import Program, ProgramOptions
 
-    expressions = PROGRAMS[program]
+    expressions = expressions or PROGRAMS[program]
     log = io.StringIO()
     started = time.perf_counter()
     try:

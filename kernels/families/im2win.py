@@ -89,6 +89,7 @@ class TiledPlan(OverlappingPlan):
         self._transform = None if fused else Transform(problem, device, kernels, self._reorder)
         self._k_bytes = _k_bytes(problem, tile, fused).to(device)
         self._semaphores = torch.zeros(tiles * tile.semaphores, dtype=torch.int32, device=device)
+        self.semaphores = (self._semaphores,)
         self._sizes = (steps_per_block, self._reorder.channels, *problem_arguments(problem))
         tensors = [self._reorder.filter, self._k_bytes, self._semaphores]
         if self._transform is not None:

@@ -129,6 +129,7 @@ class TensorCorePlan(OverlappingPlan):
         )
         self._factors = torch.empty(m, device=device)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
+        self.scratch = (self._partials,)
         held = (self._offsets, self._filter, self._factors, self._partials)
         self.workspace_bytes = sum(tensor.nbytes for tensor in held)
 

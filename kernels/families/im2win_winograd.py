@@ -58,6 +58,7 @@ class WinogradPlan(OverlappingPlan):
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         warps, parts = self._threads // 32, tile.micro_m // VECTOR
         self._semaphores = torch.zeros(tiles * warps * parts, dtype=torch.int32, device=device)
+        self.semaphores = (self._semaphores,)
         self._grid = (-(-tiles * steps // steps_per_block),)
         rows = problem.rows
         self._sizes = (steps_per_block, rows.size, rows.before, rows.outputs, *problem_arguments(strips))

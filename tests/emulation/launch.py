@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from kernels.build.programs import CUDA_FOLDER, DEFINITIONS
 from kernels.launch import KernelLibrary
+from kernels.packed import Launch, Start
 from tests.shared import make_once
 
 STAND_INS = Path(__file__).parent / "cuda"
@@ -31,9 +33,13 @@ OPTIONS = (
 class EmulatedLibrary(KernelLibrary):
     """Kernels of chosen programs. Each program is compiled once in a run of pytest."""
 
-    def __init__(self, factory: pytest.TempPathFactory, kernels: dict[str, list[str]]) -> None:
-        """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles."""
+    def __init__(self, factory: pytest.TempPathFactory, kernels: dict[str, list[str]], name: str = "emulated") -> None:
+        """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles.
+
+        Libraries of one `name` have the same kernels.
+        """
         self._factory = factory
+        self._name = name
         self._kernels = kernels
         self._compiled: dict[str, ctypes.CDLL] = {}
 
@@ -68,8 +74,17 @@ class EmulatedLibrary(KernelLibrary):
         program, index = kernel
         program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, cluster, packed)
 
+    def bind(self, launch: Launch, slots: Sequence[int | None]) -> Start:
+        def start(pointers: Sequence[int], stream: int) -> None:
+            arguments = [
+                value if slot is None else pointers[slot] for value, slot in zip(launch.arguments, slots, strict=True)
+            ]
+            self.launch(launch.kernel, launch.grid, launch.threads, *arguments, cluster=launch.cluster)
+
+        return start
+
     def _compile(self, program: str) -> ctypes.CDLL:
-        folder = make_once(self._factory, f"emulated-{program}", lambda folder: self._build(program, folder))
+        folder = make_once(self._factory, f"{self._name}-{program}", lambda folder: self._build(program, folder))
         return ctypes.CDLL(str(folder / "program.so"))
 
     def _build(self, program: str, sources: Path) -> None:

@@ -19,11 +19,11 @@ from yaml import YAMLError
 
 from analysis.table.order import natural_key
 from kernels import benchdnn
-from kernels.build.architectures import normalize
+from kernels.build.architectures import OLDEST_ARCHITECTURE, normalize
 from kernels.problem import ConvProblem, ProblemError
 from workflow.experiment import checks, clusters
 from workflow.experiment.errors import BadProblemError, BadValueError, ConfigFileError, UnknownNameError, unknown
-from workflow.experiment.gpus import OLDEST_ARCHITECTURE, is_too_old
+from workflow.experiment.gpus import is_too_old
 from workflow.experiment.schema import GROUPS, PARTS, register
 
 #: The folder of the Snakefile.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernels.build.architectures import OLDEST_ARCHITECTURE
 from workflow.experiment.errors import GpuError, unknown
 from workflow.experiment.points import positive
 from workflow.machine.devices import (
@@ -18,8 +19,6 @@ from workflow.machine.devices import (
     why_none,
 )
 
-#: cp.async, with which the kernels copy into shared memory, came with it.
-OLDEST_ARCHITECTURE = 80
 NO_GPU = "No NVIDIA GPU was found"
 
 

@@ -1,0 +1,77 @@
+"""Which kernel computes a convolution of a model, and that it is made ready once."""
+
+from __future__ import annotations
+
+from functools import cache
+from threading import Lock
+
+import torch
+
+from ..algorithm import Algorithm
+from ..build.architectures import OLDEST_ARCHITECTURE
+from ..families.im2win import Im2winFused
+from ..families.im2win_depthwise import Im2winDepthwise
+from ..families.im2win_grouped import Im2winGrouped
+from ..families.im2win_tensor_core import Im2winTensorCore
+from ..families.im2win_winograd import Im2winWinograd
+from ..launch import KernelLibrary
+from ..plan import UnsupportedError
+from ..problem import ConvProblem
+from .programs import CachedLibrary
+from .recorded import Recorded
+
+#: The classes of arithmetic that a caller may ask for, the default first (docs/measuring.md).
+NUMERICS = ("fp32_accurate", "strict_fp32")
+
+_LOCK = Lock()
+_FOUND: dict[tuple[ConvProblem, torch.device, str], Recorded | str] = {}
+
+
+def algorithms(problem: ConvProblem, numerics: str) -> list[Algorithm]:
+    """The algorithms of a class that may take a problem, the fastest one first. Strict FP32 is FP32-accurate too."""
+    if problem.is_depthwise:
+        return [Im2winDepthwise("im2win_depthwise")]
+    accurate: list[Algorithm] = [Im2winTensorCore("im2win_tensor_core")] if numerics == NUMERICS[0] else []
+    if problem.groups > 1:
+        return [Im2winGrouped("im2win_grouped"), *accurate]
+    return [*accurate, Im2winWinograd("im2win_winograd"), Im2winFused("im2win_fused")]
+
+
+def takes(device: torch.device) -> bool:
+    """Whether the kernels run on a device, if they are not too new for it."""
+    return device.type == "cuda"
+
+
+def find(problem: ConvProblem, device: torch.device, numerics: str) -> Recorded | str:
+    """What computes a problem on a device, or why nothing does. The first call for a problem may compile a kernel."""
+    key = (problem, device, numerics)
+    with _LOCK:
+        if key not in _FOUND:
+            _FOUND[key] = _make(problem, device, numerics)
+        return _FOUND[key]
+
+
+def _make(problem: ConvProblem, device: torch.device, numerics: str) -> Recorded | str:
+    if why := too_old(device):
+        return why
+    reasons = []
+    for algorithm in algorithms(problem, numerics):
+        try:
+            return Recorded(algorithm, problem, device, library(device))
+        except UnsupportedError as error:
+            reasons.append(f"{algorithm.name}: {error}")
+    return "; ".join(reasons)
+
+
+def too_old(device: torch.device) -> str:
+    """Why a GPU is too old for the kernels; empty if it is not."""
+    major, minor = torch.cuda.get_device_capability(device)
+    if 10 * major + minor >= OLDEST_ARCHITECTURE:
+        return ""
+    return f"the GPU has compute capability {major}.{minor}, and the kernels need {OLDEST_ARCHITECTURE / 10}"
+
+
+@cache
+def library(device: torch.device) -> KernelLibrary:
+    """The kernels for a device."""
+    return CachedLibrary(device)

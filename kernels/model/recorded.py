@@ -1,0 +1,122 @@
+"""A plan's launches, noted once and repeated on other tensors: a call costs the host no more than the launches.
+
+What a plan holds beside constants belongs to nobody here: the prepared filter is the weight's (`weights`), everything
+else is allocated anew for each call, by PyTorch's allocator. So one record serves all streams and threads, and CUDA
+graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from ..algorithm import Algorithm
+from ..packed import Launch
+from ..plan import UnsupportedError
+from ..problem import ConvProblem
+
+if TYPE_CHECKING:
+    from ..launch import KernelLibrary
+
+#: The slots of X, F and Y; those of the prepared filter, scratch and semaphores follow.
+_X, _F, _Y = range(3)
+
+
+class _Recorder:
+    """Stands for a library while a plan runs, and notes the launches instead of starting them."""
+
+    def __init__(self, library: KernelLibrary) -> None:
+        self._library = library
+        self._noted: list[Launch] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+    def launch(
+        self,
+        kernel: Any,
+        grid: tuple[int, ...],
+        threads: int,
+        *arguments: torch.Tensor | int,
+        shared_bytes: int = 0,
+        cluster: int = 1,
+        overlap: bool = False,  # what runs before is not known to let another kernel begin
+    ) -> None:
+        self._noted.append(Launch(kernel, grid, threads, arguments, shared_bytes, cluster))
+
+    def take(self) -> list[Launch]:
+        noted, self._noted = self._noted, []
+        return noted
+
+
+class Recorded:
+    """The convolution of one problem on one device."""
+
+    def __init__(
+        self, algorithm: Algorithm, problem: ConvProblem, device: torch.device, library: KernelLibrary
+    ) -> None:
+        """Raises UnsupportedError if the algorithm declines the problem, or transforms X."""
+        recorder = _Recorder(library)
+        plan = algorithm.plan(problem, device, cast("KernelLibrary", recorder), tf32=False)
+        x, f, y = (torch.empty(0) for _ in range(3))
+        plan.prepare(x, f)
+        prepare = recorder.take()
+        plan.compute(x, f, y)
+        compute = recorder.take()
+        used = [argument for launch in prepare for argument in launch.arguments if isinstance(argument, torch.Tensor)]
+        if any(one is x for one in used):
+            raise UnsupportedError("it transforms X into a workspace, which is slower than what does not")
+        self._prepared = _distinct(one for one in used if one is not f)
+        slots = {
+            id(one): index for index, one in enumerate((x, f, y, *self._prepared, *plan.scratch, *plan.semaphores))
+        }
+        self.name = algorithm.name
+        self.output_shape = problem.output_shape
+        self._device, self._lock = device, Lock()
+        self._prepared = [torch.empty_like(one, device="meta") for one in self._prepared]
+        self._scratch, self._semaphores = (
+            [torch.empty_like(one, device="meta") for one in held] for held in (plan.scratch, plan.semaphores)
+        )
+        self._of_prepare, self._of_compute = (
+            [library.bind(launch, [slots.get(id(one)) for one in launch.arguments]) for launch in launches]
+            for launches in (prepare, compute)
+        )
+        # The launches have the addresses of what is in no slot.
+        self._constants = [
+            one
+            for launch in (*prepare, *compute)
+            for one in launch.arguments
+            if isinstance(one, torch.Tensor) and id(one) not in slots
+        ]
+
+    def prepare(self, f: torch.Tensor) -> list[torch.Tensor]:
+        """The filter as `compute` reads it, besides F itself; on the current stream of the device."""
+        prepared = [torch.zeros_like(one, device=self._device) for one in self._prepared]
+        self._start(self._of_prepare, [0, f.data_ptr(), 0, *(one.data_ptr() for one in prepared)])
+        return prepared
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, prepared: Sequence[torch.Tensor]) -> None:
+        """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device."""
+        held = [torch.empty_like(one, device=self._device) for one in self._scratch]
+        held += [torch.zeros_like(one, device=self._device) for one in self._semaphores]
+        self._start(self._of_compute, [one.data_ptr() for one in (x, f, y, *prepared, *held)])
+
+    def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
+        stream = current_stream(self._device)
+        with self._lock:
+            for launch in launches:
+                launch(pointers, stream)
+
+
+def current_stream(device: torch.device) -> int:
+    """The handle of PyTorch's current stream on a device; 0 on the CPU, where the tests run."""
+    if device.type != "cuda":
+        return 0
+    return int(torch._C._cuda_getCurrentRawStream(device.index))
+
+
+def _distinct(tensors: Any) -> list[torch.Tensor]:
+    return list({id(one): one for one in tensors}.values())

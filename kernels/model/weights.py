@@ -1,0 +1,79 @@
+"""Filters as the kernels read them, prepared once for each weight, and again after it has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from .recorded import Recorded, current_stream
+
+
+@dataclass
+class _Prepared:
+    """Of one weight: what it was prepared from, and where."""
+
+    storage: StorageWeakRef
+    version: int
+    tensors: list[torch.Tensor]
+    stream: int
+    #: Set when the work is known to have ended, so that no other stream need wait for it.
+    ended: bool
+    event: Any
+
+
+#: Record -> (address of the weight's storage, the weight's offset in it) -> what was prepared of it.
+_KNOWN: WeakKeyDictionary[Recorded, dict[tuple[int, int], _Prepared]] = WeakKeyDictionary()
+
+
+def prepared(record: Recorded, weight: torch.Tensor) -> list[torch.Tensor]:
+    """What `record` computes with, of a contiguous weight.
+
+    Prepared anew if the weight was changed in place (its version counter says so), if it is another one, and always for
+    an inference tensor, which has no such counter. What is changed through `weight.data` is not seen: see `forget`.
+    A CUDA graph that is captured takes what was prepared before; else it prepares at every replay.
+    """
+    if weight.is_inference():
+        return record.prepare(weight)
+    storage = weight.untyped_storage()
+    known = _KNOWN.setdefault(record, {})
+    key = (storage._cdata, int(weight.storage_offset()))
+    found = known.get(key)
+    capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
+    if found is None or found.version != weight._version or found.storage.expired():
+        if capturing:
+            return record.prepare(weight)
+        found = _prepare(record, weight)
+        for gone in [one for one, entry in known.items() if entry.storage.expired()]:
+            del known[gone]
+        known[key] = found
+    elif not (found.ended or capturing or found.stream == current_stream(weight.device)):
+        _wait(found)
+    return found.tensors
+
+
+def forget() -> None:
+    """Prepare all weights anew when they are next used: after changes through `weight.data`, which nobody sees."""
+    _KNOWN.clear()
+
+
+def _prepare(record: Recorded, weight: torch.Tensor) -> _Prepared:
+    tensors = record.prepare(weight)
+    event = None
+    if weight.is_cuda:
+        event = torch.cuda.Event()
+        event.record()
+    storage = StorageWeakRef(weight.untyped_storage())
+    return _Prepared(storage, weight._version, tensors, current_stream(weight.device), event is None, event)
+
+
+def _wait(found: _Prepared) -> None:
+    """Make the current stream, which is another one, wait until the weight is prepared."""
+    found.ended = found.event.query()
+    if not found.ended:
+        torch.cuda.current_stream().wait_event(found.event)
+    for one in found.tensors:
+        one.record_stream(torch.cuda.current_stream())

@@ -1,0 +1,60 @@
+"""The operator's way to the kernels on the CPU: recorded launches of emulated kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from kernels.algorithm import Algorithm
+from kernels.families import im2win_tensor_core
+from kernels.families.im2win import TiledPlan
+from kernels.families.im2win_grouped import GroupedPlan
+from kernels.families.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_winograd import WinogradPlan
+from kernels.launch import KernelLibrary
+from kernels.model import dispatch
+from kernels.plan import Plan, UnsupportedError
+from kernels.problem import ConvProblem
+from kernels.tiles.tensor_core import SLIDING_TILES
+from kernels.tiles.tiled import TILES, Schedule, fused
+from kernels.tiles.winograd import winograd
+from tests.emulation.launch import EmulatedLibrary
+
+TILE = SLIDING_TILES[2]
+PROGRAMS = {
+    "tensor_core_filter": ["split_filter<2>", "sum_partials"],
+    TILE.program: [TILE.expression(False), TILE.expression(True)],
+    "im2win_winograd": ["winograd_filter", winograd(True, True)],
+    "im2win_transform": ["filter_reorder"],
+    "im2win_fused": [fused("WindowLoader", TILES[0], padded=False)],
+}
+
+
+class Emulated(Algorithm):
+    """One tile of a family, in two parts where partial results are to be summed."""
+
+    def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
+        assert kernels is not None
+        if problem.batch == 13:
+            raise UnsupportedError("it takes no batch of 13")
+        if self.name == "tensor core":
+            return TensorCorePlan(problem, device, kernels, TILE, min(2, TILE.k_blocks(problem)))
+        if self.name == "winograd":
+            return WinogradPlan(problem, device, kernels, prepared=True)
+        if self.name == "grouped":
+            return GroupedPlan(problem, kernels)
+        schedule = Schedule(TILES[0], waves=1)
+        expression = fused("WindowLoader", TILES[0], padded=False)
+        return TiledPlan(problem, device, kernels, "im2win_fused", expression, schedule, fused=True)
+
+
+def emulate(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch, names: Sequence[str] = ("tensor core",)) -> None:
+    """Have the operator take tensors of the CPU, and compute them by emulated kernels."""
+    monkeypatch.setattr(im2win_tensor_core, "_multiprocessors", lambda device: 2)
+    monkeypatch.setattr(dispatch, "takes", lambda device: True)
+    monkeypatch.setattr(dispatch, "too_old", lambda device: "")
+    monkeypatch.setattr(dispatch, "library", lambda device: library)
+    monkeypatch.setattr(dispatch, "_FOUND", {})
+    monkeypatch.setattr(dispatch, "algorithms", lambda problem, numerics: [Emulated(name) for name in names])

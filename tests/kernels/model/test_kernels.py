@@ -1,0 +1,174 @@
+"""The operator by kernels: recorded launches on any tensors, and weights that are prepared once."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+import kernels
+from kernels.launch import KernelLibrary
+from kernels.model import weights
+from kernels.model.recorded import Recorded
+from kernels.plan import UnsupportedError
+from kernels.problem import ConvProblem
+from tests.emulation.launch import COMPILER, EmulatedLibrary
+from tests.kernels.model.emulated import PROGRAMS, Emulated, emulate
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
+    return EmulatedLibrary(tmp_path_factory, PROGRAMS, "model")
+
+
+@pytest.fixture
+def by_kernels(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the preparations that were started."""
+    emulate(library, monkeypatch)
+    prepared: list[str] = []
+    original = Recorded.prepare
+
+    def prepare(self: Recorded, f: torch.Tensor) -> list[torch.Tensor]:
+        prepared.append(self.name)
+        return original(self, f)
+
+    monkeypatch.setattr(Recorded, "prepare", prepare)
+    weights.forget()
+    yield prepared
+    weights.forget()
+
+
+def close(y: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_any_form_of_tensors(by_kernels: list[str]) -> None:
+    x, f, bias = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3), torch.randn(6)
+    for input in (x, x.to(memory_format=torch.channels_last), x.transpose(2, 3), x[0], x[:, :, ::2]):
+        hows: tuple[dict[str, Any], ...] = ({}, {"padding": 1, "stride": (1, 2)}, {"padding": "same", "dilation": 2})
+        for how in hows:
+            y = kernels.conv2d(input, f, bias, **how, fallback=False)
+            close(y, functional.conv2d(input, f, bias, **how))
+            assert y.is_contiguous()
+    close(kernels.conv2d(x, f.transpose(2, 3), fallback=False), functional.conv2d(x, f.transpose(2, 3)))
+
+
+def test_one_dimension(by_kernels: list[str]) -> None:
+    x, f, bias = torch.randn(3, 7, 30), torch.randn(4, 7, 5), torch.randn(4)
+    hows: tuple[dict[str, Any], ...] = ({}, {"padding": 2, "stride": 2}, {"dilation": 3})
+    for how in hows:
+        close(kernels.conv1d(x, f, bias, **how, fallback=False), functional.conv1d(x, f, bias, **how))
+    close(kernels.conv1d(x[0], f, fallback=False), functional.conv1d(x[0], f))
+
+
+@pytest.mark.parametrize("name", ["tensor core", "winograd", "fused"])
+def test_recorded_plans(name: str, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leaves its workspace to the caller, and one record serves several weights."""
+    emulate(library, monkeypatch, [name])
+    padding = 1 if name == "winograd" else 0
+    for _ in range(2):
+        x, f = torch.randn(2, 9, 11, 10), torch.randn(20, 9, 3, 3)
+        close(kernels.conv2d(x, f, padding=padding, fallback=False), functional.conv2d(x, f, padding=padding))
+
+
+def test_a_weight_is_prepared_once_and_after_changes(by_kernels: list[str]) -> None:
+    x, layer = torch.randn(1, 4, 6, 6), torch.nn.Conv2d(4, 5, 3)
+    kernels.convert(layer, fallback=False)
+
+    def correct() -> None:
+        with torch.no_grad():
+            close(layer(x), functional.conv2d(x, layer.weight, layer.bias))
+
+    correct()
+    correct()
+    assert len(by_kernels) == 1
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(x).sum().backward()
+    optimizer.step()
+    correct()
+    correct()
+    assert len(by_kernels) == 2
+    layer.load_state_dict(torch.nn.Conv2d(4, 5, 3).state_dict())
+    correct()
+    layer.weight.data = torch.randn(5, 4, 3, 3)
+    correct()
+    correct()
+    assert len(by_kernels) == 4
+    layer.weight.data.mul_(2)  # which only `forget` tells
+    kernels.forget()
+    correct()
+    another = copy.deepcopy(layer)
+    close(another(x), layer(x))
+    close(pickle.loads(pickle.dumps(layer))(x), layer(x))
+
+
+def test_an_inference_tensor_is_prepared_every_time(by_kernels: list[str]) -> None:
+    with torch.inference_mode():
+        x, f = torch.randn(1, 4, 6, 6), torch.randn(5, 4, 3, 3)
+        for _ in range(2):
+            close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+            f.mul_(3)
+    assert len(by_kernels) == 2
+
+
+def test_what_is_kept_of_a_weight_goes_with_it(by_kernels: list[str]) -> None:
+    x = torch.randn(1, 4, 6, 6)
+    for _ in range(5):
+        f = torch.randn(5, 4, 3, 3)
+        close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+    (known,) = weights._KNOWN.values()
+    assert len(known) == 1
+
+
+def test_threads(by_kernels: list[str]) -> None:
+    x, filters = torch.randn(1, 4, 6, 6), [torch.randn(5, 4, 3, 3) for _ in range(4)]
+    expected = [functional.conv2d(x, f) for f in filters]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for y, right in zip(
+                pool.map(lambda f: kernels.conv2d(x, f, fallback=False), filters), expected, strict=True
+            ):
+                close(y, right)
+
+
+def test_what_no_kernel_takes(by_kernels: list[str]) -> None:
+    x, f = torch.randn(13, 4, 6, 6), torch.randn(5, 4, 3, 3)
+    close(kernels.conv2d(x, f), functional.conv2d(x, f))
+    for wrong, why in (
+        ((x, f), "it takes no batch of 13"),
+        ((x.double(), f.double()), "the kernels take torch.float32, not torch.float64"),
+        ((x[:0], f), "there is nothing to compute"),
+    ):
+        with pytest.raises(UnsupportedError, match=f"PyTorch was not to: .*{why}"):
+            kernels.conv2d(*wrong, fallback=False)
+        close(kernels.conv2d(*wrong), functional.conv2d(*wrong))
+
+
+def test_a_transform_of_x_is_not_the_filters(library: EmulatedLibrary) -> None:
+    class TransformsX(Emulated):
+        def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool):  # type: ignore[no-untyped-def]
+            plan = super().plan(problem, device, kernels, tf32)
+            plan.prepare = lambda x, f: kernels.launch(None, (1,), 32, x)  # type: ignore[method-assign,union-attr]
+            return plan
+
+    with pytest.raises(UnsupportedError, match="it transforms X"):
+        Recorded(TransformsX("fused"), ConvProblem(1, 4, 6, 6, 5, 3, 3), torch.device("cpu"), library)
+
+
+def test_gradients(by_kernels: list[str]) -> None:
+    x, f, bias = (torch.randn(shape, requires_grad=True) for shape in ((2, 4, 7, 6), (6, 4, 3, 3), (6,)))
+    how: dict[str, Any] = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}
+    results = []
+    for convolve in (kernels.conv2d, functional.conv2d):
+        y = convolve(x, f, bias, **how)
+        results.append([y, *torch.autograd.grad(y.square().sum(), (x, f, bias))])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
