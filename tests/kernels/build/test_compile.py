@@ -47,7 +47,7 @@ MEMORY = {
 
 
 def instances(program: str) -> tuple[str, ...]:
-    """The kernels of a program that are compiled here: the largest of an ablation's, whose tiles are all of im2win's."""
+    """The kernels of a program that are compiled here: of an ablation's, all of im2win's tiles, the two largest."""
     return PROGRAMS[program][:2] if program.startswith("im2win_without") else PROGRAMS[program]
 
 
