@@ -104,12 +104,17 @@ class KernelLibrary:
         """
         return blocks + self.multiprocessors > self.resident_blocks(kernel, threads, shared_bytes)
 
+    @property
+    def most_shared_bytes(self) -> int:
+        """How much dynamic shared memory a block of this device can have."""
+        return int(self._device.properties.max_shared_memory_per_block_optin)
+
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
         """Let `kernel` be launched with that much dynamic shared memory.
 
         Raises UnsupportedError if a block of this device cannot have as much.
         """
-        most = self._device.properties.max_shared_memory_per_block_optin
+        most = self.most_shared_bytes
         if shared_bytes > most:
             raise UnsupportedError(f"the kernel needs {shared_bytes} bytes of shared memory; a block has {most} here")
         attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(variable, "1")
 
 GPU_TESTS = Path(__file__).parent / "gpu"
+SLURM_TESTS = Path(__file__).parent / "slurm"
 
 
 def why_no_gpu() -> str:
@@ -30,10 +31,12 @@ def why_no_gpu() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of tests/gpu, skip GPU tests where there is none, and keep them in one worker: they share it."""
+    """Order the tests; mark those of tests/gpu, skip them where there is no GPU, and keep them in one worker."""
     for item in items:
         if GPU_TESTS in item.path.parents:
             item.add_marker(pytest.mark.gpu)
+    # Those that mostly wait come first, while others compute.
+    items.sort(key=lambda item: SLURM_TESTS not in item.path.parents)
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     reason = why_no_gpu() if gpu_items else ""
     for item in gpu_items:

@@ -9,11 +9,11 @@ from ..launch import KernelLibrary, problem_arguments
 from ..plan import Plan, UnsupportedError
 from ..problem import ConvProblem
 from ..tiles.depthwise import DepthwiseSchedule, choose_schedule
-from .im2win_grouped import GroupedPlan
+from .im2win_grouped import GroupedPlan, SingleKernelPlan
 
 
-class DepthwisePlan(Plan):
-    """One kernel, straight from X, F and Y. Needs no workspace."""
+class DepthwisePlan(SingleKernelPlan):
+    """Of a filter and a stride that have a kernel of their own."""
 
     def __init__(self, problem: ConvProblem, kernels: KernelLibrary, schedule: DepthwiseSchedule) -> None:
         """Raises UnsupportedError for a problem that is too large."""
@@ -27,11 +27,6 @@ class DepthwisePlan(Plan):
             blocks = min(blocks, kernels.resident_blocks(self._kernel, self._threads, self._shared_bytes))
         self._grid = (blocks,)
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self._kernels.launch(
-            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
-        )
-
 
 @register("im2win_depthwise")
 class Im2winDepthwise(Algorithm):
@@ -44,5 +39,5 @@ class Im2winDepthwise(Algorithm):
         kernels = require_kernels(kernels)
         if not problem.is_depthwise:
             raise UnsupportedError("it takes depthwise convolutions alone: as many groups as input channels")
-        schedule = choose_schedule(problem)
+        schedule = choose_schedule(problem, kernels.most_shared_bytes)
         return DepthwisePlan(problem, kernels, schedule) if schedule else GroupedPlan(problem, kernels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..algorithm import Algorithm, register, require_kernels
@@ -11,8 +13,25 @@ from ..problem import ConvProblem
 from ..tiles.grouped import GroupedSchedule, choose_schedule
 
 
-class GroupedPlan(Plan):
+class SingleKernelPlan(Plan):
     """One kernel, straight from X, F and Y. Needs no workspace."""
+
+    _kernels: KernelLibrary
+    _kernel: Any
+    _grid: tuple[int, ...]
+    _threads: int
+    _shared_bytes: int
+    #: The arguments behind the tensors.
+    _sizes: tuple[int, ...]
+
+    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
+        self._kernels.launch(
+            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
+        )
+
+
+class GroupedPlan(SingleKernelPlan):
+    """Of groups with several channels, or of any filter."""
 
     def __init__(self, problem: ConvProblem, kernels: KernelLibrary, schedule: GroupedSchedule | None = None) -> None:
         """A rule chooses the schedule if none is given. Raises UnsupportedError for a problem that is too large."""
@@ -26,11 +45,6 @@ class GroupedPlan(Plan):
         sizes = (*schedule.arguments(problem), *schedule.tile.arguments())
         self._sizes = (*sizes, *problem_arguments(problem, windows=False))
         self._grid = (schedule.blocks(problem),)
-
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:
-        self._kernels.launch(
-            self._kernel, self._grid, self._threads, x, f, y, *self._sizes, shared_bytes=self._shared_bytes
-        )
 
 
 @register("im2win_grouped")

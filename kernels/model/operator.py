@@ -128,9 +128,10 @@ def _operator(
     numerics: str,
     fallback: bool,
 ) -> torch.Tensor:
-    found = _find(x, weight, bias, stride, padding, dilation, groups, numerics)
-    if not isinstance(found, str):
-        return _by_kernel(found, x, weight, bias)
+    with on(x.device):
+        found = _find(x, weight, bias, stride, padding, dilation, groups, numerics)
+        if not isinstance(found, str):
+            return _by_kernel(found, x, weight, bias)
     if not fallback:
         raise UnsupportedError(f"no kernel takes this convolution, and PyTorch was not to: {found}")
     return _by_pytorch(x, weight, bias, stride, padding, dilation, groups)
@@ -170,13 +171,12 @@ def _find(
 def _by_kernel(
     found: dispatch.Recorded, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    with on(x.device):
-        x, kept = x.contiguous(), weight.contiguous()
-        # A copy is a new tensor at each call, of which nothing can be kept.
-        prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
-        y = torch.empty(found.output_shape, device=x.device)
-        found.compute(x, kept, y, prepared)
-        return y if bias is None else y.add_(bias.view(-1, 1, 1))
+    x, kept = x.contiguous(), weight.contiguous()
+    # A copy is a new tensor at each call, of which nothing can be kept.
+    prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
+    y = torch.empty(found.output_shape, device=x.device)
+    found.compute(x, kept, y, prepared)
+    return y if bias is None else y.add_(bias.view(-1, 1, 1))
 
 
 def _by_pytorch(

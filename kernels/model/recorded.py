@@ -8,6 +8,7 @@ graphs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,19 +67,20 @@ class Recorded:
         prepare = recorder.take()
         plan.compute(x, f, y)
         compute = recorder.take()
-        used = [argument for launch in prepare for argument in launch.arguments if isinstance(argument, torch.Tensor)]
+        # All that `prepare` is handed but F it writes: the filter as `compute` reads it.
+        used = [one for launch in prepare for one in launch.arguments if isinstance(one, torch.Tensor) and one is not f]
         if any(one is x for one in used):
             raise UnsupportedError("it transforms X into a workspace, which is slower than what does not")
-        self._prepared = _distinct(one for one in used if one is not f)
-        slots = {
-            id(one): index for index, one in enumerate((x, f, y, *self._prepared, *plan.scratch, *plan.semaphores))
-        }
+        changing: list[Sequence[torch.Tensor]] = [
+            list({id(one): one for one in used}.values()),
+            *([one for one in held if one.numel()] for held in (plan.scratch, plan.semaphores)),
+        ]
+        slots = {id(one): slot for slot, one in enumerate((x, f, y, *chain(*changing)))}
         self.name = algorithm.name
         self.output_shape = problem.output_shape
         self._device, self._lock = device, Lock()
-        self._prepared = [torch.empty_like(one, device="meta") for one in self._prepared]
-        self._scratch, self._semaphores = (
-            [torch.empty_like(one, device="meta") for one in held] for held in (plan.scratch, plan.semaphores)
+        self._prepared, self._scratch, self._semaphores = (
+            [(one.shape, one.dtype) for one in held] for held in changing
         )
         self._of_prepare, self._of_compute = (
             [library.bind(launch, [slots.get(id(one)) for one in launch.arguments]) for launch in launches]
@@ -94,14 +96,15 @@ class Recorded:
 
     def prepare(self, f: torch.Tensor) -> list[torch.Tensor]:
         """The filter as `compute` reads it, besides F itself; on the current stream of the device."""
-        prepared = [torch.zeros_like(one, device=self._device) for one in self._prepared]
+        # Zeros: what pads a filter to whole tiles is copied, though never used.
+        prepared = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
         self._start(self._of_prepare, [0, f.data_ptr(), 0, *(one.data_ptr() for one in prepared)])
         return prepared
 
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, prepared: Sequence[torch.Tensor]) -> None:
         """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device."""
-        held = [torch.empty_like(one, device=self._device) for one in self._scratch]
-        held += [torch.zeros_like(one, device=self._device) for one in self._semaphores]
+        held = [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in self._scratch]
+        held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
         self._start(self._of_compute, [one.data_ptr() for one in (x, f, y, *prepared, *held)])
 
     def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
@@ -116,7 +119,3 @@ def current_stream(device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     return int(torch._C._cuda_getCurrentRawStream(device.index))
-
-
-def _distinct(tensors: Any) -> list[torch.Tensor]:
-    return list({id(one): one for one in tensors}.values())

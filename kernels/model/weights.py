@@ -47,7 +47,7 @@ def prepared(record: Recorded, weight: torch.Tensor) -> list[torch.Tensor]:
         if capturing:
             return record.prepare(weight)
         found = _prepare(record, weight)
-        for gone in [one for one, entry in known.items() if entry.storage.expired()]:
+        for gone in [one for one, entry in list(known.items()) if entry.storage.expired()]:
             del known[gone]
         known[key] = found
     elif not (found.ended or capturing or found.stream == current_stream(weight.device)):

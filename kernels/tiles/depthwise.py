@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..problem import FLOAT_BYTES, ConvProblem
 from .division import division_numbers
-from .planes import BANKS, SHARED_BYTES, WARP, bank_passes
+from .planes import BANKS, WARP, bank_passes
 from .tiled import VECTOR
 
 #: The most threads of a block, and how many such blocks a multiprocessor must have registers for: 128 a thread.
@@ -114,14 +114,17 @@ class DepthwiseSchedule:
         )
 
 
-def choose_schedule(problem: ConvProblem) -> DepthwiseSchedule | None:
-    """That of the kernel which computes the fewest outputs in vain; None if none is made for this filter and stride."""
+def choose_schedule(problem: ConvProblem, shared_bytes: int) -> DepthwiseSchedule | None:
+    """That of the kernel which computes the fewest outputs in vain; None if none is made for this filter and stride.
+
+    `shared_bytes` is what a block can have.
+    """
     able = [kernel for kernel in KERNELS if kernel.takes(problem)]
     for kernel in sorted(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)):
         several = problem.out_height > kernel.rows or problem.out_width > kernel.columns
         for threads, stages in _PIPELINED if several and kernel.stride == 1 else _AT_ONCE:
             schedule = schedule_of(problem, kernel, threads, stages)
-            if schedule.shared_bytes(problem) <= SHARED_BYTES:
+            if schedule.shared_bytes(problem) <= shared_bytes:
                 return schedule
     return None
 

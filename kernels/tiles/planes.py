@@ -12,7 +12,7 @@ from .tiled import VECTOR
 
 #: Banks of shared memory, and threads of a warp.
 BANKS = WARP = 32
-#: Bytes of shared memory that a block can have on every architecture.
+#: Bytes of dynamic shared memory that a block can have on every architecture.
 SHARED_BYTES = 99 * 1024
 
 

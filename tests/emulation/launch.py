@@ -56,8 +56,12 @@ class EmulatedLibrary(KernelLibrary):
     def multiprocessors(self) -> int:
         return 1
 
+    @property
+    def most_shared_bytes(self) -> int:
+        return 227 * 1024
+
     def allow_shared(self, kernel: Any, shared_bytes: int) -> None:
-        assert shared_bytes <= 227 * 1024
+        assert shared_bytes <= self.most_shared_bytes
 
     def launch(
         self,

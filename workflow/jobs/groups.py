@@ -91,6 +91,16 @@ class Groups:
             return [self.folder / name / f"job-{last}.json"]
         return [self.result(point) for point in self.members[name]]
 
+    def missing(self) -> list[Path]:
+        """The results that jobs are still to write."""
+        jobs = [name for name in self.members if not self.files(name)[0].exists()]
+        return [
+            self.result(point)
+            for name in jobs
+            for point in self.members[name]
+            if not holds(brief(read_result(self.result(point))), self.sweep, point)
+        ]
+
 
 def last_job(folder: Path) -> int:
     """The number of the last job of the group whose first point has this folder; 0 if there was none."""

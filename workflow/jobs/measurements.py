@@ -61,6 +61,10 @@ class Measurements:
             return []
         return [str(file) for name in self.groups.members for file in self.groups.files(name)]
 
+    def missing(self) -> list[Path]:
+        """The results that this run is still to write, anchors left out."""
+        return self.groups.missing() if self.groups else []
+
     def cubins(self, group: str) -> list[str]:
         """The compiled programs that a group of points launches."""
         if not self.groups:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from analysis.table.files import write_atomically
 from workflow.machine.lease import LeaseError, check_locks
 from workflow.session.lock import hold
+from workflow.session.progress import watch
 from workflow.session.slurm import take_over
 from workflow.session.stop import clear
 
@@ -16,10 +17,16 @@ from workflow.session.stop import clear
 _LEAST_BYTES = 2**20
 
 
-def begin(results: str, logs: Sequence[str], devices: Sequence[str] = ()) -> None:
+def begin(
+    results: str,
+    logs: Sequence[str],
+    devices: Sequence[str] = (),
+    written: Callable[[], Iterable[Path]] = tuple,
+) -> None:
     """Lock the folder of results and clear what an earlier run left there; `logs` are Snakemake's own.
 
-    `devices` are those of this host that are to be measured on.
+    `devices` are those of this host that are to be measured on, `written` tells the results that the run will write:
+    how many there are of them is said from now on.
 
     Exits with status 1 and a message if another run holds the folder, or nothing can be written there,
     or measurements could not take turns on a device.
@@ -33,6 +40,7 @@ def begin(results: str, logs: Sequence[str], devices: Sequence[str] = ()) -> Non
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(_unwritable(results, error))
+    watch(written)
 
 
 def explain(results: str) -> None:
