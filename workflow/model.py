@@ -164,11 +164,9 @@ def table(options: argparse.Namespace, words: Sequence[str]) -> Iterator[Row]:
                 except subprocess.TimeoutExpired:
                     yield Row(options.model, batch, backend, mode, "failed", f"it took over {_LIMIT_SECONDS} s")
                 except (ValueError, IndexError, TypeError):
-                    why = next(
-                        (line for line in reversed(result.stderr.splitlines()) if line.strip()), "it said nothing"
-                    )
+                    said = [text for text in result.stderr.splitlines() if text.strip()] or ["it said nothing"]
                     status = "out_of_memory" if "OutOfMemoryError" in result.stderr else "failed"
-                    yield Row(options.model, batch, backend, mode, status, why.removeprefix("error: ")[:300])
+                    yield Row(options.model, batch, backend, mode, status, said[-1].removeprefix("error: ")[:300])
 
 
 def line(row: Row, first: dict[tuple[int, str], float]) -> str:

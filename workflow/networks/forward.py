@@ -1,4 +1,4 @@
-"""A whole network's forward pass: by PyTorch or with this project's convolutions, eagerly, compiled or as a CUDA graph."""
+"""A network's forward pass: by PyTorch or with this project's convolutions; eagerly, compiled or as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def prepare(model: nn.Module, backend: Backend, inputs: Sequence[torch.Tensor]) 
     if not backend.channels_last:
         return model, list(inputs)
     images = [one.to(memory_format=torch.channels_last) if one.dim() == 4 else one for one in inputs]
-    return model.to(memory_format=torch.channels_last), images
+    return model.to(memory_format=torch.channels_last), images  # type: ignore[call-overload]
 
 
 def runner(model: nn.Module, inputs: Sequence[torch.Tensor], mode: str) -> Callable[[], Any]:
