@@ -205,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for text in layers(options):
                 print(text, flush=True)
             return 0
-        _make(options, "cpu")  # what is wrong with the model is told once, and before any process is started
+        # What is wrong with the model is told once, and before any process is started.
+        _make(options, "cpu")
+        _inputs(options, 1, "cpu")
         rows: list[Row] = []
         first: dict[tuple[int, str], float] = {}
         for row in table(options, words):

@@ -257,14 +257,13 @@ _operator.register_autograd(_backward, setup_context=_set_up)
 @contextmanager
 def strict_fp32(x: torch.Tensor) -> Iterator[None]:
     """A context in which cuDNN computes FP32 convolutions of GPU tensors such as `x` without TF32."""
-    if not (x.is_cuda and torch.backends.cudnn.allow_tf32):
+    cudnn = torch.backends.cudnn
+    if not (x.is_cuda and cudnn.allow_tf32):
         yield
         return
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    others = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
+    with cudnn.flags(**others, allow_tf32=False):  # also where single switches may not be set
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = True
 
 
 @contextmanager

@@ -94,10 +94,14 @@ class Recorded:
             if isinstance(one, torch.Tensor) and id(one) not in slots
         ]
 
-    def prepare(self, f: torch.Tensor) -> list[torch.Tensor]:
-        """The filter as `compute` reads it, besides F itself; on the current stream of the device."""
-        # Zeros: what pads a filter to whole tiles is copied, though never used.
-        prepared = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
+    def prepare(self, f: torch.Tensor, prepared: list[torch.Tensor] | None = None) -> list[torch.Tensor]:
+        """The filter as `compute` reads it, besides F itself; on the current stream of the device.
+
+        In new tensors, or in those of an earlier call.
+        """
+        if prepared is None:
+            # Zeros: what pads a filter to whole tiles is copied, though never used.
+            prepared = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
         self._start(self._of_prepare, [0, f.data_ptr(), 0, *(one.data_ptr() for one in prepared)])
         return prepared
 

@@ -25,6 +25,8 @@ class _Prepared:
     event: Any
 
 
+#: No version of a tensor.
+_UNKNOWN = -1
 #: Record -> (address of the weight's storage, the weight's offset in it) -> what was prepared of it.
 _KNOWN: WeakKeyDictionary[Recorded, dict[tuple[int, int], _Prepared]] = WeakKeyDictionary()
 
@@ -42,11 +44,14 @@ def prepared(record: Recorded, weight: torch.Tensor) -> list[torch.Tensor]:
     known = _KNOWN.setdefault(record, {})
     key = (storage._cdata, int(weight.storage_offset()))
     found = known.get(key)
+    if found is not None and found.storage.expired():
+        found = None  # that of a weight that is gone, whose address another one has now
     capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
-    if found is None or found.version != weight._version or found.storage.expired():
+    if found is None or found.version != weight._version:
         if capturing:
             return record.prepare(weight)
-        found = _prepare(record, weight)
+        # In the same tensors, which a CUDA graph may read.
+        found = _prepare(record, weight, found.tensors if found else None)
         for gone in [one for one, entry in list(known.items()) if entry.storage.expired()]:
             del known[gone]
         known[key] = found
@@ -57,11 +62,13 @@ def prepared(record: Recorded, weight: torch.Tensor) -> list[torch.Tensor]:
 
 def forget() -> None:
     """Prepare all weights anew when they are next used: after changes through `weight.data`, which nobody sees."""
-    _KNOWN.clear()
+    for known in list(_KNOWN.values()):
+        for entry in list(known.values()):
+            entry.version = _UNKNOWN
 
 
-def _prepare(record: Recorded, weight: torch.Tensor) -> _Prepared:
-    tensors = record.prepare(weight)
+def _prepare(record: Recorded, weight: torch.Tensor, before: list[torch.Tensor] | None) -> _Prepared:
+    tensors = record.prepare(weight, before)
     event = None
     if weight.is_cuda:
         event = torch.cuda.Event()

@@ -33,13 +33,12 @@ OPTIONS = (
 class EmulatedLibrary(KernelLibrary):
     """Kernels of chosen programs. Each program is compiled once in a run of pytest."""
 
-    def __init__(self, factory: pytest.TempPathFactory, kernels: dict[str, list[str]], name: str = "emulated") -> None:
-        """`kernels`: program -> the name expressions that may be launched. The fewer, the faster it compiles.
+    def __init__(self, factory: pytest.TempPathFactory, kernels: dict[str, list[str]]) -> None:
+        """`kernels`: program -> the name expressions that may be launched, the same in all tests of a program.
 
-        Libraries of one `name` have the same kernels.
+        The fewer, the faster it compiles.
         """
         self._factory = factory
-        self._name = name
         self._kernels = kernels
         self._compiled: dict[str, ctypes.CDLL] = {}
 
@@ -88,7 +87,7 @@ class EmulatedLibrary(KernelLibrary):
         return start
 
     def _compile(self, program: str) -> ctypes.CDLL:
-        folder = make_once(self._factory, f"{self._name}-{program}", lambda folder: self._build(program, folder))
+        folder = make_once(self._factory, f"emulated-{program}", lambda folder: self._build(program, folder))
         return ctypes.CDLL(str(folder / "program.so"))
 
     def _build(self, program: str, sources: Path) -> None:

@@ -37,6 +37,7 @@ from kernels.tiles.tiled import (
 )
 from kernels.tiles.winograd import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
+from tests.emulation.programs import PADDED_TILES, emulated_kernels
 from tests.problems import MIXED, SHORT_REDUCTIONS, mixed_problems, random_problems
 from tests.relative import BOUND, backward_error
 from workflow.harness import verify
@@ -52,8 +53,6 @@ TILED = [
     ConvProblem(1, 3, 23, 31, 97, 5, 7, 3),
     ConvProblem(2, 1, 16, 19, 70, 3, 4, 1),
 ]
-#: Of 16 values of the reduction in a step and of 8; with few and with many pixels for each thread's copies.
-PADDED_TILES = (TILES[1], TILES[4], TILES[7])
 #: With padding, dilation and two strides, with and without groups.
 UNGROUPED = [problem for problem in (*MIXED, *mixed_problems(20, seed=11)) if problem.groups == 1]
 GROUPED = [problem for problem in (*MIXED, *mixed_problems(20, seed=12)) if problem.groups > 1]
@@ -62,15 +61,7 @@ ABLATED = ("prefetch", "double_buffering", "vectorized_load", "shared_memory")
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
-    # Of the tiles, an ablation runs one; and the fused kernel, which takes long to compile, few with padding.
-    kernels = {
-        program: list(expressions[3:4] if "without" in program and len(expressions) > 1 else expressions)
-        for program, expressions in PROGRAMS.items()
-    }
-    all_padded = {fused("WindowLoader", tile, padded=True) for tile in TILES}
-    few_padded = {fused("WindowLoader", tile, padded=True) for tile in PADDED_TILES}
-    kernels["im2win_fused"] = [name for name in kernels["im2win_fused"] if name not in all_padded - few_padded]
-    return EmulatedLibrary(tmp_path_factory, kernels)
+    return EmulatedLibrary(tmp_path_factory, emulated_kernels())
 
 
 def check(plan: Plan, problem: ConvProblem) -> None:

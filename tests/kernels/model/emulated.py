@@ -19,17 +19,9 @@ from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import SLIDING_TILES
 from kernels.tiles.tiled import TILES, Schedule, fused
-from kernels.tiles.winograd import winograd
 from tests.emulation.launch import EmulatedLibrary
 
 TILE = SLIDING_TILES[2]
-PROGRAMS = {
-    "tensor_core_filter": ["split_filter<2>", "sum_partials"],
-    TILE.program: [TILE.expression(False), TILE.expression(True)],
-    "im2win_winograd": ["winograd_filter", winograd(True, True)],
-    "im2win_transform": ["filter_reorder"],
-    "im2win_fused": [fused("WindowLoader", TILES[0], padded=False)],
-}
 
 
 class Emulated(Algorithm):

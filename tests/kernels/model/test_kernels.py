@@ -19,14 +19,15 @@ from kernels.model.recorded import Recorded
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
 from tests.emulation.launch import COMPILER, EmulatedLibrary
-from tests.kernels.model.emulated import PROGRAMS, Emulated, emulate
+from tests.emulation.programs import emulated_kernels
+from tests.kernels.model.emulated import Emulated, emulate
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> EmulatedLibrary:
-    return EmulatedLibrary(tmp_path_factory, PROGRAMS, "model")
+    return EmulatedLibrary(tmp_path_factory, emulated_kernels())
 
 
 @pytest.fixture
@@ -36,14 +37,14 @@ def by_kernels(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> Ite
     prepared: list[str] = []
     original = Recorded.prepare
 
-    def prepare(self: Recorded, f: torch.Tensor) -> list[torch.Tensor]:
+    def prepare(self: Recorded, f: torch.Tensor, before: list[torch.Tensor] | None = None) -> list[torch.Tensor]:
         prepared.append(self.name)
-        return original(self, f)
+        return original(self, f, before)
 
     monkeypatch.setattr(Recorded, "prepare", prepare)
-    weights.forget()
+    weights._KNOWN.clear()
     yield prepared
-    weights.forget()
+    weights._KNOWN.clear()
 
 
 def close(y: torch.Tensor, expected: torch.Tensor) -> None:
@@ -108,6 +109,19 @@ def test_a_weight_is_prepared_once_and_after_changes(by_kernels: list[str]) -> N
     another = copy.deepcopy(layer)
     close(another(x), layer(x))
     close(pickle.loads(pickle.dumps(layer))(x), layer(x))
+
+
+def test_a_changed_weight_is_prepared_in_the_same_place(by_kernels: list[str]) -> None:
+    """A CUDA graph goes on reading there."""
+    x, f = torch.randn(1, 4, 6, 6), torch.randn(5, 4, 3, 3)
+    places = []
+    for _ in range(2):
+        close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+        (known,) = weights._KNOWN.values()
+        places.append([one.data_ptr() for entry in known.values() for one in entry.tensors])
+        f.add_(1)
+    assert places[0] == places[1]
+    assert len(by_kernels) == 2
 
 
 def test_an_inference_tensor_is_prepared_every_time(by_kernels: list[str]) -> None:

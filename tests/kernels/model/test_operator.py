@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from torch.nn import functional
 
 import kernels
 
+ROOT = Path(__file__).resolve().parents[3]
 BOTH = [(kernels.conv1d, functional.conv1d, 1), (kernels.conv2d, functional.conv2d, 2)]
 
 
@@ -114,18 +118,8 @@ def test_under_autocast_pytorch_chooses_the_type() -> None:
         assert kernels.conv2d(x, f, bias).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize(("ours", "theirs", "dimensions"), BOTH)
-def test_pytorchs_own_samples(ours: Callable[..., Any], theirs: Callable[..., Any], dimensions: int) -> None:
-    methods = pytest.importorskip("torch.testing._internal.common_methods_invocations")
-    (info,) = [one for one in methods.op_db if one.name == f"nn.functional.conv{dimensions}d"]
-    checked = 0
-    for sample in info.sample_inputs("cpu", torch.float32, requires_grad=True):
-        results = []
-        for convolve in (ours, theirs):
-            inputs = [sample.input, *(one for one in sample.args if isinstance(one, torch.Tensor))]
-            y = convolve(sample.input, *sample.args, **sample.kwargs)
-            results.append([y, *torch.autograd.grad(y.sum(), inputs)])
-        for one, other in zip(*results, strict=True):
-            torch.testing.assert_close(one, other)
-        checked += 1
-    assert checked > 5
+def test_pytorchs_own_samples() -> None:
+    command = [sys.executable, "-m", "tests.samples", "cpu"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout.split()[0]) > 10

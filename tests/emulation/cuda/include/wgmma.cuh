@@ -53,32 +53,41 @@ inline void start_products() {}
 template <int COLUMNS>
 void finish_products(float (&)[COLUMNS / 8][4]) {}
 
-// Element (row, k) of the matrix that a descriptor says; see the PTX ISA's matrix descriptors of wgmma.
-inline float element(unsigned long long descriptor, int row, int k) {
-  const unsigned start = (descriptor & 0x3fff) << 4, along_k = (descriptor >> 16 & 0x3fff) << 4;
-  const unsigned along_rows = (descriptor >> 32 & 0x3fff) << 4;
-  const bool swizzled = descriptor >> 62 == 1;  // 128 bytes; the other modes are not used
-  unsigned at = start + row / 8 * along_rows;
-  if (swizzled) {
-    at += row % 8 * 128 + k * 2;
-    at ^= (at >> 7 & 7) << 4;
-  } else {
-    at += row % 8 * 16 + k / 8 * along_k + k % 8 * 2;
+// The 16 values of a row of the matrix that a descriptor says, K contiguous in chunks of eight; see the PTX ISA's matrix
+// descriptors of wgmma.
+struct MatrixRow {
+  float values[16];
+  MatrixRow(unsigned long long descriptor, int row) {
+    const unsigned start = (descriptor & 0x3fff) << 4, along_k = (descriptor >> 16 & 0x3fff) << 4;
+    const unsigned along_rows = (descriptor >> 32 & 0x3fff) << 4;
+    const bool swizzled = descriptor >> 62 == 1;  // 128 bytes; the other modes are not used
+    for (int chunk = 0; chunk < 2; ++chunk) {
+      unsigned at = start + row / 8 * along_rows;
+      if (swizzled) {
+        at += row % 8 * 128 + chunk * 16;
+        at ^= (at >> 7 & 7) << 4;
+      } else {
+        at += row % 8 * 16 + chunk * along_k;
+      }
+      if (at + 16 > emulation::SHARED_BYTES) emulation::fail("a matrix beyond shared memory");
+      const std::uint16_t* const halves = emulation::place<std::uint16_t>(at);
+      for (int k = 0; k < 8; ++k) values[8 * chunk + k] = from_half(halves[k]);
+    }
   }
-  if (at + 2 > emulation::SHARED_BYTES) emulation::fail("a matrix beyond shared memory");
-  return from_half(*emulation::place<std::uint16_t>(at));
-}
+};
 
 template <int COLUMNS>
 void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long a, unsigned long long b, bool add) {
   const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  for (int i = 0; i < 4; ++i) {
-    float weights[16];
-    for (int k = 0; k < 16; ++k) weights[k] = element(a, first_row + i / 2 * 8, k);
-    for (int j = 0; j < COLUMNS / 8; ++j) {
-      double sum = add ? sums[j][i] : 0.0;
-      for (int k = 0; k < 16; ++k) sum += static_cast<double>(weights[k]) * element(b, 8 * j + lane % 4 * 2 + i % 2, k);
-      sums[j][i] = static_cast<float>(sum);
+  const MatrixRow weights[] = {{a, first_row}, {a, first_row + 8}};
+  for (int j = 0; j < COLUMNS / 8; ++j) {
+    for (int column = 0; column < 2; ++column) {
+      const MatrixRow windows(b, 8 * j + lane % 4 * 2 + column);
+      for (int row = 0; row < 2; ++row) {
+        double sum = add ? sums[j][2 * row + column] : 0.0;
+        for (int k = 0; k < 16; ++k) sum += static_cast<double>(weights[row].values[k]) * windows.values[k];
+        sums[j][2 * row + column] = static_cast<float>(sum);
+      }
     }
   }
 }
