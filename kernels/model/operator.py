@@ -23,6 +23,9 @@ _ARGUMENTS = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt group
 _SCHEMA = f"(Tensor x, Tensor weight, Tensor? bias, {_ARGUMENTS}, str numerics, bool fallback) -> Tensor"
 _BACKWARD = f"(Tensor gradient, Tensor x, Tensor weight, {_ARGUMENTS}, bool[] wanted) -> (Tensor, Tensor, Tensor)"
 
+#: A kernel may read so many bytes at once.
+VECTOR_BYTES = 16
+
 Numbers = int | Sequence[int]
 
 
@@ -171,12 +174,18 @@ def _find(
 def _by_kernel(
     found: dispatch.Recorded, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    x, kept = x.contiguous(), weight.contiguous()
+    x, kept = _as_read(x), _as_read(weight)
     # A copy is a new tensor at each call, of which nothing can be kept.
     prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
     y = torch.empty(found.output_shape, device=x.device)
     found.compute(x, kept, y, prepared)
     return y if bias is None else y.add_(bias.view(-1, 1, 1))
+
+
+def _as_read(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as the kernels read it, in vectors: contiguous, and aligned to them; a copy if it is not."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % VECTOR_BYTES == 0 else tensor.clone()
 
 
 def _by_pytorch(

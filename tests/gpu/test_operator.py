@@ -185,6 +185,18 @@ def test_pytorchs_own_samples() -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("numerics", NUMERICS)
+def test_views_that_begin_anywhere(numerics: str) -> None:
+    shapes = (2, 4, 8, 8), (6, 4, 3, 3)
+    for behind in (1, 2, 3):
+        sizes = [behind + torch.Size(shape).numel() for shape in shapes]
+        x, f = (
+            torch.randn(size, device=DEVICE)[behind:].view(shape) for size, shape in zip(sizes, shapes, strict=True)
+        )
+        y = kernels.conv2d(x, f, padding=1, numerics=numerics, fallback=False)
+        assert_right(y, functional.conv2d(x.double(), f.double(), padding=1))
+
+
 def test_another_gpu() -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("there is one GPU")

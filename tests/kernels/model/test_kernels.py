@@ -62,6 +62,15 @@ def test_any_form_of_tensors(by_kernels: list[str]) -> None:
     close(kernels.conv2d(x, f.transpose(2, 3), fallback=False), functional.conv2d(x, f.transpose(2, 3)))
 
 
+def test_views_that_begin_anywhere(by_kernels: list[str]) -> None:
+    """Kernels read vectors, and a misaligned read ends the process."""
+    shapes = (2, 4, 8, 8), (6, 4, 3, 3)
+    for behind in (1, 2, 3):
+        x, f = (torch.randn(behind + torch.Size(shape).numel())[behind:].view(shape) for shape in shapes)
+        assert x.is_contiguous() and x.data_ptr() % 16
+        close(kernels.conv2d(x, f, padding=1, fallback=False), functional.conv2d(x, f, padding=1))
+
+
 def test_one_dimension(by_kernels: list[str]) -> None:
     x, f, bias = torch.randn(3, 7, 30), torch.randn(4, 7, 5), torch.randn(4)
     hows: tuple[dict[str, Any], ...] = ({}, {"padding": 2, "stride": 2}, {"dilation": 3})
