@@ -1,6 +1,8 @@
 """Adds a results table to an archive of the same device: the newest measurement of every experiment."""
 
-from collections.abc import Iterable, Iterator
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,27 @@ def merge(new: Archive, old: Archive | None = None) -> Content:
     return rows, samples, provenance
 
 
-def merge_companion(name: str, columns: Iterable[str], new: Path, old: Path, suites: Iterable[str]) -> str:
+def merge_companion(name: str, columns: Sequence[str], new: Path, old: Path, suites: Iterable[str]) -> str:
     """Give the table `name` of the folder `new` as CSV, and what that of `old` has of other suites among `suites`."""
-    columns = list(columns)
-    added, kept = (read_beside(folder, name, columns, texts=columns) for folder in (new, old))
-    kept = kept[kept["suite"].isin(set(suites) - set(added["suite"]))]
-    merged = pd.concat([added, kept], ignore_index=True)
-    return str(merged.to_csv(index=False, lineterminator="\n")) if len(merged) else ""
+    added, kept = (_lines(folder, name, columns) for folder in (new, old))
+    others = set(suites) - {line["suite"] for line in added}
+    merged = [*added, *(line for line in kept if line["suite"] in others)]
+    if not merged:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(merged)
+    return text.getvalue()
+
+
+def _lines(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the cells as they are written: what is no number stays what it is."""
+    read_beside(folder, name, columns)  # raises where the table is damaged
+    if not (folder / name).exists():
+        return []
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _others(frame: pd.DataFrame, again: set[str]) -> pd.DataFrame:
