@@ -21,8 +21,9 @@ class Progress:
 
     #: Path of a result -> when it was last written before the run (ns); None for most.
     waiting: dict[Path, int | None]
-    started: float
     total: int = field(init=False)
+    #: When the first ones were there, and how many: what came before, such as compiling, tells nothing of the rest.
+    first: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
         self.total = len(self.waiting)
@@ -36,8 +37,9 @@ class Progress:
             del self.waiting[path]
         done = self.total - len(self.waiting)
         line = f"measured {done} of {self.total} points"
-        if self.waiting:
-            line += f", {_duration((now - self.started) / done * len(self.waiting))} left"
+        since, before = self.first = self.first or (now, done)
+        if self.waiting and done > before:
+            line += f", {_duration((now - since) / (done - before) * len(self.waiting))} left"
         *_, layer, algorithm, _ = written[-1].parts
         return f"{line} (last: {layer}, {algorithm})"[:_WIDTH]
 
@@ -63,8 +65,7 @@ def watch(results: Callable[[], Iterable[Path]]) -> None:
 
 
 def _watch(results: Callable[[], Iterable[Path]]) -> None:
-    started = time.monotonic()
-    progress = Progress({path: written_at(path) for path in results()}, started)
+    progress = Progress({path: written_at(path) for path in results()})
     while progress.waiting:
         time.sleep(_SECONDS)
         if line := progress.look(time.monotonic()):

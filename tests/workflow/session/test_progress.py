@@ -20,14 +20,16 @@ def result(folder: Path, layer: str, algorithm: str) -> Path:
 def test_lines(tmp_path: Path) -> None:
     paths = [result(tmp_path, f"conv{number}", "im2win") for number in range(1, 11)]
     paths[9].write_text("of an earlier run, and failed")
-    run = Progress({path: written_at(path) for path in paths}, started=100.0)
+    run = Progress({path: written_at(path) for path in paths})
     assert run.look(101.0) == ""
-    paths[0].write_text("ok")
-    assert run.look(130.0) == "measured 1 of 10 points, about 4 min left (last: conv1, im2win)"
-    assert run.look(140.0) == ""
-    for path in paths[1:9]:
+    paths[0].write_text("ok")  # after minutes of compiling
+    assert run.look(700.0) == "measured 1 of 10 points (last: conv1, im2win)"
+    assert run.look(710.0) == ""
+    paths[1].write_text("ok")
+    assert run.look(730.0) == "measured 2 of 10 points, about 4 min left (last: conv2, im2win)"
+    for path in paths[2:9]:
         path.write_text("ok")
-    assert run.look(280.0) == "measured 9 of 10 points, less than a minute left (last: conv9, im2win)"
+    assert run.look(880.0) == "measured 9 of 10 points, less than a minute left (last: conv9, im2win)"
     paths[9].write_text("ok")
     os.utime(paths[9], ns=(0, time.time_ns() + 1))
     assert run.look(290.0) == "measured 10 of 10 points (last: conv10, im2win)"
@@ -35,10 +37,12 @@ def test_lines(tmp_path: Path) -> None:
 
 def test_a_line_fits_into_a_terminal(tmp_path: Path) -> None:
     paths = [result(tmp_path, "l" * 50, name * 40) for name in "abc"]
-    run = Progress(dict.fromkeys(paths), started=0.0)
+    run = Progress(dict.fromkeys(paths))
     paths[0].write_text("ok")
-    line = run.look(20000.0)
-    assert line.startswith("measured 1 of 3 points, about 11.1 h left (last: lll")
+    run.look(0.0)
+    paths[1].write_text("ok")
+    line = run.look(40000.0)
+    assert line.startswith("measured 2 of 3 points, about 11.1 h left (last: lll")
     assert len(line) == 79
 
 
