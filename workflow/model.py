@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +61,11 @@ def measure(options: argparse.Namespace, backend: str, mode: str, batch: int) ->
 
     from workflow.harness import timing
     from workflow.harness.monitor import monitor
-    from workflow.machine.lease import leased_gpu
     from workflow.networks import forward
 
-    gpus = find_gpus()
-    if mode == "graph" and not gpus:
+    if mode == "graph" and not find_gpus():
         return Row(options.model, batch, backend, mode, "unsupported", "CUDA graphs need an NVIDIA GPU")
-    lease: Any = leased_gpu([gpu.uuid for gpu in gpus]) if gpus else forward.no_gradients()
-    with lease as uuid, torch.no_grad(), monitor(uuid if gpus else None) as watching:
-        device = torch.device("cuda", 0) if gpus else torch.device("cpu")
+    with _device() as (device, uuid), torch.no_grad(), monitor(uuid) as watching:
         forward.set_up(forward.BACKENDS[backend])
         model = _make(options, device)
         inputs = _inputs(options, batch, device)
@@ -77,10 +74,10 @@ def measure(options: argparse.Namespace, backend: str, mode: str, batch: int) ->
         model, inputs = forward.prepare(model, forward.BACKENDS[backend], inputs)
         run = forward.runner(model, inputs, mode)
         run()
-        if gpus:
+        if uuid:
             torch.cuda.reset_peak_memory_stats()
         run()
-        peak = torch.cuda.max_memory_allocated() if gpus else None
+        peak = torch.cuda.max_memory_allocated() if uuid else None
         protocol = catalog.read().get("protocol", "end_to_end")
         taken = timing.measure(timing.WallClock(device), run, protocol, statistics.median, watching)
     found = taken.estimate
@@ -95,13 +92,9 @@ def layers(options: argparse.Namespace) -> Iterator[str]:
 
     import kernels
     from workflow.harness import timing
-    from workflow.machine.lease import leased_gpu
     from workflow.networks import forward
 
-    gpus = find_gpus()
-    lease: Any = leased_gpu([gpu.uuid for gpu in gpus]) if gpus else forward.no_gradients()
-    with lease, torch.no_grad():
-        device = torch.device("cuda", 0) if gpus else torch.device("cpu")
+    with _device() as (device, _), torch.no_grad():
         forward.set_up(forward.BACKENDS["pytorch"])
         model = _make(options, device)
         batch = max(options.batch)
@@ -121,6 +114,21 @@ def layers(options: argparse.Namespace) -> Iterator[str]:
             yield f"leave the others to PyTorch: convert(model, only=lambda name, module: name not in {slower})"
 
 
+@contextmanager
+def _device() -> Iterator[tuple[Any, str | None]]:
+    """What is measured on: a GPU that is leased meanwhile, with its UUID, or the CPU."""
+    import torch
+
+    from workflow.machine.lease import leased_gpu
+
+    gpus = [gpu.uuid for gpu in find_gpus()]
+    if not gpus:
+        yield torch.device("cpu"), None
+        return
+    with leased_gpu(gpus) as uuid:
+        yield torch.device("cuda", 0), uuid
+
+
 def _make(options: argparse.Namespace, device: Any) -> Any:
     import torch
 
@@ -133,14 +141,13 @@ def _make(options: argparse.Namespace, device: Any) -> Any:
 def _inputs(options: argparse.Namespace, batch: int, device: Any) -> list[Any]:
     import torch
 
+    from workflow.networks import models
+
     torch.manual_seed(1)
     tensors = []
     for text in options.input:
         (_, *sizes), kind = parse_input(text)
-        dtype = getattr(torch, kind, None)
-        if not isinstance(dtype, torch.dtype):
-            raise ModelError(f"--input: {kind} is no type of PyTorch; write float32, int64 or bool")
-        shape = (batch, *sizes)
+        dtype, shape = models.type_of(kind), (batch, *sizes)
         numbers = torch.randn(shape) if dtype.is_floating_point else torch.zeros(shape)
         tensors.append(numbers.to(device, dtype))
     return tensors

@@ -77,11 +77,7 @@ def convolutions(options: argparse.Namespace, arguments: dict[str, Any]) -> tupl
     from workflow.networks import models, trace
 
     model = models.make(options.model, arguments, options.device)
-    tensors = []
-    for sizes, kind in inputs:
-        if not isinstance(dtype := getattr(torch, kind, None), torch.dtype):
-            raise ModelError(f"--input: {kind} is no type of PyTorch; write float32, int64 or bool")
-        tensors.append(torch.zeros(sizes, dtype=dtype, device=options.device))
+    tensors = [torch.zeros(sizes, dtype=models.type_of(kind), device=options.device) for sizes, kind in inputs]
     return trace.run(model, tensors, options.model), models.source_of(options.model)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +23,23 @@ def experiments(archive: Archive) -> list[str]:
 
 def merge(new: Archive, old: Archive | None = None) -> Content:
     """Give what `new` holds, and what `old` holds of other experiments. Ceilings and the device are those of `new`."""
+    rows, samples, provenance = list(_records(new.measurements)), _records(new.samples()), dict(new.provenance)
     again = set(experiments(new))
-    kept = pd.DataFrame() if old is None else _others(old.measurements, again)
-    taken = pd.DataFrame() if old is None else _others(old.samples(), again)
-    rows = [*_records(new.measurements), *_records(kept)]
-    samples = (record for frame in (new.samples(), taken) for record in _records(frame))
-    provenance = dict(new.provenance)
-    if old is not None and len(kept):
-        environments = list(new.provenance["environments"])
-        points = [dict(point) for point in old.provenance["points"] if point["experiment"] not in again]
-        for point in points:
-            environment = old.provenance["environments"][point["environment"]]
-            if environment not in environments:
-                environments.append(environment)
-            point["environment"] = environments.index(environment)
-        provenance |= {"environments": environments, "points": [*new.provenance["points"], *points]}
-        anchors = [anchor for anchor in old.provenance.get("anchors", ()) if anchor["experiment"] not in again]
-        if anchors:
-            provenance["anchors"] = [*new.provenance.get("anchors", ()), *anchors]
+    if old is None or again.issuperset(experiments(old)):
+        return rows, samples, provenance
+    rows += _records(_others(old.measurements, again))
+    samples = chain(samples, _records(_others(old.samples(), again)))
+    environments = list(new.provenance["environments"])
+    points = [dict(point) for point in old.provenance["points"] if point["experiment"] not in again]
+    for point in points:
+        environment = old.provenance["environments"][point["environment"]]
+        if environment not in environments:
+            environments.append(environment)
+        point["environment"] = environments.index(environment)
+    provenance |= {"environments": environments, "points": [*new.provenance["points"], *points]}
+    anchors = [anchor for anchor in old.provenance.get("anchors", ()) if anchor["experiment"] not in again]
+    if anchors:
+        provenance["anchors"] = [*new.provenance.get("anchors", ()), *anchors]
     return rows, samples, provenance
 
 

@@ -38,7 +38,7 @@ def algorithms(problem: ConvProblem, numerics: str) -> list[Algorithm]:
 
 
 def takes(device: torch.device) -> bool:
-    """Whether the kernels run on a device, if they are not too new for it."""
+    """Whether the kernels run on a device, if it is not too old."""
     return device.type == "cuda"
 
 

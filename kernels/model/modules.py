@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -14,35 +15,33 @@ from .dispatch import NUMERICS
 from .operator import conv1d, conv2d
 
 
-class Conv1d(nn.Conv1d):
-    """`torch.nn.Conv1d`, computed by this project's kernels where they take it."""
+class _Convolved(_ConvNd):
+    """A convolution module whose class says which function computes it."""
 
     #: See `kernels.model.operator.conv2d`.
     numerics = NUMERICS[0]
     fallback = True
+    convolve: ClassVar[Callable[..., torch.Tensor]]
 
     def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = (0,)
+            padding = 0
         how = {"numerics": self.numerics, "fallback": self.fallback}
-        return conv1d(input, weight, bias, self.stride, padding, self.dilation, self.groups, **how)  # type: ignore[arg-type]
+        return type(self).convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups, **how)
 
 
-class Conv2d(nn.Conv2d):
+class Conv1d(_Convolved, nn.Conv1d):
+    """`torch.nn.Conv1d`, computed by this project's kernels where they take it."""
+
+    convolve = staticmethod(conv1d)
+
+
+class Conv2d(_Convolved, nn.Conv2d):
     """`torch.nn.Conv2d`, computed by this project's kernels where they take it."""
 
-    numerics = NUMERICS[0]
-    fallback = True
-
-    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input = functional.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = (0, 0)
-        how = {"numerics": self.numerics, "fallback": self.fallback}
-        return conv2d(input, weight, bias, self.stride, padding, self.dilation, self.groups, **how)  # type: ignore[arg-type]
+    convolve = staticmethod(conv2d)
 
 
 #: PyTorch's module -> the one that takes its place.

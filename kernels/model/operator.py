@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -158,17 +159,22 @@ def _find(
         return "the tensors must be on one NVIDIA GPU"
     if x.numel() == 0 or weight.numel() == 0:
         return "there is nothing to compute"
-    above, below, left, right = padding
-    (batch, channels, height, width), (out_channels, _, kernel_h, kernel_w) = x.shape, weight.shape
-    if weight.shape[1] * groups != channels or (bias is not None and bias.shape != (out_channels,)):
+    if weight.shape[1] * groups != x.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
         return "the sizes do not fit"
+    problem = _problem(x.shape, weight.shape, tuple(stride), tuple(padding), tuple(dilation), groups)
+    return problem if isinstance(problem, str) else dispatch.find(problem, x.device, numerics)
+
+
+@lru_cache(maxsize=4096)
+def _problem(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> ConvProblem | str:
+    """The problem of these shapes, or why there is none; checking it takes longer than a call should."""
+    above, below, left, right = padding
+    (batch, channels, height, width), (out_channels, _, kernel_h, kernel_w) = x, weight
+    sizes = (batch, channels, height, width, out_channels, kernel_h, kernel_w)
     try:
-        sizes = (batch, channels, height, width, out_channels, kernel_h, kernel_w)
-        pairs = ((stride[0], stride[1]), ((above, below), (left, right)), (dilation[0], dilation[1]))
-        problem = ConvProblem(*sizes, *pairs, groups)
+        return ConvProblem(*sizes, stride, ((above, below), (left, right)), dilation, groups)
     except ProblemError as error:
         return str(error)
-    return dispatch.find(problem, x.device, numerics)
 
 
 def _by_kernel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,8 +117,3 @@ def seen_convolutions(model: nn.Module) -> Any:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def no_gradients() -> Any:
-    """As users infer: without gradients, and with weights that can tell when they change."""
-    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()

@@ -38,6 +38,14 @@ def make(name: str, arguments: Mapping[str, Any], device: str) -> torch.nn.Modul
     return found.to(device)
 
 
+def type_of(kind: str) -> torch.dtype:
+    """PyTorch's type of an input, by its name. Raises ModelError."""
+    dtype = getattr(torch, kind, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ModelError(f"--input: {kind} is no type of PyTorch; write float32, int64 or bool")
+    return dtype
+
+
 def source_of(name: str) -> str:
     """Where a model comes from: its package and version, or its file and the file's SHA-256."""
     module = name.rpartition(":")[0]
