@@ -25,6 +25,7 @@ _PACKAGES = (
     "nvidia-cuda-nvrtc",
     "nvidia-cublas",
     "nvidia-cudnn-cu13",
+    "triton",
     "numpy",
     "snakemake",
     "hydra-core",
