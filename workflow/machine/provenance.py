@@ -26,6 +26,7 @@ _PACKAGES = (
     "nvidia-cublas",
     "nvidia-cudnn-cu13",
     "triton",
+    "nvidia-cutlass",
     "numpy",
     "snakemake",
     "hydra-core",
