@@ -89,14 +89,16 @@ def header_folders() -> list[str]:
     """Folders with the headers of CUTLASS, CUDA and CCCL. Raises UnsupportedError that names those that are missing."""
     library = find_spec("cutlass_library")
     inside = Path(library.origin).parent / "source" / "include" if library and library.origin else None
+    runtime, cccl = find_nvidia_header_directory("cudart"), find_nvidia_header_directory("cccl")
     found = {
-        "nvidia-cutlass": str(inside) if inside and (inside / "cutlass" / "cutlass.h").is_file() else None,
-        "nvidia-cuda-runtime": find_nvidia_header_directory("cudart"),
-        "nvidia-cuda-cccl": find_nvidia_header_directory("cccl"),
+        "nvidia-cutlass": inside and (inside / "cutlass" / "cutlass.h").is_file(),
+        "nvidia-cuda-runtime": runtime,
+        "nvidia-cuda-crt": runtime and (Path(runtime) / "crt" / "mma.h").is_file(),
+        "nvidia-cuda-cccl": cccl,
     }
-    if missing := [name for name, folder in found.items() if not folder]:
+    if missing := [package for package, there in found.items() if not there]:
         raise UnsupportedError(f"headers are missing of {', '.join(missing)}: pip install '.[cutlass]' brings them")
-    return [str(folder) for folder in found.values()]
+    return [str(inside), str(runtime), str(cccl)]
 
 
 def cubin_of(tile: Tile, few_channels: bool, architecture: str) -> bytes:

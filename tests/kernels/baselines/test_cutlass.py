@@ -67,11 +67,14 @@ def test_without_a_gpu() -> None:
         algorithm.plan(PROBLEMS[0], torch.device("cpu"), None, tf32=False)
 
 
-def test_without_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cutlass_source, "find_spec", lambda name: None)
     monkeypatch.setattr(cutlass_source, "find_nvidia_header_directory", lambda name: None)
-    missing = "nvidia-cutlass, nvidia-cuda-runtime, nvidia-cuda-cccl"
+    missing = "nvidia-cutlass, nvidia-cuda-runtime, nvidia-cuda-crt, nvidia-cuda-cccl"
     with pytest.raises(UnsupportedError, match=f"headers are missing of {missing}: pip install"):
+        header_folders()
+    monkeypatch.setattr(cutlass_source, "find_nvidia_header_directory", lambda name: str(tmp_path))
+    with pytest.raises(UnsupportedError, match="headers are missing of nvidia-cutlass, nvidia-cuda-crt: pip install"):
         header_folders()
 
 
