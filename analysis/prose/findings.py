@@ -9,11 +9,15 @@ from analysis.numbers.algorithms import (
     ACCURATE,
     BEST_CUDNN,
     STRICT,
+    TF32,
     YARDSTICKS,
     ablations,
+    about,
     every_ablation,
+    further_baselines,
     in_order,
     in_paper,
+    is_reduced_baseline,
     label,
     ours,
     paper,
@@ -23,8 +27,10 @@ from analysis.numbers.series import (
     Selection,
     accurate_rows,
     constant_memory,
+    divide,
     geometric_mean,
     headline,
+    layer_order,
     memory_baselines,
     memory_metric,
     pick,
@@ -54,7 +60,10 @@ def findings(archive: Archive, judged: pd.DataFrame) -> list[str]:
         if not values(rows, name, "tflops").empty:
             said += _speed(rows, name, [yardstick], kind)
             said += _other_batches(archive, selection, name, yardstick)
-    said += _accurate(archive, selection, rows, yardstick)
+    for name in further_baselines(kind):
+        if not values(rows, name, "tflops").empty:
+            said += _speed(rows, name, [yardstick], kind)
+    said += _accurate(archive, selection, rows, yardstick) + _reduced(archive, selection)
     if kind == "cuda":
         said += _best_cudnn(rows) + _memory(archive, rows) + _ablation(archive)
     said.append(outcomes(archive.measurements))
@@ -113,20 +122,49 @@ def _ahead(over: pd.Series) -> str:
 
 
 def _accurate(archive: Archive, selection: Selection, rows: pd.DataFrame, yardstick: str) -> list[str]:
-    """Compare ours on tensor cores (class fp32_accurate) with the yardstick of `rows`, which are of `selection`."""
-    accurate = accurate_rows(archive.measurements, selection)
-    both, said = pd.concat([rows, accurate]), []
+    """Compare the class fp32_accurate, ours and further baselines, with the yardstick of `rows` (of `selection`)."""
+    accurate, said = rows_of(archive.measurements, replace(selection, numerics=ACCURATE)), []
     unit, factor = speed_unit(archive.device_kind)
+    theirs, further = values(rows, yardstick, "tflops"), further_baselines(archive.device_kind)
     for name in in_order(accurate["algorithm"]):
-        speed, over = values(both, name, "tflops") * factor, ratio(both, name, yardstick, "tflops")
-        if not over.empty:
+        speed = values(accurate, name, "tflops")
+        over = divide(speed, theirs)
+        if (about(name).is_accurate_only or name in further) and not over.empty:
             said.append(
-                f"{label(name)}, of the class {ACCURATE}, reaches {number(speed.min())} ({speed.idxmin()}) to "
-                f"{number(speed.max())} {unit} ({speed.idxmax()}) and is faster than {label(yardstick)} in "
-                f"{selection.numerics} on {_ahead(over)}: {number(geometric_mean(over))}x in the geometric mean, "
-                f"{number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})."
+                f"{label(name)}, of the class {ACCURATE}, reaches {_range(speed * factor, unit)} and is faster than "
+                f"{label(yardstick)} in {selection.numerics} on {_ahead(over)}: {_mean_and_range(over)}."
             )
     return said
+
+
+def _reduced(archive: Archive, selection: Selection) -> list[str]:
+    """Compare ours on tensor cores (class fp32_accurate) with the best TF32 of the libraries."""
+    rows = rows_of(archive.measurements, replace(selection, numerics=TF32))
+    rows = rows[rows["algorithm"].map(is_reduced_baseline).astype(bool)]
+    best = rows[rows["status"] == "ok"].groupby("layer")["tflops"].max()
+    best = best.reindex(layer_order(best.index))
+    if best.empty:
+        return []
+    unit, factor = speed_unit(archive.device_kind)
+    whose = names(label(name) for name in in_order(rows["algorithm"]))
+    said = [f"The best {TF32} of the libraries (of {whose}) reaches {_range(best * factor, unit)}."]
+    accurate = accurate_rows(archive.measurements, selection)
+    for name in in_order(accurate["algorithm"]):
+        over = divide(values(accurate, name, "tflops"), best)
+        if not over.empty:
+            said.append(f"{label(name)} is faster than it on {_ahead(over)}: {_mean_and_range(over)}.")
+    return said
+
+
+def _range(speed: pd.Series, unit: str) -> str:
+    """Say from which to which speed, and on which layers."""
+    return f"{number(speed.min())} ({speed.idxmin()}) to {number(speed.max())} {unit} ({speed.idxmax()})"
+
+
+def _mean_and_range(over: pd.Series) -> str:
+    """Say how large a ratio is in the mean, at least and at most."""
+    mean = f"{number(geometric_mean(over))}x in the geometric mean"
+    return f"{mean}, {number(over.min())}x ({over.idxmin()}) to {number(over.max())}x ({over.idxmax()})"
 
 
 def _best_cudnn(rows: pd.DataFrame) -> list[str]:
