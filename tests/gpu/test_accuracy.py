@@ -29,11 +29,6 @@ NAME = "im2win_tensor_core"
 BASELINE = reference_algorithm(catalog.read())
 
 
-@pytest.fixture(scope="module")
-def library() -> KernelLibrary:
-    return KernelLibrary(DEVICE)
-
-
 def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
     y = torch.empty(problem.output_shape, device=DEVICE)
     verify.poison(y)
