@@ -12,7 +12,7 @@ from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core import MMA_SLIDING_TILES, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
 from workflow.accuracy import accuracy, reference_algorithm
 from workflow.experiment import catalog
@@ -21,7 +21,7 @@ from workflow.harness.distributions import COMPARED, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 DEVICE = torch.device("cuda", 0)
-NAME = "im2win_tensor_core"
+NAMES = ("im2win_tensor_core", "im2win_tensor_core_mma")
 BASELINE = reference_algorithm(catalog.read())
 
 
@@ -37,17 +37,18 @@ def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> t
     return y
 
 
-def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> Plan:
+def tensor_core_plan(name: str, problem: ConvProblem, library: KernelLibrary) -> Plan:
     try:
-        return algorithms.load(NAME, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(name, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
     except UnsupportedError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem.from_layer(LAYERS[layer], 2)
-    ours = tensor_core_plan(problem, library)
+    ours = tensor_core_plan(name, problem, library)
     baseline = algorithms.load(BASELINE, "kernels.families.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(COMPARED):
         x, f = make(distribution, problem, DEVICE, seed)
@@ -57,10 +58,12 @@ def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
 
 
 @pytest.mark.parametrize(
-    "tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+    "tile",
+    (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES, *MMA_SLIDING_TILES),
+    ids=lambda tile: f"{tile.program}<{tile.arguments}>",
 )
 def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLibrary) -> None:
-    if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
+    if tile in (*WGMMA_TILES, *SLIDING_TILES) and torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")
     for problem in filter(tile.supports, EDGES + random_problems(4, seed=3)):
         x = torch.randint(-8, 9, problem.input_shape, device=DEVICE).float()
@@ -72,11 +75,14 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
 
 @pytest.mark.parametrize("where", ["input", "filter"])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
-def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_special_values_come_out_where_fp32_puts_them(
+    name: str, where: str, value: float, library: KernelLibrary
+) -> None:
     problem = ConvProblem(2, 20, 12, 13, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
     (x if where == "input" else f).view(-1)[77] = value
-    y = run(tensor_core_plan(problem, library), problem, x, f)
+    y = run(tensor_core_plan(name, problem, library), problem, x, f)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = torch.nn.functional.conv2d(x, f)
     assert torch.equal(y.isnan(), expected.isnan())
@@ -86,12 +92,13 @@ def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, 
     torch.testing.assert_close(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
 
 
-def test_denormals_and_zeros(library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_denormals_and_zeros(name: str, library: KernelLibrary) -> None:
     problem = ConvProblem(1, 20, 9, 10, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
-    assert not run(tensor_core_plan(problem, library), problem, torch.zeros_like(x), f).any()
-    assert not run(tensor_core_plan(problem, library), problem, x, torch.zeros_like(f)).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, torch.zeros_like(x), f).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, x, torch.zeros_like(f)).any()
     # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
     small, large = x * 1e-41, f * 1e20
-    y = run(tensor_core_plan(problem, library), problem, small, large)
+    y = run(tensor_core_plan(name, problem, library), problem, small, large)
     assert verify.error(problem, small, large, y).within(1e-6, 1e-6)

@@ -113,7 +113,8 @@ struct Meeting {
 };
 struct Warp {
   Meeting meeting{32};
-  float exchanged[2][32];
+  // What lanes tell each other, in two buffers in turn: a lane may be at the next exchange while another reads this one.
+  alignas(16) unsigned char exchanged[2][32 * 32];
 };
 struct Block {
   Index index;
@@ -124,6 +125,17 @@ struct Block {
 inline std::vector<Block> blocks(MOST_BLOCKS);  // those of a cluster
 inline int rank;                                // in its cluster, of the block that runs
 inline Meeting cluster;
+
+// Each lane of a warp gives a value, waits for the others and then sees all of theirs.
+template <class T, class See>
+void exchange(const T& own, See see) {
+  static_assert(sizeof(T) <= 32, "room for a value of each lane");
+  Warp& warp = blocks[rank].warps[threadIdx.x / 32];
+  T* const lanes = reinterpret_cast<T*>(warp.exchanged[threads[threadIdx.x].exchanges++ % 2]);
+  lanes[threadIdx.x % 32] = own;
+  warp.meeting.meet();
+  see(lanes);
+}
 
 // Shared memory has 32-bit addresses, here distances from the dynamic part.
 inline unsigned address(const void* pointer) {
@@ -197,13 +209,9 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
 
 inline void __syncthreads() { emulation::blocks[emulation::rank].meeting.meet(); }
 inline void __syncwarp() { emulation::blocks[emulation::rank].warps[threadIdx.x / 32].meeting.meet(); }
-// Two buffers in turn: a lane may be at the next exchange while another still reads this one.
 inline float __shfl_xor_sync(unsigned, float value, int mask) {
-  emulation::Warp& warp = emulation::blocks[emulation::rank].warps[threadIdx.x / 32];
-  float* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
-  exchanged[threadIdx.x % 32] = value;
-  warp.meeting.meet();
-  return exchanged[threadIdx.x % 32 ^ mask];
+  emulation::exchange(value, [&](const float* lanes) { value = lanes[threadIdx.x % 32 ^ mask]; });
+  return value;
 }
 template <class T>
 T __ldg(const T* from) {
