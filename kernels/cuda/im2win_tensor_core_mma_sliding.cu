@@ -9,7 +9,7 @@
 #include "include/positions.cuh"
 #include "include/warpgroups.cuh"
 
-// Each warp of a block computes WARP_M output channels x WARP_N positions. BLOCKS share a multiprocessor's registers.
+// Each warp of a block computes WARP_M output channels x WARP_N positions.
 template <int TILE_M, int TILE_N, int WARP_M, int WARP_N>
 struct MmaShape {
   static constexpr int WARPS_N = TILE_N / WARP_N, WARPS = TILE_M / WARP_M * WARPS_N, THREADS = 32 * WARPS;
@@ -41,9 +41,56 @@ struct Taps {
   }
 };
 
-// Arguments as for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory: see
-// kernels/tiles/tensor_core.py.
-template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int BLOCKS, bool GENERAL>
+// Adds the products of one tap, over VALUES of a K block, to a warp's results. `filter` is the address of the lane's row of
+// the filter's first fragment, `window` that of the windows'; `undo` are the factors of the lane's columns.
+template <int VALUES, int ROWS_M, int COLUMNS>
+__device__ inline void multiply_tap(float (&results)[ROWS_M][COLUMNS][4], unsigned filter, unsigned window,
+                                    const float* undo) {
+  unsigned a[2][VALUES / 16][ROWS_M][4];
+#pragma unroll
+  for (int part = 0; part < 2; ++part) {
+#pragma unroll
+    for (int k = 0; k < VALUES / 16; ++k) {
+#pragma unroll
+      for (int m = 0; m < ROWS_M; ++m) {
+        load_matrices(a[part][k][m], (filter ^ (part * CHUNKS + 2 * k) << 4) + m * 16 * ROW_BYTES);
+      }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < COLUMNS; ++j) {
+    unsigned b[2][4];  // of eight positions: all of a part's K block
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+      load_matrices(b[part], (window ^ (part * CHUNKS) << 4) + j * 8 * ROW_BYTES);
+    }
+    float sums[ROWS_M][4] = {};
+#pragma unroll
+    for (int product = 0; product < PART_PRODUCTS<2>; ++product) {
+      const PartProduct of = part_product<2>(product);
+#pragma unroll
+      for (int k = 0; k < VALUES / 16; ++k) {
+#pragma unroll
+        for (int m = 0; m < ROWS_M; ++m) {
+          multiply_matrices(sums[m], a[of.filter][k][m], b[of.window][2 * k], b[of.window][2 * k + 1]);
+        }
+      }
+    }
+    const float first = undo[8 * j], second = undo[8 * j + 1];
+#pragma unroll
+    for (int m = 0; m < ROWS_M; ++m) {
+      results[m][j][0] = fmaf(sums[m][0], first, results[m][j][0]);
+      results[m][j][1] = fmaf(sums[m][1], second, results[m][j][1]);
+      results[m][j][2] = fmaf(sums[m][2], first, results[m][j][2]);
+      results[m][j][3] = fmaf(sums[m][3], second, results[m][j][3]);
+    }
+  }
+}
+
+// BLOCKS share a multiprocessor's registers. With HALVES, for which 168 registers are too few, the products of a half empty
+// K block are left out. Arguments as for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory:
+// see kernels/tiles/tensor_core.py.
+template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int BLOCKS, bool HALVES, bool GENERAL>
 __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) void im2win_tensor_core_mma_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y, int pitch,
@@ -116,7 +163,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
   };
   const auto copy_filter = [&](const Taps& of, int filter_stage) {
     const unsigned char* const from =
-        filter_tiles + filter_tile_offset<TILE_M, 2>(p, tile.filter_row, of.k_block * p.kernel_w + of.tap);
+        filter_tiles + filter_tile_offset<FILTER_ROWS, 2>(p, 0, of.k_block * p.kernel_w + of.tap) +
+        tile.filter_row * ROW_BYTES;
 #pragma unroll
     for (int first = 0; first < S::FILTER_BYTES; first += S::THREADS * 16) {
       const int i = first + threadIdx.x * 16;
@@ -138,6 +186,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
     __syncthreads();
     const bool begins = taps.tap == taps.phase, last_phase = taps.phase + 1 == phases;
     const int next_k_block = last_phase ? taps.k_block + 1 : taps.k_block;
+    // The last K block may be half empty.
+    const bool is_short = HALVES && !GENERAL && taps.k_block * K_BLOCK + K_BLOCK / 2 >= p.group_channels * p.kernel_h;
     if (begins && next_k_block < tile.last_k_block) gather_values(next_k_block, last_phase ? 0 : taps.phase + 1);
     taps.next(tap_step, phases, p.kernel_w);
     if (taps.k_block < tile.last_k_block) copy_filter(taps, filter_stage ^ 1);
@@ -146,45 +196,11 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
                             chunk_offset(first_row + lane % 16, lane / 16);
     const int first_position = first_column + shift + lane % 8;
     const unsigned window = shared_address(dynamic + stage * S::WINDOW_BYTES) + chunk_offset(first_position, lane / 8);
-    unsigned a[2][K_BLOCK / 16][ROWS_M][4];
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-#pragma unroll
-      for (int k = 0; k < K_BLOCK / 16; ++k) {
-#pragma unroll
-        for (int m = 0; m < ROWS_M; ++m) {
-          load_matrices(a[part][k][m], (filter ^ (part * CHUNKS + 2 * k) << 4) + m * 16 * ROW_BYTES);
-        }
-      }
-    }
     const float* const undo = factors + stage * S::POSITIONS + first_column + shift + lane % 4 * 2;
-#pragma unroll
-    for (int j = 0; j < COLUMNS; ++j) {
-      unsigned b[2][4];  // of eight positions: all of a part's K block
-#pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        load_matrices(b[part], (window ^ (part * CHUNKS) << 4) + j * 8 * ROW_BYTES);
-      }
-      float sums[ROWS_M][4] = {};
-#pragma unroll
-      for (int product = 0; product < PART_PRODUCTS<2>; ++product) {
-        const PartProduct of = part_product<2>(product);
-#pragma unroll
-        for (int k = 0; k < K_BLOCK / 16; ++k) {
-#pragma unroll
-          for (int m = 0; m < ROWS_M; ++m) {
-            multiply_matrices(sums[m], a[of.filter][k][m], b[of.window][2 * k], b[of.window][2 * k + 1]);
-          }
-        }
-      }
-      const float first = undo[8 * j], second = undo[8 * j + 1];
-#pragma unroll
-      for (int m = 0; m < ROWS_M; ++m) {
-        results[m][j][0] = fmaf(sums[m][0], first, results[m][j][0]);
-        results[m][j][1] = fmaf(sums[m][1], second, results[m][j][1]);
-        results[m][j][2] = fmaf(sums[m][2], first, results[m][j][2]);
-        results[m][j][3] = fmaf(sums[m][3], second, results[m][j][3]);
-      }
+    if (is_short) {
+      multiply_tap<K_BLOCK / 2>(results, filter, window, undo);
+    } else {
+      multiply_tap<K_BLOCK>(results, filter, window, undo);
     }
     if (taps.tap != taps.phase) {
       shift += tap_shift;

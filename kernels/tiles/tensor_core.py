@@ -108,7 +108,9 @@ class SlidingTile(TensorCoreTile):
     """
 
     def supports(self, problem: ConvProblem) -> bool:
-        return _shifts(problem) <= MAX_SHIFT
+        channels = problem.group_out_channels
+        has_whole_tiles = -(-channels // self.m) * self.m <= -(-channels // FILTER_PADDING) * FILTER_PADDING
+        return has_whole_tiles and _shifts(problem) <= MAX_SHIFT
 
     def taps(self, problem: ConvProblem) -> int:
         return problem.kernel_w
@@ -200,17 +202,19 @@ def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCore
     )
 
 
-def _mma_sliding(m: int, n: int, warp_m: int, warp_n: int, blocks: int, times: tuple[float, float]) -> SlidingTile:
+def _mma_sliding(
+    m: int, n: int, warp_m: int, warp_n: int, blocks: int, halves: bool, times: tuple[float, float]
+) -> SlidingTile:
     """A block of cuda/im2win_tensor_core_mma_sliding.cu; each warp computes `warp_m` channels x `warp_n` positions.
 
-    `blocks` share a multiprocessor's registers.
+    `blocks` share a multiprocessor's registers; `halves` tells whether what is empty in the last K block is left out.
     """
     positions = -(-(n + MAX_SHIFT) // MMA_UNIT) * MMA_UNIT
     warps = m // warp_m * (n // warp_n)
     rings = 2 * ((positions + m) * ROW_BYTES + positions * FLOAT_BYTES)
     return SlidingTile(
         program="im2win_tensor_core_mma_sliding",
-        arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}",
+        arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}, {int(halves)}",
         m=m,
         n=n,
         threads=32 * warps,
@@ -250,8 +254,10 @@ SLIDING_TILES = (
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
 MMA_SLIDING_TILES = (
-    _mma_sliding(64, 112, 32, 56, 3, (350, 2000)),
-    _mma_sliding(128, 112, 32, 56, 1, (650, 2500)),
+    _mma_sliding(64, 112, 32, 56, 3, False, (350, 2000)),
+    _mma_sliding(64, 224, 32, 56, 1, True, (680, 4000)),
+    _mma_sliding(96, 112, 48, 56, 2, True, (500, 2500)),
+    _mma_sliding(128, 112, 32, 56, 1, True, (680, 2500)),
 )
 
 
