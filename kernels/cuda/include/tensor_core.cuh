@@ -173,6 +173,7 @@ __device__ inline float load(const float* __restrict__ x, unsigned offset) {
 __device__ inline unsigned values_inside_rows(const Problem& p, int first_row, const int* __restrict__ rows) {
   if (first_row >= 0 && first_row + (p.kernel_h - 1) * p.dilation_h < p.height) return ~0u;  // most windows
   unsigned inside = 0;
+#pragma unroll 1
   for (int u = 0, row = first_row; u < p.kernel_h; ++u, row += p.dilation_h) {
     if (is_inside(row, p.height)) inside |= __ldg(rows + u);
   }
@@ -190,12 +191,13 @@ __device__ inline unsigned values_inside(const Problem& p, const Pixel& at, cons
   }
   return inside & inside_rows;
 }
-// A K block's values; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those `inside`.
-template <bool GENERAL>
-__device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict__ x, unsigned window,
+// Values of a K block, all or some; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those
+// `inside`.
+template <bool GENERAL, int COUNT>
+__device__ inline void gather(float (&values)[COUNT], const float* __restrict__ x, unsigned window,
                               const int* __restrict__ offsets, unsigned inside) {
 #pragma unroll
-  for (int k = 0; k < K_BLOCK; k += 4) {
+  for (int k = 0; k < COUNT; k += 4) {
     const int4 four = __ldg(reinterpret_cast<const int4*>(offsets + k));
     const int offset[] = {four.x, four.y, four.z, four.w};
 #pragma unroll
