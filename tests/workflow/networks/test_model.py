@@ -12,7 +12,7 @@ import torch
 
 from workflow import model
 from workflow.networks import forward
-from workflow.networks.forward import BACKENDS
+from workflow.networks.backends import BACKENDS
 
 MODEL = """
 import torch
