@@ -7,7 +7,6 @@ for, which does not exist yet: so Snakemake runs the job.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.util import find_spec
@@ -15,23 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.table.companions import MODELS
-from kernels.build.sources import digest, folder_hash, source_hash
-from workflow.experiment.catalog import ROOT, Catalog
+from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import BadValueError, ConfigFileError, ResultError, unknown
 from workflow.experiment.identity import group_identity
 from workflow.experiment.points import positive
 from workflow.experiment.request import Request
-from workflow.experiment.sources import check_python
 from workflow.experiment.sweep import Sweep
-from workflow.jobs.code import code_hash
+from workflow.jobs.code import backend_hash
 from workflow.jobs.results import read_result
 from workflow.networks.backends import BACKENDS, MODES
 
-#: What times a forward pass, beside the kernels and the backend's switches.
-_TIMING = ("workflow/networks/forward.py", "workflow/networks/timed.py")
-#: The operator, and how its modules name the families of algorithms that they import.
-_MODEL = ROOT / "kernels" / "model"
-_FAMILY = re.compile(r"families\.(\w+)")
 _MINUTES = 30
 
 
@@ -99,31 +91,6 @@ def identity(sweep: Sweep, job: Job) -> dict[str, Any]:
 def protocol(sweep: Sweep) -> dict[str, Any]:
     """How samples are taken: as the experiment's first protocol says, but by the host's clock."""
     return next(iter(sweep.protocols.values()))
-
-
-def backend_hash(catalog: Catalog, name: str) -> str:
-    """Hash of what computes a forward pass with a backend, and times it: this project's sources, and its switches.
-
-    Raises SourceError if a source is missing or no Python.
-    """
-    backend = BACKENDS[name]
-    parts = [code_hash(*_TIMING), repr(backend)]
-    return digest([*parts, _kernels_hash(catalog)] if backend.numerics else parts)
-
-
-def _kernels_hash(catalog: Catalog) -> str:
-    """Hash of the operator, and of the algorithms of the modules that it uses, with their programs."""
-    files = sorted(_MODEL.glob("[!.]*.py"))
-    modules = sorted({name for path in files for name in _FAMILY.findall(path.read_text())})
-    programs: dict[str, set[str]] = {f"kernels.families.{name}": set() for name in modules}
-    for entry in catalog.groups["algorithm"].values():
-        if entry["module"] in programs:
-            programs[entry["module"]] |= set(entry["programs"])
-    for module in programs:
-        check_python(module)
-    return digest(
-        [folder_hash(_MODEL), *(source_hash(module, tuple(sorted(used))) for module, used in programs.items())]
-    )
 
 
 def latest(folder: Path) -> tuple[int, dict[str, Any]]:
