@@ -135,4 +135,5 @@ def read_models(folder: Path) -> pd.DataFrame:
 
 
 def _name(rows: pd.DataFrame) -> str:
-    return "/".join(str(rows[column].iloc[0]) for column in MODEL_KEY)
+    first = rows.iloc[0]
+    return f"{first['model']}/{str(first['batch']).removesuffix('.0')}/{first['backend']}/{first['mode']}"
