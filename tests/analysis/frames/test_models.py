@@ -15,6 +15,7 @@ from analysis.frames import models
 from analysis.numbers.models import in_order, speedups
 from analysis.numbers.models import models as rows_of
 from analysis.numbers.staleness import compare, stale_models
+from analysis.prose import method
 from analysis.prose import models as prose
 from analysis.prose.summary import describe
 from analysis.report import compose
@@ -192,6 +193,8 @@ def test_provenance_goes_along(timed: Archive, tmp_path: Path) -> None:
     rows, _, merged = merge(new, old)
     assert len(rows) == len(timed.measurements)
     assert [(one["backend"], one["environment"]) for one in merged["models"]] == [("pytorch", 0), ("im2win", 1)]
+    said = method.machine(old)
+    assert said.startswith("Environment 1, 192 points and 1 row of whole networks:")
     assert json.dumps(merged["environments"][1]) == json.dumps(timed.provenance["environments"][0])
     lines = merge_companion("models.csv", list(model_row("", "", None)), tmp_path, timed.folder, suites=[]).splitlines()
     assert len(lines) == 26
