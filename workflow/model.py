@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 #: How long one process may take, waiting for its turn included: compiling a model takes minutes.
 LIMIT_SECONDS = 900
+_HANGS = "no result within"
 #: What begins a line of a measuring process that is for the one which started it.
 _TOLD = "told: "
 
@@ -92,9 +93,6 @@ def in_a_process(
             row = {"model": words[0], "batch": batch, "backend": backend, "mode": mode, "status": status, "reason": why}
             yield {"row": row}
         left = [] if hangs else left[1:]
-
-
-_HANGS = "no result within"
 
 
 def _run(words: Sequence[str], environment: Mapping[str, str], log: Path) -> tuple[list[dict[str, Any]], str]:
