@@ -3,7 +3,8 @@
     python -m analysis.figures --table results/cpu --output results/cpu/figures
     python -m analysis.figures --table FOLDER --output FOLDER --figure tflops --format svg
 
-Suites that are networks (networks.csv) have two figures of their own; all others are of the other suites.
+Suites that are networks (networks.csv) have two figures of their own, and whole networks (models.csv) one; all others
+are of the other suites.
 
 Each figure is written as NAME.pdf, NAME.svg and NAME.png, the paper's also one column wide in the folder one_column.
 One that a table has no data for holds a line that says so. `captions.json` has a caption for each, with numbers from
@@ -21,7 +22,7 @@ from matplotlib.figure import Figure
 from analysis.charts import bars, growth, heatmap, points
 from analysis.charts import networks as network_charts
 from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
-from analysis.frames import cost, networks, paper, speed
+from analysis.frames import cost, models, networks, paper, speed
 from analysis.frames import growth as errors
 from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
@@ -61,6 +62,7 @@ FIGURES = {
     "batch": Drawing(speed.batches, points.lines),
     "networks": Drawing(networks.overview, network_charts.speedups, of_networks=True),
     "network_time": Drawing(networks.time, network_charts.stacks, of_networks=True),
+    "models": Drawing(models.overview, network_charts.models, of_networks=True),
 }
 
 

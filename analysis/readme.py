@@ -14,10 +14,11 @@ from pathlib import Path
 
 from analysis import figures
 from analysis.charts.style import save
-from analysis.frames import network_tables
+from analysis.frames import models, network_tables
 from analysis.frames.gpus import use_of_gpus
 from analysis.numbers.networks import networks, without_networks
 from analysis.prose import claims
+from analysis.prose import models as of_models
 from analysis.prose.findings import findings
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
@@ -31,11 +32,14 @@ README_FIGURES = ("tflops", "speedup", "memory", "ablation")
 PAGE_FIGURES = ("error_growth",)
 #: In the README of an archive that has networks.
 NETWORK_FIGURES = ("networks",)
+#: In the page on models, if the archive has whole networks.
+MODEL_FIGURES = ("models",)
 
 
 def drawn(archive: Archive) -> tuple[str, ...]:
     """List the figures of all pages."""
-    return (*README_FIGURES, *PAGE_FIGURES, *(NETWORK_FIGURES if networks(archive) else ()))
+    of_networks = NETWORK_FIGURES if networks(archive) else ()
+    return (*README_FIGURES, *PAGE_FIGURES, *of_networks, *(MODEL_FIGURES if of_models.findings(archive) else ()))
 
 
 def generated(archive: Archive) -> str:
@@ -70,11 +74,21 @@ def cluster(archive: Archive) -> str:
     return f"{archive.device_name}:\n\n{use.markdown}" if use else "No GPU measured anything.\n"
 
 
+def in_a_model(archive: Archive) -> str:
+    """Compose the generated part of the page on models, without its marks."""
+    said = "".join(f"* {sentence}\n" for sentence in of_models.findings(archive))
+    if not said:
+        return f"No whole network was timed on {archive.device_name} so far.\n"
+    figure = shown(archive, MODEL_FIGURES, FIGURE_FOLDER.relative_to("docs"))
+    return "\n".join([f"{archive.device_name}:\n", said, figure, models.build(archive).markdown])
+
+
 #: Page -> the function that composes its generated part.
 PAGES = {
     Path("README.md"): generated,
     Path("docs/tensor_cores.md"): tensor_cores,
     Path("docs/cluster.md"): cluster,
+    Path("docs/in_a_model.md"): in_a_model,
 }
 
 
