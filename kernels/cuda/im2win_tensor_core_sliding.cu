@@ -8,9 +8,7 @@
 // dilation d it is column j * s + i * d, and there are s / gcd(s, d) phases.
 // The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
-#include "include/warpgroups.cuh"
-
-constexpr int CHUNK_BYTES = CHUNK * 2;
+#include "include/positions.cuh"
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
@@ -34,12 +32,6 @@ struct Shape {
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
 };
-
-// Descriptor of positions from `address` on, `plane` bytes from a chunk of K to the next.
-__device__ inline unsigned long long position_descriptor(unsigned address, int plane) {
-  constexpr unsigned long long CORE_MATRIX_BYTES = 8 * CHUNK_BYTES;
-  return CORE_MATRIX_BYTES / 16 << 32 | static_cast<unsigned long long>(plane / 16) << 16 | (address & 0x3ffff) >> 4;
-}
 
 // Where a position lies. Those behind the last line are in no line.
 struct Place {

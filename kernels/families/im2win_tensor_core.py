@@ -30,7 +30,7 @@ from ..tiles.tensor_core import (
 )
 
 #: Biased exponent of FP32's Inf and NaN.
-_SPECIAL_EXPONENT = 255
+SPECIAL_EXPONENT = 255
 
 
 def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
@@ -67,7 +67,7 @@ def exponent_limit(problem: ConvProblem) -> int:
 
     A sum is at most K times the largest value, since the filter is scaled to less than 1.
     """
-    return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
+    return SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
 
 
 #: How many of the tiles that are estimated to be the fastest are timed.
@@ -94,7 +94,7 @@ class TensorCorePlan(OverlappingPlan):
 
         `autotune` tries the `others`, tiles and parts, too.
         """
-        self._make_other = partial(TensorCorePlan, problem, device, kernels)
+        self._make_other: Callable[..., TensorCorePlan] = partial(TensorCorePlan, problem, device, kernels)
         self._others = others
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
@@ -161,8 +161,8 @@ class TensorCorePlan(OverlappingPlan):
             launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, self._splits, *self._sizes)
 
 
-def _has_wgmma(device: torch.device) -> bool:
-    # PTX ISA: wgmma is an instruction of compute capability 9.0 alone.
+def has_wgmma(device: torch.device) -> bool:
+    """Whether there is wgmma, an instruction of compute capability 9.0 alone (PTX ISA)."""
     return torch.cuda.get_device_capability(device) == (9, 0)
 
 
@@ -179,7 +179,7 @@ class Im2winTensorCore(Algorithm):
         # A sum over one K block is so short that sequential FP32 is as good as two parts; three are nearly correctly
         # rounded.
         parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
-        able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
+        able = (*WGMMA_TILES, *SLIDING_TILES) if has_wgmma(device) else MMA_TILES
         tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
         estimated = choices(problem, _multiprocessors(device), tiles)
         return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:_TIMED])
