@@ -1,31 +1,35 @@
 // The im2win convolution on Hopper's tensor cores with Winograd's minimal filtering down the columns: OUTPUTS rows of Y take
-// OUTPUTS + KERNEL_H - 1 matrix products where im2win_tensor_core_sliding has OUTPUTS * KERNEL_H. Stride 1, one group.
-// Arithmetic, error and guard: see docs/tensor_cores.md.
+// OUTPUTS + KERNEL - 1 matrix products where im2win_tensor_core_sliding has OUTPUTS * KERNEL. Square filters, stride 1, one
+// group. Arithmetic, error and guard: see docs/tensor_cores.md.
 //
-// A "line" is a strip of OUTPUTS output rows. Its positions are the columns of the padded X, `pitch` of them, and are
-// numbered on from line to line. The reduction is cut into K blocks of K_BLOCK input channels. A producer takes the rows of X
-// under a strip, transforms them into a value for each product, and splits those; each product has a plane of the window
-// tensor, which serves kernel_w taps, start addresses further along the width, as in im2win_tensor_core_sliding. Consumers
-// add a product's sums to the strip's rows at once, so that they hold results of OUTPUTS rows and sums of one product.
+// A "line" is a strip of OUTPUTS output rows. Its places are the columns of the padded X, `pitch` of them, and are numbered on
+// from line to line. Windows that start at GROUP_OUTPUTS neighbouring places lie in a group of EPILOGUE_COLUMNS positions,
+// which has one scale; the next group begins with the last KERNEL - 1 of them again, so that all taps of a window have its
+// group's scale and their sums need not be undone one by one.
+//
+// The reduction is cut into K blocks of K_BLOCK input channels. A producer takes the rows of X under a strip, transforms them
+// into a value for each product, and splits those; each product has a plane of the window tensor, which serves KERNEL taps,
+// start addresses further along the width, as in im2win_tensor_core_sliding. Consumers add a product's sums to the strip's
+// rows at once, so that they hold results of OUTPUTS rows and sums of one product.
 #include "include/winograd_tensor_core.cuh"
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int OUTPUTS>
+template <int WARPGROUPS_M, int N, int PRODUCERS, int OUTPUTS, int KERNEL>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
-  static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
+  static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M;
   // The last warpgroup has the filter copied.
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS;
-  static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
+  static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
+  static constexpr int GROUPS = N / EPILOGUE_COLUMNS, PLANE_BYTES = N * CHUNK_BYTES;
   static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, WINDOW_BYTES = PARTS_N * PART_BYTES;
   static constexpr int UNITS = PARTS_N * GROUPS;
   static_assert(PRODUCERS <= UNITS, "a producer would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights. A consumer holds N / 2 sums and OUTPUTS times
   // as many results; the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / 128 / WARPGROUPS / 8 * 8 * WARPGROUPS;  // a thread of each warpgroup
-  static constexpr int COPIER_REGISTERS = 24, NEEDED = ((OUTPUTS + 1) * N / 2 + 28 + 7) / 8 * 8;  // by a consumer
+  static constexpr int COPIER_REGISTERS = 24, NEEDED = ((OUTPUTS + 1) * N / 2 + 24 + 7) / 8 * 8;  // by a consumer
   static constexpr int LEFT = (REGISTERS - COPIER_REGISTERS - CONSUMER_WARPGROUPS * NEEDED) / PRODUCERS / 8 * 8;
   static constexpr int PRODUCER_REGISTERS = LEFT < REGISTERS / WARPGROUPS ? LEFT : REGISTERS / WARPGROUPS;
   static constexpr int CONSUMER_REGISTERS =
@@ -38,9 +42,9 @@ struct Shape {
 // Winograd's sums hold values that cancel: rounding errors are relative to the largest value under the strip times the
 // largest weight, while an output may see that value with a small weight, or not at all. A unit is left to the guard where
 // all that the outputs of a row see in it is less than 2^-SPREAD of the largest, or all that the other rows of X hold.
-template <int OUTPUTS, int KERNEL_H>
+template <int OUTPUTS, int KERNEL>
 struct UnitLargest {
-  static constexpr int SPREAD = 6, ROWS = Winograd<OUTPUTS, KERNEL_H>::PRODUCTS;
+  static constexpr int SPREAD = 6, ROWS = Winograd<OUTPUTS, KERNEL>::PRODUCTS;
   float largest = 0.0f, second = 0.0f, least_seen = __int_as_float(0x7f800000);
   __device__ UnitLargest(const float4 (&of_warps)[ROWS]) {
     float rows[ROWS];
@@ -55,7 +59,7 @@ struct UnitLargest {
     for (int output = 0; output < OUTPUTS; ++output) {
       float seen = rows[output];
 #pragma unroll
-      for (int i = 1; i < KERNEL_H; ++i) seen = max_magnitude(seen, rows[output + i]);
+      for (int i = 1; i < KERNEL; ++i) seen = max_magnitude(seen, rows[output + i]);
       least_seen = fminf(least_seen, seen);
     }
   }
@@ -66,28 +70,39 @@ struct UnitLargest {
   }
 };
 
+// The bits of an FP32 value that do not fit into its high part.
+constexpr unsigned LOW_BITS = 0x1fff;
+
+// Makes up for what the tensor core cuts off its sums, by a factor: 2^-23 of a K block's sums for three taps, which are six
+// instructions on large sums. The factor stays exact, and one FMA applies it. What is exact has nothing cut.
+__device__ inline float make_up_for_cuts(float factor, int taps, int k_block, bool is_cut) {
+  const int units = is_cut ? taps * (k_block + 1) / 3 - taps * k_block / 3 : 0;
+  return fmaf(factor, units * 0x1p-23f, factor);
+}
+
 // As im2win_tensor_core_sliding. `k_blocks` counts K blocks of input channels; the split filter is transform_filter's, and
-// has kernel_w tiles for each of a K block's products. An image has `strips` lines. Dynamic shared memory: see
+// has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of UNITS groups. An image has `strips` lines. Dynamic shared memory: see
 // kernels/tiles/tensor_core_winograd.py.
-template <int OUTPUTS, int KERNEL_H, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int WINDOW_STAGES,
+template <int OUTPUTS, int KERNEL, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int WINDOW_STAGES,
           bool PADDED>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) void im2win_tensor_core_winograd(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, float* __restrict__ y, int pitch, unsigned pitch_multiplier,
     unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS>;
-  using Output = WarpOutput<N, StripRow<OUTPUTS>>;
-  constexpr Winograd<OUTPUTS, KERNEL_H> winograd;
+  using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
+  using Output = WarpOutput<N, StripRow<OUTPUTS, KERNEL>>;
+  constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   static_assert(WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
+  static_assert(FILTER_STAGES >= KERNEL, "a consumer multiplies all taps of a product at once");
   extern __shared__ unsigned char dynamic[];
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   unsigned char* const windows = filters + FILTER_STAGES * S::FILTER_BYTES;
   float* const buffers = reinterpret_cast<float*>(windows + WINDOW_STAGES * S::WINDOW_BYTES);
-  // [PRODUCERS][2][PRODUCTS], of the four warps of a producer.
+  // [PRODUCERS][2][PRODUCTS + 1], of the four warps of a producer.
   float4* const maxima = reinterpret_cast<float4*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
-  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * PRODUCTS);  // [WINDOW_STAGES][UNITS]
+  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));  // [WINDOW_STAGES][UNITS]
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + (WINDOW_STAGES * S::UNITS + 1) / 2 * 2);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
@@ -118,11 +133,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     reduce_registers<S::COPIER_REGISTERS>();
     if (threadIdx.x % 128 != 0) return;
     wait_for_prerequisite();  // for the split filter; the producers gather X meanwhile
-    const int taps = PRODUCTS * p.kernel_w;
+    constexpr int TAPS = PRODUCTS * KERNEL;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::TILE_N);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
 #pragma unroll 1
-      for (int from = tile.first_k_block * taps; from < tile.last_k_block * taps; ++from, filter.next()) {
+      for (int from = tile.first_k_block * TAPS; from < tile.last_k_block * TAPS; ++from, filter.next()) {
         filter_empty[filter.stage].wait(filter.parity ^ 1);
         filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
         filter_full[filter.stage].copy(filters + filter.stage * S::FILTER_BYTES,
@@ -136,7 +151,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     const int plane = p.height * p.width;
     int unit = producer, parity = 0;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::TILE_N);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       for (int k_block = tile.first_k_block;; unit += PRODUCERS, parity ^= 1) {
         for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ++k_block) {
           for (int product = 0; product < PRODUCTS; ++product) window.next();
@@ -144,7 +159,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         if (k_block == tile.last_k_block) break;
         // A unit is a group of positions; a lane takes one of them, and a warp a chunk of the K block.
         const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
-        const StripPlace<OUTPUTS> place(by_pitch, by_strips, tile.first_pixel + part * N + position);
+        const StripPlace<OUTPUTS> place(by_pitch, by_strips, (tile.first_pixel + unit) * GROUP_OUTPUTS<KERNEL> + lane);
         const int column = place.column - p.pad_left, first_row = place.first_row - p.pad_top;
         const unsigned image = static_cast<unsigned>(min(place.image, p.batch - 1)) * p.in_channels;
         unsigned channels[CHUNK];
@@ -159,7 +174,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         for (int i = 0; i < PRODUCTS; ++i) {
           int row = first_row + i;
           // Of rows that no output needs any will do, but what is large there would seem to be seen by none: the last one.
-          if (row + p.pad_top >= p.out_height + KERNEL_H - 1) row = p.height - 1;
+          if (row + p.pad_top >= p.out_height + KERNEL - 1) row = p.height - 1;
           const bool inside = !PADDED || (is_inside(row, p.height) && is_inside(column, p.width));
 #pragma unroll
           for (int k = 0; k < CHUNK; ++k) {
@@ -171,17 +186,26 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
         // A unit has one scale, so that its positions can be shared by windows; all products have it in common.
-        float4* const of_rows = maxima + (producer * 2 + parity) * PRODUCTS;
+        float4* const of_rows = maxima + (producer * 2 + parity) * (PRODUCTS + 1);
+        unsigned bits_of_all = 0;
 #pragma unroll
         for (int i = 0; i < PRODUCTS; ++i) {
           const float largest = max_magnitude(values[i]);
+#pragma unroll
+          for (int k = 0; k < CHUNK; ++k) bits_of_all |= __float_as_int(values[i][k]);
           // As integers magnitudes have the same order, and NaN is the largest.
           const unsigned bits = __reduce_max_sync(0xffffffffu, __float_as_int(largest));
           if (lane == 0) reinterpret_cast<float*>(of_rows + i)[chunk] = __int_as_float(bits);
         }
+        const bool is_cut = __any_sync(0xffffffffu, bits_of_all & LOW_BITS);
+        if (lane == 0) reinterpret_cast<float*>(of_rows + PRODUCTS)[chunk] = is_cut ? 1.0f : 0.0f;
         synchronize_warpgroup(1 + producer);
-        const UnitLargest<OUTPUTS, KERNEL_H> unit_largest(*reinterpret_cast<float4(*)[PRODUCTS]>(of_rows));
+        const UnitLargest<OUTPUTS, KERNEL> unit_largest(*reinterpret_cast<float4(*)[PRODUCTS]>(of_rows));
         const KBlockScale scale(unit_largest.largest * (1 << winograd.headroom), exponent_limit);
+        const float4 cut = of_rows[PRODUCTS];
+        const float factor = unit_largest.spread_too_far()
+                                 ? __int_as_float(0x7fffffff)
+                                 : make_up_for_cuts(scale.factor, KERNEL, k_block, cut.x + cut.y + cut.z + cut.w > 0.0f);
         at = window;
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, at.next()) {
@@ -195,10 +219,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
                               chunk * S::PLANE_BYTES + position * CHUNK_BYTES;
           store_shared(to, split.parts[0]);
           store_shared(to + CHUNKS * S::PLANE_BYTES, split.parts[1]);
-          if (threadIdx.x % 128 == 0) {
-            factors[at.stage * S::UNITS + unit] =
-                unit_largest.spread_too_far() ? __int_as_float(0x7fffffff) : scale.factor;
-          }
+          if (threadIdx.x % 128 == 0) factors[at.stage * S::UNITS + unit] = factor;
         }
         fence_shared_writes();
         __syncwarp();
@@ -213,70 +234,64 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     raise_registers<S::CONSUMER_REGISTERS>();
     wait_for_prerequisite();  // for the filter's factors, and before anything is stored
     const int first_channel = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
+    const unsigned long long first_a = tile_descriptor(shared_address(filters) + first_channel * ROW_BYTES);
+    const unsigned long long first_b =
+        position_descriptor(shared_address(windows) + part * S::PART_BYTES, S::PLANE_BYTES);
     float sums[N / 8][4] = {};
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::TILE_N);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       float results[OUTPUTS][N / 8][4] = {};
 #pragma unroll 1
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, window.next()) {
-          unsigned long long b = position_descriptor(
-              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES, S::PLANE_BYTES);
+          const unsigned long long b = further(first_b, window.stage * S::WINDOW_BYTES);
           window_full[window.stage].wait(window.parity);
-          float undo[S::GROUPS];
-#pragma unroll
-          for (int group = 0; group < S::GROUPS; ++group) {
-            undo[group] = factors[window.stage * S::UNITS + part * S::GROUPS + group];
-          }
-          // `beyond` is the thread's first column, moved as the taps move it.
-          int beyond = lane % 4 * 2 - 8;
+          Ring<FILTER_STAGES> at = filter;
 #pragma unroll 1
-          for (int tap = 0; tap < p.kernel_w; ++tap, filter.next()) {
-            const unsigned long long a =
-                tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_channel * ROW_BYTES);
-            filter_full[filter.stage].wait(filter.parity);
-            start_products();
+          for (int tap = 0; tap < KERNEL; ++tap, at.next()) filter_full[at.stage].wait(at.parity);
+          start_products();
 #pragma unroll
-            for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
-              const PartProduct of = part_product<2>(i);
+          for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
+            const PartProduct of = part_product<2>(i);
+            at = filter;
+            // Unrolled it would keep the descriptors of all instructions in registers.
+#pragma unroll 1
+            for (int tap = 0; tap < KERNEL; ++tap, at.next()) {
+              const unsigned long long a = further(first_a, at.stage * S::FILTER_BYTES);
 #pragma unroll
               for (int k = 0; k < K_BLOCK; k += 16) {
-                // Descriptors count in units of 16 bytes.
-                const int from_a = (of.filter * K_BLOCK * 2 + k * 2) / 16;
-                const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES / 16;
-                multiply_tiles<N>(sums, a + from_a, b + from_b, i > 0 || k > 0);
+                const int from_a = of.filter * K_BLOCK * 2 + k * 2;
+                const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES + tap * CHUNK_BYTES;
+                multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > 0 || k > 0);
               }
             }
-            finish_products<N>(sums);
+          }
+          finish_products<N>(sums);
 #pragma unroll
-            for (int j = 0; j < N / 8; ++j) {
-              // Only in the last eight columns of a group a window may start in the next one.
-              const int group = 8 * j / EPILOGUE_COLUMNS;
-              const bool last = 8 * j % EPILOGUE_COLUMNS == EPILOGUE_COLUMNS - 8;
-              const float first = last && beyond >= 0 ? undo[last ? group + 1 : group] : undo[group];
-              const float second = last && beyond >= -1 ? undo[last ? group + 1 : group] : undo[group];
+          for (int j = 0; j < N / 8; ++j) {
+            const float undo = factors[window.stage * S::UNITS + part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
 #pragma unroll
-              for (int output = 0; output < OUTPUTS; ++output) {
-                const float coefficient = winograd.output[output][product];
-                if (coefficient == 0.0f) continue;
-                results[output][j][0] = fmaf(sums[j][0], coefficient * first, results[output][j][0]);
-                results[output][j][1] = fmaf(sums[j][1], coefficient * second, results[output][j][1]);
-                results[output][j][2] = fmaf(sums[j][2], coefficient * first, results[output][j][2]);
-                results[output][j][3] = fmaf(sums[j][3], coefficient * second, results[output][j][3]);
+            for (int output = 0; output < OUTPUTS; ++output) {
+              const float coefficient = winograd.output[output][product];
+              if (coefficient == 0.0f) continue;
+#pragma unroll
+              for (int i = 0; i < 4; ++i) {
+                results[output][j][i] = fmaf(sums[j][i], coefficient * undo, results[output][j][i]);
               }
             }
-            b += CHUNK_BYTES / 16, ++beyond;
-            __syncwarp();
-            if (lane == 0) filter_empty[filter.stage].arrive();
           }
           __syncwarp();
+#pragma unroll
+          for (int tap = 0; tap < KERNEL; ++tap, filter.next()) {
+            if (lane == 0) filter_empty[filter.stage].arrive();
+          }
           if (lane == 0) window_empty[window.stage].arrive();
         }
       }
       const int channel = tile.first_channel + first_channel + warp % 4 * Output::ROWS;
       const RowFactors row_factors(filter_factors, channel + lane / 4, p.out_channels);
-      const StripRow<OUTPUTS> first_of_strips{p, by_pitch, by_strips, tile.first_pixel + part * N, 0};
+      const StripRow<OUTPUTS, KERNEL> first_of_strips{p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS, 0};
       Output output{p, first_of_strips, y + tile.output, channel, p.out_channels};
       bool finite = true;
 #pragma unroll
@@ -285,7 +300,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         finite &= output.store(results[row], row_factors, buffers + warp * Output::BUFFER);
       }
       if (finite) continue;
-      const int window_values = K_BLOCK * KERNEL_H * p.kernel_w;
+      const int window_values = K_BLOCK * KERNEL * KERNEL;
       for (output.columns.row = 0; output.columns.row < OUTPUTS; ++output.columns.row) {
         output.store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
       }
@@ -295,29 +310,29 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 }
 
 // Transforms F down its columns and splits it, as split_filter in tensor_core_filter.cu splits F itself: the products of a K
-// block of input channels have kernel_w tiles each, in this order. A channel has one scale for all products; factors[co]
+// block of input channels have KERNEL tiles each, in this order. A channel has one scale for all products; factors[co]
 // undoes it. The transform is in FP64. Grid: one block for each row of the split filter.
-template <int OUTPUTS, int KERNEL_H>
+template <int OUTPUTS, int KERNEL>
 __global__ void transform_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
                                  float* __restrict__ factors, int k_blocks, PROBLEM_PARAMETERS) {
-  constexpr Winograd<OUTPUTS, KERNEL_H> winograd;
+  constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   __shared__ float warp_largest[32];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const int channel = blockIdx.x, columns = channel < p.out_channels ? p.in_channels * p.kernel_w : 0;
+  const int channel = blockIdx.x, columns = channel < p.out_channels ? p.in_channels * KERNEL : 0;
   const float* const weights = f + static_cast<long long>(channel) * p.reduction();
-  // The value for a product, in input channel column / kernel_w and the filter's column column % kernel_w.
+  // The value for a product, in input channel column / KERNEL and the filter's column column % KERNEL.
   const auto transform = [&](int product, int c, int v) {
     double sum = 0.0;
 #pragma unroll
-    for (int u = 0; u < KERNEL_H; ++u) sum += winograd.filter[product][u] * weights[(c * KERNEL_H + u) * p.kernel_w + v];
+    for (int u = 0; u < KERNEL; ++u) sum += winograd.filter[product][u] * weights[(c * KERNEL + u) * KERNEL + v];
     return sum;
   };
 
   float largest = 0.0f;
   for (int i = threadIdx.x; i < columns; i += blockDim.x) {
-    const int c = i / p.kernel_w, v = i - c * p.kernel_w;
+    const int c = i / KERNEL, v = i - c * KERNEL;
 #pragma unroll
     for (int product = 0; product < PRODUCTS; ++product) {
       largest = max_magnitude(largest, static_cast<float>(transform(product, c, v)));
@@ -338,8 +353,8 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
     factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
   }
 
-  for (int i = threadIdx.x; i < k_blocks * p.kernel_w * CHUNKS; i += blockDim.x) {
-    const int k_block = i / (p.kernel_w * CHUNKS), rest = i - k_block * p.kernel_w * CHUNKS;
+  for (int i = threadIdx.x; i < k_blocks * KERNEL * CHUNKS; i += blockDim.x) {
+    const int k_block = i / (KERNEL * CHUNKS), rest = i - k_block * KERNEL * CHUNKS;
     const int v = rest / CHUNKS, chunk = rest % CHUNKS, row = channel % FILTER_ROWS;
 #pragma unroll
     for (int product = 0; product < PRODUCTS; ++product) {
@@ -347,11 +362,11 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
 #pragma unroll
       for (int j = 0; j < CHUNK; ++j) {
         const int c = k_block * K_BLOCK + chunk * CHUNK + j;
-        const bool is_weight = in_range && c * p.kernel_w < columns;
+        const bool is_weight = in_range && c * KERNEL < columns;
         values[j] = is_weight ? static_cast<float>(transform(product, c, v) * scale) : 0.0f;
       }
       const SplitChunk<2> split(values, 1.0f);
-      const int of = (k_block * PRODUCTS + product) * p.kernel_w + v;
+      const int of = (k_block * PRODUCTS + product) * KERNEL + v;
       unsigned char* const target = tiles + filter_tile_offset<FILTER_ROWS, 2>(p, channel, of);
       *reinterpret_cast<uint4*>(target + chunk_offset(row, chunk)) = split.parts[0];
       *reinterpret_cast<uint4*>(target + chunk_offset(row, CHUNKS + chunk)) = split.parts[1];

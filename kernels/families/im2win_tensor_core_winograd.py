@@ -18,8 +18,7 @@ from ..problem import FLOAT_BYTES, ConvProblem
 from ..tiles.division import division_numbers
 from ..tiles.tensor_core import FILTER_PADDING, ROW_BYTES, choices
 from ..tiles.tensor_core_winograd import WINOGRAD_TILES, WinogradTile
-from . import im2win_tensor_core
-from .im2win_tensor_core import TensorCorePlan
+from .im2win_tensor_core import SPECIAL_EXPONENT, TensorCorePlan, has_wgmma
 
 #: By how much the transforms make a sum larger, as an exponent of two: the outputs' transform adds less than 2^5 times
 #: the largest product, and a product's values are less than twice what the kernel scales.
@@ -33,13 +32,13 @@ WinogradChoice = tuple[WinogradTile, int]
 def exponent_limit(problem: ConvProblem) -> int:
     """As that of im2win_tensor_core; a sum is over the input channels and the filter's columns."""
     terms = math.ceil(math.log2(problem.in_channels * problem.kernel_w))
-    return im2win_tensor_core.SPECIAL_EXPONENT - 1 - terms - _TRANSFORM_EXPONENT
+    return SPECIAL_EXPONENT - 1 - terms - _TRANSFORM_EXPONENT
 
 
 class WinogradTensorCorePlan(TensorCorePlan):
     """Transforms and splits the filter in `prepare`; `compute` transforms X as it gathers it.
 
-    Workspace: the split filter, (outputs + kernel_h - 1) / kernel_h times F but for padding, its factors, and the
+    Workspace: the split filter, (outputs + kernel - 1) / kernel times F but for padding, its factors, and the
     partial results of a reduction in several parts.
     """
 
@@ -58,7 +57,7 @@ class WinogradTensorCorePlan(TensorCorePlan):
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
             raise UnsupportedError("X has 4 GiB or more, which the kernel's 32-bit offsets do not reach")
-        if tile.positions(problem) + tile.n >= 2**31:
+        if tile.places(problem) + tile.n >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         k_blocks, taps = tile.k_blocks(problem), tile.taps(problem)
         tiles_m, tiles_n = tile.tiles(problem)
@@ -108,11 +107,11 @@ class Im2winTensorCoreWinograd(Algorithm):
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)
         take_only(problem, padding=True)
-        if not im2win_tensor_core.has_wgmma(device):
+        if not has_wgmma(device):
             raise UnsupportedError("it needs wgmma, which GPUs of compute capability 9.0 have")
         able = [tile for tile in WINOGRAD_TILES if tile.supports(problem)]
         if not able:
-            raise UnsupportedError("it takes filters of 3 or 5 rows and up to 9 columns at stride 1")
+            raise UnsupportedError("it takes filters of 3 x 3 and 5 x 5 at stride 1")
         tiles = [tile for tile in able if tile.is_accurate(problem)]
         if not tiles:
             raise UnsupportedError(

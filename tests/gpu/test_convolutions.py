@@ -254,8 +254,8 @@ def test_tensor_core_winograd(tile: WinogradTile, library: KernelLibrary) -> Non
     if torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")
     large = [
-        ConvProblem(9, 100, 30, 31, 260, tile.kernel_h, tile.kernel_h, padding=tile.kernel_h // 2),
-        ConvProblem(64, 256, 14, 14, 256, tile.kernel_h, tile.kernel_h, 1),
+        ConvProblem(9, 100, 30, 31, 260, tile.kernel, tile.kernel, padding=tile.kernel // 2),
+        ConvProblem(64, 256, 14, 14, 256, tile.kernel, tile.kernel, 1),
     ]
     for problem in filter(tile.supports, [*STRIPS, *large]):
         for splits, integers in itertools.product(range(1, 1 + min(3, tile.k_blocks(problem))), (True, False)):

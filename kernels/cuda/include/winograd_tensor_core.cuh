@@ -59,29 +59,37 @@ struct Winograd {
   }
 };
 
-// Where a position lies: see im2win_tensor_core_sliding, but that a line is a strip of an image. Those behind the last line
-// are in no image.
+// How many neighbouring windows lie wholly in a group of positions.
+template <int KERNEL>
+constexpr int GROUP_OUTPUTS = EPILOGUE_COLUMNS - (KERNEL - 1);
+
+// Where a place lies: a column of the padded X, under a strip of OUTPUTS rows. Places behind the last strip are in no image.
 template <int OUTPUTS>
 struct StripPlace {
   int column, image, first_row;  // first_row: of the outputs
-  __device__ StripPlace(FastDivision by_pitch, FastDivision by_strips, int position) {
-    const int line = by_pitch.quotient(position);
-    column = position - line * by_pitch.divisor;
+  __device__ StripPlace(FastDivision by_pitch, FastDivision by_strips, int place) {
+    const int line = by_pitch.quotient(place);
+    column = place - line * by_pitch.divisor;
     image = by_strips.quotient(line);
     first_row = (line - image * by_strips.divisor) * OUTPUTS;
   }
 };
 
-// The columns of a consumer's results in one row of the strips, for WarpOutput.
-template <int OUTPUTS>
+// The columns of a consumer's results in one row of the strips, for WarpOutput. They are the positions of groups from the
+// first one on.
+template <int OUTPUTS, int KERNEL>
 struct StripRow {
   const Problem& p;
   FastDivision by_pitch, by_strips;
-  int first, row;
-  __device__ StripPlace<OUTPUTS> place(int column) const { return {by_pitch, by_strips, first + column}; }
+  int first_group, row;
+  __device__ StripPlace<OUTPUTS> place(int column) const {
+    const int group = first_group + column / EPILOGUE_COLUMNS;
+    return {by_pitch, by_strips, group * GROUP_OUTPUTS<KERNEL> + column % EPILOGUE_COLUMNS};
+  }
   __device__ bool is_output(int column) const {
     const StripPlace<OUTPUTS> at = place(column);
-    return at.image < p.batch && at.column < p.out_width && at.first_row + row < p.out_height;
+    return column % EPILOGUE_COLUMNS < GROUP_OUTPUTS<KERNEL> && at.image < p.batch && at.column < p.out_width &&
+           at.first_row + row < p.out_height;
   }
   __device__ long long output_index(int column) const {
     const StripPlace<OUTPUTS> at = place(column);

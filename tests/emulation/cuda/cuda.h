@@ -232,3 +232,4 @@ inline unsigned __reduce_max_sync(unsigned lanes, unsigned value) {
   }
   return value;
 }
+inline bool __any_sync(unsigned lanes, bool condition) { return __reduce_max_sync(lanes, condition) != 0; }
