@@ -37,17 +37,18 @@ def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> t
     return y
 
 
-def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> Plan:
+def tensor_core_plan(problem: ConvProblem, library: KernelLibrary, name: str = NAME) -> Plan:
     try:
-        return algorithms.load(NAME, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(name, f"kernels.families.{name}").plan(problem, DEVICE, library, False)
     except UnsupportedError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", [NAME, f"{NAME}_winograd"])
+def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem.from_layer(LAYERS[layer], 2)
-    ours = tensor_core_plan(problem, library)
+    ours = tensor_core_plan(problem, library, name)
     baseline = algorithms.load(BASELINE, "kernels.families.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(COMPARED):
         x, f = make(distribution, problem, DEVICE, seed)
