@@ -210,16 +210,16 @@ def _mma_sliding(
 
     `blocks` share a multiprocessor's registers; `halves` tells whether what is empty in the last K block is left out.
     """
-    positions = -(-(n + MAX_SHIFT) // MMA_UNIT) * MMA_UNIT
+    units = -(-(n + MAX_SHIFT) // MMA_UNIT)
     warps = m // warp_m * (n // warp_n)
-    rings = 2 * ((positions + m) * ROW_BYTES + positions * FLOAT_BYTES)
+    rings = 2 * ((units * MMA_UNIT + m) * ROW_BYTES + (n + MAX_SHIFT) * FLOAT_BYTES) + 2 * units * FLOAT_BYTES
     return SlidingTile(
         program="im2win_tensor_core_mma_sliding",
         arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}, {int(halves)}",
         m=m,
         n=n,
         threads=32 * warps,
-        shared_bytes=rings + positions // MMA_UNIT * 2 * FLOAT_BYTES,
+        shared_bytes=rings,
         k_block_time=times[0],
         tile_time=times[1],
         parts=2,
@@ -254,10 +254,11 @@ SLIDING_TILES = (
     _sliding(2, 88, 2, (710, 2300)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
+#: Their times are estimates.
 MMA_SLIDING_TILES = (
-    _mma_sliding(64, 112, 32, 56, 3, False, (350, 2000)),
+    _mma_sliding(64, 112, 32, 56, 2, True, (350, 2000)),
     _mma_sliding(64, 224, 32, 56, 1, True, (680, 4000)),
-    _mma_sliding(96, 112, 48, 56, 2, True, (500, 2500)),
+    _mma_sliding(96, 80, 48, 40, 2, True, (380, 2000)),
     _mma_sliding(128, 112, 32, 56, 1, True, (680, 2500)),
 )
 
