@@ -301,3 +301,18 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCo
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
     return sorted((min(((tile, parts) for parts in splits(tile)), key=cost) for tile in tiles), key=cost)
+
+
+#: Compute capability -> FP16 products with FP32 sums for one of FP32, in a multiprocessor and clock. FP32: 64 at 8.0,
+#: else 128 (CUDA C++ Programming Guide, "Arithmetic Instructions", table of throughputs). Tensor cores: 1024 at 8.0,
+#: 256 at 8.6, 8.9 and 12.0, 2048 at 9.0 (white papers of GA100, GA102, AD102, GB202 and GH100), at least so at 10.0.
+#: Workstation GPUs of 8.6 and 8.9 have twice their GeForce cards' rate; the capability does not tell them apart.
+_FP16_RATES = {(8, 0): 16, (8, 6): 2, (8, 9): 2, (9, 0): 16, (10, 0): 16, (12, 0): 2}
+
+
+def pays(capability: tuple[int, int]) -> bool:
+    """Whether three FP16 products take less time than one FP32 product on a GPU of this compute capability.
+
+    One that is not listed is taken for the next lower one.
+    """
+    return _FP16_RATES[max((one for one in _FP16_RATES if one <= capability), default=(8, 0))] > 3
