@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..problem import FLOAT_BYTES, ConvProblem
 from .division import division_numbers
@@ -47,7 +48,7 @@ MAX_SHARED_BYTES = 227 * 1024
 MAX_PARTIAL_BYTES = 48 * 2**20
 #: The buffer of a warp's epilogue, and those of all consumer warps.
 _WARP_EPILOGUE_BYTES = 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
-_EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
+EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _wgmma(
         m=m,
         n=n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
-        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
+        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + EPILOGUE_BYTES,
         k_block_time=times[0],
         tile_time=times[1],
         parts=parts,
@@ -171,7 +172,7 @@ def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float
     factors = -(-SLIDING_WINDOW_STAGES * units // 2) * 2 * FLOAT_BYTES
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
     window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
-    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - _EPILOGUE_BYTES - window_barriers
+    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
     filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
@@ -279,9 +280,10 @@ INSTANCES = {
 
 #: A tile, and into how many parts the reduction is split.
 Choice = tuple[TensorCoreTile, int]
+SomeTile = TypeVar("SomeTile", bound=TensorCoreTile)
 
 
-def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> list[Choice]:
+def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile]) -> list[tuple[SomeTile, int]]:
     """Each of `tiles` with the number of parts that takes the least estimated time, the fastest first.
 
     Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
@@ -289,7 +291,7 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCo
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
-    def cost(choice: Choice) -> float:
+    def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
