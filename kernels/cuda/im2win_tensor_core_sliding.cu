@@ -146,7 +146,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         const bool is_cut = __any_sync(0xffffffffu, rest != 0);
         if (lane == 0) {
-          const float factor = make_up_for_cuts<17>(scale.factor, is_cut, k_block + phase, i + unit);
+          const float factor = make_up_for_cuts<16>(scale.factor, is_cut, k_block + phase, i + unit);
           factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
         }
         fence_shared_writes();

@@ -91,7 +91,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
-  using Output = WarpOutput<N, StripRow<OUTPUTS, KERNEL>>;
+  using Output = WarpOutput<N, StripRow<OUTPUTS, KERNEL>, false>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   static_assert(WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
@@ -295,11 +295,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
           if (lane == 0) window_empty[window.stage].arrive();
         }
       }
+      Output output = output_of(tile, 0);
+      const RowFactors row_factors(filter_factors, output.channel + lane / 4, p.out_channels);
       bool finite = true;
 #pragma unroll
       for (int row = 0; row < OUTPUTS; ++row) {
-        const Output output = output_of(tile, row);
-        const RowFactors row_factors(filter_factors, output.channel + lane / 4, p.out_channels);
+        output.columns.row = row;
         finite &= output.store(results[row], row_factors, buffers + warp * Output::BUFFER);
       }
       suspects.add(i, __any_sync(0xffffffffu, !finite));

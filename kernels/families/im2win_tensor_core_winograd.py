@@ -88,6 +88,9 @@ class WinogradTensorCorePlan(TensorCorePlan):
         self.scratch = (self._partials,)
         self.workspace_bytes = sum(tensor.nbytes for tensor in (self._filter, self._factors, self._partials))
 
+    def fuse(self, epilogue: Epilogue) -> None:
+        raise UnsupportedError("the kernel has no registers left for an epilogue")
+
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         tensors = (f, self._filter, self._factors)
         self._kernels.launch(self._transform_filter, self._filter_grid, THREADS, *tensors, self._k_blocks, *self._sizes)

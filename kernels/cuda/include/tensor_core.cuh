@@ -121,12 +121,13 @@ struct KBlockScale {
 };
 
 // The tensor core cuts its sums instead of rounding them, which shortens a K block's by 0.9 (mixed signs) to 1.4 (one
-// sign) times 2^-24 on average. The factor of LONGER K blocks of 32, spread over the reduction and over places, is
-// therefore longer by 2^-23; as many as bring both means equally near zero on an H100. Not where values are all FP16
-// values: their sums may be exact, and stay so. A denormal factor stays as it is.
+// sign) times 2^-24 on average. The factor of LONGER K blocks of 32 (18 of the first two, which add up to less), spread
+// over the reduction and over places, is therefore longer by 2^-23; as many as bring both means equally near zero on an
+// H100. Not where values are all FP16 values: their sums may be exact, and stay so. A denormal factor stays as it is.
 template <int LONGER>
 __device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block, int place) {
-  return is_cut && (k_block * 7 + place * 5) % 32u < LONGER ? factor * 0x1.000002p0f : factor;
+  const unsigned longer = k_block < 2 ? 18 : LONGER;
+  return is_cut && (k_block * 7 + place * 5) % 32u < longer ? factor * 0x1.000002p0f : factor;
 }
 
 // What the host knows of a plan, as plain integers; and what becomes of a result.

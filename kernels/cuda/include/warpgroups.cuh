@@ -26,8 +26,8 @@ __device__ inline unsigned long long tile_descriptor(unsigned address) {
 // straight from registers took most of the time of short reductions.
 //
 // COLUMNS says where a column's output lies: is_output(column), output_index(column), its place in Y in the first
-// channel, and pixel(column).
-template <int N, class COLUMNS>
+// channel, and pixel(column). FUSES: whether there is an epilogue, for which registers may be missing.
+template <int N, class COLUMNS, bool FUSES = true>
 struct WarpOutput {
   static constexpr int ROWS = 16;
   // Floats from row to row of the buffer: four rows of two neighbours from four lanes meet no bank conflict.
@@ -57,14 +57,23 @@ struct WarpOutput {
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;
-      long long index = columns.output_index(group + lane) + channel * plane;
-      const bool as_is = epilogue.is_identity();
+      float* to = y + columns.output_index(group + lane) + channel * plane;
+      if (!FUSES || epilogue.is_identity()) {
 #pragma unroll
-      for (int row = 0; row < ROWS; ++row, index += plane) {
-        if (channel + row >= end) break;
-        const float value = buffer[row * ROW + lane];
-        y[index] = as_is ? value : epilogue.of_finite(value, channel + row, index);
-        check = fmaf(value, 0.0f, check);
+        for (int row = 0; row < ROWS; ++row, to += plane) {
+          if (channel + row >= end) break;
+          const float value = buffer[row * ROW + lane];
+          *to = value;
+          check = fmaf(value, 0.0f, check);
+        }
+      } else {
+#pragma unroll 4
+        for (int row = 0; row < ROWS; ++row, to += plane) {
+          if (channel + row >= end) break;
+          const float value = buffer[row * ROW + lane];
+          *to = epilogue.of_finite(value, channel + row, to - y);
+          check = fmaf(value, 0.0f, check);
+        }
       }
     }
     return check == 0.0f;
