@@ -53,7 +53,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, 1) void i
     }
   };
   const auto finish = [&](int stage, int k_block) {
-    float largest = max_magnitude(values);
+    const Ranks ranks(values);
+    float largest = ranks.magnitude();
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) {
       largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
     }
@@ -61,15 +62,15 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, 1) void i
     const SplitChunk<PARTS> split(values, scale.scale);
     const unsigned first_chunk = shared_address(buffers + stage * STAGE_BYTES + FILTER_BYTES) + chunk_offset(row, 0);
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) {
+    for (int part = 0; part < SplitChunk<PARTS>::STORED; ++part) {
       store_chunk(first_chunk + part / 2 * WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
     }
     float rest = PARTS == 2 && split.rest() != 0 ? 1.0f : 0.0f;  // the sums of three parts' largest products are exact
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) rest += __shfl_xor_sync(0xffffffffu, rest, lanes);
-    const float factor = make_up_for_cuts<15>(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
+    const float factor = make_up_for_cuts<17>(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
     if (chunk == 0) factors[stage * TILE_N + row] = factor;
     factor_sum += factor;
-    has_lost |= loses_bits(least_nonzero(values), scale.scale);
+    has_lost |= ranks.lose_bits(scale.scale);
     end_copies();
     wait_for_copies<0>();
   };

@@ -145,13 +145,10 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
     for (int i = 0; i < S::UNITS_PER_WARP; ++i) {
       const int unit = thread.warp + i * S::WARPS, position = unit * MMA_UNIT + thread.place, half = thread.half;
       if (S::UNITS % S::WARPS != 0 && unit >= S::UNITS) break;
-      float largest = max_magnitude(values[i]);
-#pragma unroll
-      for (int lanes = 1; lanes < 32; lanes *= 2) {
-        largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
-      }
-      const KBlockScale scale(largest, exponent_limit);
-      const bool has_lost = __any_sync(0xffffffffu, loses_bits(least_nonzero(values[i]), scale.scale));
+      Ranks ranks(values[i]);
+      ranks.largest = __reduce_max_sync(0xffffffffu, ranks.largest);
+      const KBlockScale scale(ranks.magnitude(), exponent_limit);
+      const bool has_lost = __any_sync(0xffffffffu, ranks.lose_bits(scale.scale));
       unsigned rest = 0;
       const unsigned first_chunk =
           shared_address(dynamic + stage * S::WINDOW_BYTES) + chunk_offset(position, half * (CHUNKS / 2));
@@ -163,7 +160,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
         rest |= split.rest();
       }
       const bool is_cut = __any_sync(0xffffffffu, rest != 0);
-      const float factor = make_up_for_cuts<15>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
+      const float factor = make_up_for_cuts<16>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
       if (half == 0 && position < S::POSITIONS) factors[stage * S::POSITIONS + position] = factor;
       if (position % MMA_UNIT == 0 && half == 0) unit_factors[unit].add(has_lost ? -factor : factor);
     }

@@ -127,13 +127,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         // The loads are in flight while this waits for a free stage.
         window_empty[window.stage].wait(window.parity ^ 1);
         // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
-        float largest = max_magnitude(values);
-#pragma unroll
-        for (int lanes = 1; lanes < EPILOGUE_COLUMNS; lanes *= 2) {
-          largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
-        }
-        const KBlockScale scale(largest, exponent_limit);
-        const bool has_lost = __any_sync(0xffffffffu, loses_bits(least_nonzero(values), scale.scale));
+        Ranks ranks(values);
+        ranks.largest = __reduce_max_sync(0xffffffffu, ranks.largest);
+        const KBlockScale scale(ranks.magnitude(), exponent_limit);
+        const bool has_lost = __any_sync(0xffffffffu, ranks.lose_bits(scale.scale));
         unsigned rest = 0;
         const unsigned first_chunk =
             shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES + position * CHUNK_BYTES;
@@ -146,7 +143,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         const bool is_cut = __any_sync(0xffffffffu, rest != 0);
         if (lane == 0) {
-          const float factor = make_up_for_cuts<16>(scale.factor, is_cut, k_block + phase, i + unit);
+          const float factor = make_up_for_cuts<17>(scale.factor, is_cut, k_block + phase, i + unit);
           factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
         }
         fence_shared_writes();
@@ -168,7 +165,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
-      ColumnFactors of_lane = {};  // each lane has one group's
+      ColumnFactors of_lane = {};  // each lane has one group's, for one of the taps of each phase
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll 1
         for (int phase = 0; phase < phases; ++phase, window.next()) {
@@ -180,6 +177,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           for (int group = 0; group < S::GROUPS; ++group) {
             undo[group] = fabsf(factors[window.stage * S::UNITS + part * S::GROUPS + group]);
           }
+          of_lane.add(factors[window.stage * S::UNITS + part * S::GROUPS + min(lane, S::GROUPS - 1)]);
           // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
@@ -200,9 +198,6 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               }
             }
             finish_products<N>(sums);
-            if (lane < S::GROUPS) {
-              of_lane.add(factors[window.stage * S::UNITS + part * S::GROUPS + lane]);
-            }
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
               // Only in the last eight columns of a group a window may start in the next one.
@@ -227,6 +222,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
       if (__any_sync(0xffffffffu, of_lane.lost > 0.0f || row_factors.first_lost || row_factors.second_lost)) {
         const AccuracyLimit limit(p);
+        const float taps = (p.kernel_w + tap_step - 1) / tap_step;  // of a phase, at most
+        of_lane.all *= taps, of_lane.lost *= taps;
 #pragma unroll
         for (int group = 0; group * EPILOGUE_COLUMNS < N; ++group) {
           // Windows reach into the next group.

@@ -110,8 +110,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           const long long from = filter_tile_offset<S::TILE_M, PARTS>(p, tile.filter_row, k_block);
           full[ring.stage].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
         }
-        const KBlockScale scale(max_magnitude(values), exponent_limit);
-        const unsigned lost = __ballot_sync(0xffffffffu, loses_bits(least_nonzero(values), scale.scale));
+        const Ranks ranks(values);
+        const KBlockScale scale(ranks.magnitude(), exponent_limit);
+        const unsigned lost = __ballot_sync(0xffffffffu, ranks.lose_bits(scale.scale));
         if (lane == 0) losses[ring.stage * S::UNITS + unit] = lost;
         if (S::PIXELS % 32 == 0 || row < S::PIXELS) {
           const unsigned first_chunk = shared_address(buffer + S::FILTER_BYTES) + chunk_offset(row, 0);
@@ -121,7 +122,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
             const SplitChunk<PARTS> split(values + chunk * CHUNK, scale.scale);
             rest |= split.rest();
 #pragma unroll
-            for (int part = 0; part < PARTS; ++part) {
+            for (int part = 0; part < SplitChunk<PARTS>::STORED; ++part) {
               store_chunk(first_chunk + part / 2 * S::WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
             }
           }

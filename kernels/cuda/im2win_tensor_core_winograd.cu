@@ -190,11 +190,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         unsigned bits_of_all = 0;
 #pragma unroll
         for (int i = 0; i < PRODUCTS; ++i) {
-          const float largest = max_magnitude(values[i]);
 #pragma unroll
           for (int k = 0; k < CHUNK; ++k) bits_of_all |= __float_as_int(values[i][k]);
-          // As integers magnitudes have the same order, and NaN is the largest.
-          const unsigned bits = __reduce_max_sync(0xffffffffu, __float_as_int(largest));
+          const unsigned bits = __reduce_max_sync(0xffffffffu, Ranks(values[i]).largest) >> 1;
           if (lane == 0) reinterpret_cast<float*>(of_rows + i)[chunk] = __int_as_float(bits);
         }
         const bool is_cut = __any_sync(0xffffffffu, bits_of_all & LOW_BITS);

@@ -8,7 +8,7 @@
 //
 // Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
 // undoes that and the division by 2^15 of KBlockScale. It is NaN if the channel holds an Inf or NaN, or a value too
-// large for it; and negative if a value loses bits when it is split (see loses_bits). Grid: one block for each row of the split filter, those of the groups' padding included.
+// large for it; and negative if a value loses bits when it is split (see Ranks). Grid: one block for each row of the split filter, those of the groups' padding included.
 template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
                              float* __restrict__ factors, int k_blocks, int taps, PROBLEM_PARAMETERS) {
@@ -46,7 +46,7 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   const int boost = exponent < -90 ? 64 : 0;
   const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
   if (threadIdx.x == 0 && in_group < channels) {
-    const bool loses = loses_bits(rank_of_nonzero(least * first_scale * second_scale), 1.0f);
+    const bool loses = least * first_scale * second_scale < 0.5f;
     const float factor = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
     factors[channel] = loses ? -factor : factor;
   }
@@ -63,7 +63,7 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
     unsigned char* target = tiles + filter_tile_offset<FILTER_ROWS, PARTS>(p, blockIdx.x, k_block);
     const int row = blockIdx.x % FILTER_ROWS;
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) {
+    for (int part = 0; part < SplitChunk<PARTS>::STORED; ++part) {
       const int offset = part / 2 * FILTER_TILE_BYTES + chunk_offset(row, part % 2 * CHUNKS + chunk);
       *reinterpret_cast<uint4*>(target + offset) = split.parts[part];
     }

@@ -124,8 +124,7 @@ class TensorCorePlan(OverlappingPlan):
             *self._sizes,
         )
         self._offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
-        # Zeros, since half of a third part's tile is copied but never written nor used.
-        self._filter = torch.zeros(
+        self._filter = torch.empty(
             k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(m, device=device)

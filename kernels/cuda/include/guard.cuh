@@ -3,21 +3,30 @@
 #include "convolution.cuh"
 #include "half.cuh"
 
-// Orders magnitudes, with zero as the largest.
-__device__ inline unsigned rank_of_nonzero(float value) { return 2u * __float_as_int(value) - 1u; }
-template <int COUNT>
-__device__ inline unsigned least_nonzero(const float (&values)[COUNT]) {
-  unsigned least = rank_of_nonzero(values[0]);
+// A value's bits but its sign, as integers of the same order; NaN is above all.
+__device__ inline unsigned rank(float value) { return 2u * __float_as_int(value); }
+
+// The largest rank of some values, and the least one of those that are not zero, less one. Hopper has instructions for
+// three integers, so that both together take no longer than the maximum of floats alone.
+struct Ranks {
+  unsigned largest = 0, least = ~0u;
+  template <int COUNT>
+  __device__ explicit Ranks(const float (&values)[COUNT]) {
 #pragma unroll
-  for (int i = 1; i < COUNT; ++i) least = min(least, rank_of_nonzero(values[i]));
-  return least;
-}
-// Whether a value of this rank, or one above it, loses low bits when it is scaled and split: FP16 ends at 2^-24, and so
-// do the parts of a scaled value, which has 24 bits. `scale` is a power of two.
-__device__ inline bool loses_bits(unsigned least_rank, float scale) {
-  const float half_unscaled = __int_as_float((253 << 23) - __float_as_int(scale));  // 0.5 / scale
-  return least_rank < rank_of_nonzero(half_unscaled);
-}
+    for (int i = 0; i < COUNT; i += 2) {
+      const unsigned first = rank(values[i]), second = rank(values[i + 1]);
+      largest = __vimax3_u32(largest, first, second);
+      least = __vimin3_u32(least, first - 1u, second - 1u);
+    }
+  }
+  __device__ float magnitude() const { return __int_as_float(largest >> 1); }
+  // Whether a value that is not zero loses low bits when it is scaled and split: FP16 ends at 2^-24, and so do the parts
+  // of a scaled value, which has 24 bits. `scale` is a power of two.
+  __device__ bool lose_bits(float scale) const {
+    const float half_unscaled = __int_as_float((253 << 23) - __float_as_int(scale));  // 0.5 / scale
+    return least < rank(half_unscaled) - 1u;
+  }
+};
 
 // Each value that loses bits is off by up to 2^-25 after scaling, and so is its product by up to 2^-10 times the factor
 // that undoes the K block's scale. Together that must not exceed (K + 8) u |result|, which is at most (K + 8) u times the

@@ -48,16 +48,18 @@ __device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values
 template <int PARTS>
 struct SplitChunk {
   static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single K block");
-  uint4 parts[PARTS];
+  static constexpr int STORED = PARTS == 3 ? 4 : 2;
+  uint4 parts[STORED];
   // Not zero if the first part is not all of a value.
   __device__ unsigned rest() const {
     return (parts[1].x | parts[1].y | parts[1].z | parts[1].w) & 0x7fff7fff;
   }
   __device__ SplitChunk(const float* values, float scale) {
-    unsigned packed[PARTS][CHUNK / 2];
+    unsigned packed[STORED][CHUNK / 2];
 #pragma unroll
     for (int i = 0; i < CHUNK / 2; ++i) {
       float2 rest = {values[2 * i] * scale, values[2 * i + 1] * scale};
+      if (STORED > PARTS) packed[PARTS][i] = pack(rest.x, rest.y);
 #pragma unroll
       for (int part = 0; part < PARTS; ++part) {
         // 1.5 * 2^30 has units of 2^7: adding it rounds to them.
@@ -70,7 +72,7 @@ struct SplitChunk {
       }
     }
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) {
+    for (int part = 0; part < STORED; ++part) {
       parts[part] = make_uint4(packed[part][0], packed[part][1], packed[part][2], packed[part][3]);
     }
   }
@@ -81,27 +83,16 @@ struct PartProduct {
   int filter, window;
 };
 // The products of a K block in their order, smallest first: the tensor core truncates its sums, so only those of the last
-// product are large enough for that to matter. With three parts that one is exact, and has sums of its own; only the
-// product of the last parts is left out, since the first part of a value far below its K block's largest is zero.
+// product are large enough for that to matter. With three parts that one is exact, and has sums of its own; the
+// last part is multiplied by fp16(v), since the first parts of values far below their K block's largest are zero.
 template <int PARTS>
 __device__ constexpr PartProduct part_product(int i) {
   constexpr PartProduct TWO[] = {{1, 0}, {0, 1}, {0, 0}};
-  constexpr PartProduct THREE[] = {{2, 1}, {1, 2}, {2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
+  constexpr PartProduct THREE[] = {{2, 3}, {3, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
   return PARTS == 2 ? TWO[i] : THREE[i];
 }
 template <int PARTS>
-constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 8;
-
-template <int COUNT>
-__device__ inline float max_magnitude(const float (&values)[COUNT]) {
-  constexpr int CHAINS = 4;  // that do not wait for each other
-  float largest[CHAINS];
-#pragma unroll
-  for (int i = 0; i < CHAINS; ++i) largest[i] = max_magnitude(values[i], values[i + CHAINS]);
-#pragma unroll
-  for (int i = 2 * CHAINS; i < COUNT; ++i) largest[i % CHAINS] = max_magnitude(largest[i % CHAINS], values[i]);
-  return max_magnitude(max_magnitude(largest[0], largest[1]), max_magnitude(largest[2], largest[3]));
-}
+constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 6;
 
 // The power of two that brings a K block's largest magnitude into [2^14, 2^15), and the factor that undoes it.
 //
@@ -121,13 +112,12 @@ struct KBlockScale {
 };
 
 // The tensor core cuts its sums instead of rounding them, which shortens a K block's by 0.9 (mixed signs) to 1.4 (one
-// sign) times 2^-24 on average. The factor of LONGER K blocks of 32 (18 of the first two, which add up to less), spread
-// over the reduction and over places, is therefore longer by 2^-23; as many as bring both means equally near zero on an
-// H100. Not where values are all FP16 values: their sums may be exact, and stay so. A denormal factor stays as it is.
+// sign) times 2^-24 on average. The factor of LONGER K blocks of 32, spread over the reduction and over places, is
+// therefore longer by 2^-23; as many as bring both means equally near zero on an H100. Not where values are all FP16
+// values: their sums may be exact, and stay so. A denormal factor stays as it is.
 template <int LONGER>
 __device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block, int place) {
-  const unsigned longer = k_block < 2 ? 18 : LONGER;
-  return is_cut && (k_block * 7 + place * 5) % 32u < longer ? factor * 0x1.000002p0f : factor;
+  return is_cut && (k_block * 7 + place * 5) % 32u < LONGER ? factor * 0x1.000002p0f : factor;
 }
 
 // What the host knows of a plan, as plain integers; and what becomes of a result.
