@@ -67,7 +67,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   float* const factors = outputs + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;  // [STAGES][PIXELS], dealt
   // [STAGES][UNITS], a bit for each pixel: whether one of its values lost bits.
   unsigned* const losses = reinterpret_cast<unsigned*>(factors + STAGES * S::PIXELS);
-  Barrier* const full = reinterpret_cast<Barrier*>(losses + (STAGES * S::UNITS + 1) / 2 * 2);
+  float* const column_sums = reinterpret_cast<float*>(losses + (STAGES * S::UNITS + 1) / 2 * 2);  // [consumer][2][N]
+  Barrier* const full = reinterpret_cast<Barrier*>(column_sums + CONSUMER_WARPGROUPS * 2 * N);
   Barrier* const empty = full + STAGES;
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
@@ -142,14 +143,15 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const int end = end_of_group<GENERAL>(p, tile.first_channel);
       return Output{p, plan.epilogue, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
     };
+    constexpr int OWN = (N + 127) / 128;
     Suspects suspects;
     float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
       float results[N / 8][4] = {};
-      // Each lane has every 32nd column: the sum of its factors, and a bit for whether one of its values lost bits.
-      float factor_sums[(N + 31) / 32] = {};
-      unsigned has_lost = 0;
+      // Each thread of a consumer has a column, or two: the sum of its factors, negative if one of its values lost bits.
+      float factor_sums[OWN] = {};
+      bool has_lost[OWN] = {};
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block, ring.next()) {
         const unsigned buffer = shared_address(buffers + ring.stage * S::STAGE_BYTES);
         const unsigned long long a = tile_descriptor(buffer + first_row * ROW_BYTES);
@@ -183,26 +185,32 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           promote<PARTS>(results[j + 1], sums[j + 1], exact[j + 1], factor.z, factor.w);
         }
 #pragma unroll
-        for (int i = 0; i * 32 < N; ++i) {
-          const int row = first_column + i * 32 + lane;
-          if (i * 32 + lane >= N) continue;
+        for (int i = 0; i < OWN; ++i) {
+          const int row = first_column + min(i * 128 + static_cast<int>(threadIdx.x % 128), N - 1);
           factor_sums[i] += factors[ring.stage * S::PIXELS + deal(row)];
-          has_lost |= (losses[ring.stage * S::UNITS + row / 32] >> row % 32 & 1) << i;
+          has_lost[i] |= losses[ring.stage * S::UNITS + row / 32] >> row % 32 & 1;
         }
         __syncwarp();
         if (lane == 0) empty[ring.stage].arrive();
       }
       const Output output = output_of(tile);
       const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
-      if (__any_sync(0xffffffffu, has_lost != 0 || row_factors.first_lost || row_factors.second_lost)) {
+      // Two buffers in turn: another warp of the consumer may still read the last tile's.
+      float* const sums_of = column_sums + (warpgroup * 2 + i / gridDim.x % 2) * N;
+      bool any_lost = row_factors.first_lost || row_factors.second_lost;
+#pragma unroll
+      for (int i = 0; i < OWN; ++i) {
+        const int column = i * 128 + threadIdx.x % 128;
+        if (column < N) sums_of[column] = has_lost[i] ? -factor_sums[i] : factor_sums[i];
+      }
+      synchronize_warpgroup(1 + warpgroup);
+      for (int column = lane; column < N; column += 32) any_lost |= sums_of[column] < 0.0f;
+      if (__any_sync(0xffffffffu, any_lost)) {
         const AccuracyLimit limit(p);
 #pragma unroll
         for (int j = 0; j < N / 8; ++j) {
-          const float of_lane = has_lost >> j / 4 & 1 ? -factor_sums[j / 4] : factor_sums[j / 4];
-          const int from = 8 * j % 32 + lane % 4 * 2;
           ColumnFactors first = {}, second = {};
-          first.add(__shfl_sync(0xffffffffu, of_lane, from));
-          second.add(__shfl_sync(0xffffffffu, of_lane, from + 1));
+          first.add(sums_of[8 * j + lane % 4 * 2]), second.add(sums_of[8 * j + lane % 4 * 2 + 1]);
           check_accuracy(results[j], limit, first, second, row_factors);
         }
       }

@@ -149,6 +149,7 @@ def _wgmma(
     m, n = 64 * warpgroups_m, columns * (CONSUMER_WARPGROUPS // warpgroups_m)
     ring = stages * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES)
     losses = -(-stages * -(-n // 32) // 2) * 2 * 4
+    column_sums = CONSUMER_WARPGROUPS * 2 * columns * FLOAT_BYTES
     barriers = 2 * stages * 8
     return TensorCoreTile(
         program="im2win_tensor_core_wgmma",
@@ -156,7 +157,7 @@ def _wgmma(
         m=m,
         n=n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
-        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + EPILOGUE_BYTES,
+        shared_bytes=ring + losses + column_sums + barriers + TILE_ALIGNMENT + EPILOGUE_BYTES,
         k_block_time=times[0],
         tile_time=times[1],
         parts=parts,

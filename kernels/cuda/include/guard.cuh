@@ -52,7 +52,7 @@ __device__ inline float strict_sum(const Problem& p, const float* x, const float
       x + (static_cast<long long>(at.image) * p.in_channels + group * p.group_channels) * plane;
   const float* const weights = f + static_cast<long long>(channel) * p.reduction();
   float sum = 0.0f;
-#pragma unroll 1
+#pragma unroll 4
   for (int k = first + static_cast<int>(threadIdx.x % 32); k < last; k += 32) {
     const int c = k / p.window(), u = (k - c * p.window()) / p.kernel_w, v = k - c * p.window() - u * p.kernel_w;
     const int row = at.first_row(p) + u * p.dilation_h, column = at.first_column(p) + v * p.dilation_w;

@@ -11,7 +11,7 @@
 
 // Values are split into PARTS FP16 values, 2 or 3. A row of a tile holds two parts of one pixel's (or one output
 // channel's) K_BLOCK values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
-// with half of each row unused. Exchanging chunks within groups of eight rows (the 128-byte swizzle of the PTX ISA's
+// beside FP16(value). Exchanging chunks within groups of eight rows (the 128-byte swizzle of the PTX ISA's
 // matrix descriptors) lets eight rows be read or written at one chunk without bank conflicts.
 constexpr int CHUNK = 8;  // values in a chunk
 constexpr int CHUNKS = K_BLOCK / CHUNK;
@@ -44,7 +44,8 @@ __device__ inline void store_chunk(unsigned first_chunk, int chunk, uint4 values
 //
 // Two parts are high = fp16(v) and low = fp16(v - high): 22 bits or more of v's 24. Of three parts the first is v to a
 // multiple of 2^7: its products are then multiples of 2^14, and FP32 holds the sum of a K block of them exactly. The two
-// others are split off as before; the three together are v, or within 2^-31 of the K block's largest for small v.
+// others are split off as before; the three together are v, or within 2^-31 of the K block's largest for small v. Behind
+// them fp16(v) is stored, which the last part is multiplied by.
 template <int PARTS>
 struct SplitChunk {
   static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single K block");
@@ -84,7 +85,7 @@ struct PartProduct {
 };
 // The products of a K block in their order, smallest first: the tensor core truncates its sums, so only those of the last
 // product are large enough for that to matter. With three parts that one is exact, and has sums of its own; the
-// last part is multiplied by fp16(v), since the first parts of values far below their K block's largest are zero.
+// last part is multiplied by fp16(v), since the first part of a value far below its K block's largest is zero.
 template <int PARTS>
 __device__ constexpr PartProduct part_product(int i) {
   constexpr PartProduct TWO[] = {{1, 0}, {0, 1}, {0, 0}};

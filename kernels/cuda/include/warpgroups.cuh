@@ -86,14 +86,20 @@ struct WarpOutput {
     for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
       const int column = group + threadIdx.x % 32;
       const bool is_output = column < N && columns.is_output(column);
-      const long long first = columns.output_index(column);
+      const long long plane = p.pixels_per_image(), first = columns.output_index(column) + channel * plane;
+      unsigned wrong = 0;  // a bit for each row; the loads are in flight together
+#pragma unroll
+      for (int row = 0; row < ROWS; ++row) {
+        if (is_output && channel + row < end && !is_finite(y[first + row * plane])) wrong |= 1u << row;
+      }
 #pragma unroll 1
-      for (int row = channel; row < min(channel + ROWS, end); ++row) {
-        const long long index = first + static_cast<long long>(row) * p.pixels_per_image();
-        const bool wrong = is_output && !is_finite(y[index]);
-        const float sum =
-            strict_sums(p, x, f, wrong, columns.pixel(column), row, first_k, min(last_k, p.reduction()));
-        if (wrong) y[index] = epilogue(sum, row, index);
+      for (unsigned rows = __reduce_or_sync(0xffffffffu, wrong); rows != 0; rows &= rows - 1) {
+        const int row = __ffs(rows) - 1;
+        const bool is_wrong = wrong >> row & 1;
+        const long long index = first + row * plane;
+        const float sum = strict_sums(p, x, f, is_wrong, columns.pixel(column), channel + row, first_k,
+                                      min(last_k, p.reduction()));
+        if (is_wrong) y[index] = epilogue(sum, channel + row, index);
       }
     }
   }

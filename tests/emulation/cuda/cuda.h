@@ -228,6 +228,10 @@ inline unsigned __ballot_sync(unsigned, bool value) {
 inline bool __any_sync(unsigned mask, bool value) { return __ballot_sync(mask, value) != 0; }
 inline unsigned __vimax3_u32(unsigned a, unsigned b, unsigned c) { return max(max(a, b), c); }
 inline unsigned __vimin3_u32(unsigned a, unsigned b, unsigned c) { return min(min(a, b), c); }
+inline unsigned __reduce_or_sync(unsigned lanes, unsigned value) {
+  for (int mask = 1; mask < 32; mask *= 2) value |= __shfl_xor_sync(lanes, value, mask);
+  return value;
+}
 inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 template <class T>
 T __ldg(const T* from) {
