@@ -17,8 +17,11 @@ from analysis.numbers.algorithms import (
     shown,
     with_transform,
 )
+from analysis.numbers.networks import BASELINE
+from analysis.numbers.overview import overview as headline_sides
 from analysis.numbers.series import (
     Selection,
+    geometric_mean,
     headline,
     layer_order,
     pick,
@@ -32,6 +35,33 @@ from analysis.numbers.series import (
 from analysis.table.archive import Archive
 from analysis.table.companions import read_transforms
 from analysis.writing.phrases import names, number, plural
+
+
+def overview(archive: Archive) -> Picture:
+    """Speed of each side of the headline over its baseline, the best cuDNN in strict FP32 (on a CPU: PyTorch).
+
+    A side that has no result on any layer is left out, so that the legend names what is there.
+    """
+    found = headline_sides(archive)
+    baseline, title = found.sides[BASELINE].label, f"Convolutions on {archive.device_name}"
+    if found.best[BASELINE].empty:
+        return Picture(title, note=f"{baseline} has no number on any layer of {found.selection}")
+    lines, said = [], []
+    for name, side in found.sides.items():
+        over = found.over(name)
+        for layer in found.layers if len(over) else ():
+            status, reason = ("ok", "") if layer in over.index else found.state(name, layer)
+            lines.append((layer, name, over.get(layer, np.nan), status, reason, side.label))
+        if len(over) and name != BASELINE:
+            ahead = f"faster on {(over > 1).sum()} of {plural(len(over), 'layer')}"
+            said.append(f"{side.label}: {ahead}, {number(geometric_mean(over))}x in the geometric mean")
+    frame = pd.DataFrame(lines, columns=[*FRAME_COLUMNS, "label"])
+    unit, factor = speed_unit(archive.device_kind)
+    absolute = values(headline(archive)[1], YARDSTICKS[archive.device_kind], "tflops") * factor
+    caption = f"Speed over {baseline} on the same layer ({found.selection}), which reaches {number(absolute.min())} "
+    caption += f"({absolute.idxmin()}) to {number(absolute.max())} {unit} ({absolute.idxmax()}). {'; '.join(said)}."
+    axis = f"speed relative to {baseline}"
+    return Picture(title, (Panel("", "", frame, x_axis=axis),), caption + missing(frame))
 
 
 def speedup(archive: Archive) -> Picture:
@@ -186,7 +216,7 @@ def batches(archive: Archive) -> Picture:
     if speed.empty:
         caption += f"{label(mine)} has no layer that is ok at every batch."
     else:
-        grown = (speed[there[-1]] / speed[there[0]]).mean()
+        grown = geometric_mean(speed[there[-1]] / speed[there[0]])
         caption += f"From batch {there[0]} to {there[-1]}, {label(mine)} becomes {number(grown)}x as fast "
         caption += f"(mean of {plural(len(speed), 'layer')})."
     if fewer:

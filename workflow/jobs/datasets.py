@@ -14,6 +14,7 @@ _FORMATS = ("pdf", "svg", "png")
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
 #: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
 FIGURE_LABELS = PAPER_FIGURES | {
+    "overview": "cuDNN, the paper's kernel and ours at a glance",
     "speedup": "speedup over the best cuDNN",
     "time": "time with its interval",
     "transform": "share of the transform",
@@ -28,7 +29,7 @@ FIGURE_LABELS = PAPER_FIGURES | {
 FIGURES = (
     *(
         f"figures/{name}.{suffix}"
-        for name in (*FIGURE_LABELS, *(f"one_column/{one}" for one in PAPER_FIGURES))
+        for name in (*FIGURE_LABELS, "overview_dark", *(f"one_column/{one}" for one in PAPER_FIGURES))
         for suffix in _FORMATS
     ),
     "figures/captions.json",

@@ -75,7 +75,7 @@ def test_titles_say_what_was_measured_where(archive: Archive) -> None:
 def test_captions_have_the_tables_numbers(archive: Archive) -> None:
     text = paper.tflops(archive).text
     assert "im2win reaches 8.00 (conv1) to 16.8 TFLOPS (conv12)" in text
-    assert "faster than best cuDNN on 0 of 12 layers (0.800x on average)" in text
+    assert "faster than best cuDNN on 0 of 12 layers (mean 0.800x)" in text
     assert "25.0 % less than im2col + cuBLAS (12 layers) and 50.0 % less than best cuDNN" in paper.memory(archive).text
     assert "4.00x as fast as without micro-kernel, 1.60x as fast as without" in paper.ablation(archive).text
 
