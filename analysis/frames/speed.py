@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, cells, classes, missing, other_class
 from analysis.numbers.algorithms import (
+    AS_IT_COMES,
     BEST_CUDNN,
     YARDSTICKS,
     about,
@@ -36,6 +37,9 @@ from analysis.table.archive import Archive
 from analysis.table.companions import read_transforms
 from analysis.writing.phrases import names, number, plural
 
+#: With fewer algorithms of cuDNN the best of them may be far from cuDNN's best.
+FEW = 3
+
 
 def overview(archive: Archive) -> Picture:
     """Speed of each side of the headline over its baseline, the best cuDNN in strict FP32 (on a CPU: PyTorch).
@@ -45,7 +49,7 @@ def overview(archive: Archive) -> Picture:
     found = headline_sides(archive)
     baseline, title = found.sides[BASELINE].label, f"Convolutions on {archive.device_name}"
     if found.best[BASELINE].empty:
-        return Picture(title, note=f"{baseline} has no number on any layer of {found.selection}")
+        return Picture(title, note=_no_baseline(baseline, found.selection, archive.device_kind))
     lines, said = [], []
     for name, side in found.sides.items():
         over = found.over(name)
@@ -60,8 +64,20 @@ def overview(archive: Archive) -> Picture:
     absolute = values(headline(archive)[1], YARDSTICKS[archive.device_kind], "tflops") * factor
     caption = f"Speed over {baseline} on the same layer ({found.selection}), which reaches {number(absolute.min())} "
     caption += f"({absolute.idxmin()}) to {number(absolute.max())} {unit} ({absolute.idxmax()}). {'; '.join(said)}."
+    rivals = in_order(name for name in found.rows["algorithm"] if is_cudnn(name))
+    if 0 < len(rivals) < FEW:
+        caption += f" Of cuDNN only {names(label(name) for name in rivals)} was measured."
     axis = f"speed relative to {baseline}"
     return Picture(title, (Panel("", "", frame, x_axis=axis),), caption + missing(frame))
+
+
+def _no_baseline(baseline: str, selection: Selection, kind: str) -> str:
+    """Say that there is nothing to compare with, and what to measure."""
+    name = AS_IT_COMES[kind]
+    return (
+        f"{baseline} has no number on any layer of {selection}, so there is nothing to compare with; a run that names "
+        f"algorithms needs such a one too (algorithm=...,{name})"
+    )
 
 
 def speedup(archive: Archive) -> Picture:
@@ -75,7 +91,7 @@ def speedup(archive: Archive) -> Picture:
     title = f"Speed over {label(baseline)} on {archive.device_name}"
     best = values(rows, baseline, "tflops")
     if best.empty:
-        return Picture(title, note=f"{label(baseline)} has no number on any layer of {selection}")
+        return Picture(title, note=_no_baseline(label(baseline), selection, archive.device_kind))
     panels: list[Panel] = []
     for one in classes(archive, selection):
         of_class = rows_of(archive.measurements, one)

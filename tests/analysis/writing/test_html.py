@@ -19,7 +19,7 @@ from analysis.writing.html import render
 from analysis.writing.markup import Section
 
 Rows = list[dict[str, Any]]
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "source"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
