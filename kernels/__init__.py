@@ -1,8 +1,8 @@
 """Convolution: the problem, what an algorithm and its plan are, the float64 reference, and launching kernels.
 
 Installed from a checkout (`pip install .`) this package is called `im2win`, and has the convolution for PyTorch
-models: `conv1d`, `conv2d`, `convert`, `restore`, `forget`. They are imported when they are asked for, since planning
-needs no PyTorch.
+models: `conv1d`, `conv2d`, `convert`, `restore`, `fuse`, `forget`. They are imported when they are asked for, since
+planning needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 _EXPORTED = {
     **dict.fromkeys(("conv1d", "conv2d"), "operator"),
     **dict.fromkeys(("Conv1d", "Conv2d", "Conversion", "convert", "restore"), "modules"),
+    "fuse": "fusion",
     "forget": "weights",
 }
 

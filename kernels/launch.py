@@ -16,7 +16,7 @@ from cuda.core import Device, LaunchConfig, ObjectCode, launch
 
 from .build.architectures import architecture_name
 from .build.compile import compile_program
-from .packed import Launch, Start, pack
+from .packed import Launch, Start, address, pack
 from .plan import UnsupportedError
 from .problem import FLOAT_BYTES, ConvProblem
 from .tiles.division import division_numbers
@@ -54,6 +54,7 @@ class KernelLibrary:
         self._device.set_current()
         self._overlaps = has_clusters(device)
         self._programs: dict[str, tuple[ObjectCode, dict[str, str]]] = {}
+        self._allowed: dict[int, int] = {}
 
     def kernel(self, program: str, expression: str) -> Any:
         """The kernel that `expression` (as in kernels.build.programs.PROGRAMS) names in `program`.
@@ -118,26 +119,35 @@ class KernelLibrary:
         if shared_bytes > most:
             raise UnsupportedError(f"the kernel needs {shared_bytes} bytes of shared memory; a block has {most} here")
         attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        # It holds for all plans of the kernel, and another one may need more.
+        if shared_bytes <= self._allowed.get(key := int(kernel.handle), 0):
+            return
         device = driver.CUdevice(self._device.device_id)
         (status,) = driver.cuKernelSetAttribute(attribute, shared_bytes, kernel.handle, device)
         if status != driver.CUresult.CUDA_SUCCESS:
             raise RuntimeError(f"cuKernelSetAttribute: {status.name}")
+        self._allowed[key] = shared_bytes
+
+    def enter(self) -> None:
+        """Make the device's context current in this thread; a new one has none until PyTorch has used the device."""
+        self._device.set_current()
 
     def bind(self, launch: Launch, slots: Sequence[int | None]) -> Start:
         """What starts `launch` again and again; see `kernels.packed.pack`."""
-        return pack(launch, slots)
+        return pack(launch, slots, self.enter)
 
     def launch(
         self,
         kernel: Any,
         grid: tuple[int, ...],
         threads: int,
-        *arguments: torch.Tensor | int,
+        *arguments: torch.Tensor | int | None,
         shared_bytes: int = 0,
         cluster: int = 1,
         overlap: bool = False,
     ) -> None:
-        """Start `kernel` with `threads` threads a block. Tensors go as pointers, integers as 32-bit ones.
+        """Start `kernel` with `threads` threads a block. Tensors go as pointers (None: a null pointer), integers as
+        32-bit ones.
 
         `shared_bytes` is the block's dynamic shared memory; above 48 KiB `allow_shared` must have been called.
         `cluster` blocks of a grid of one dimension run side by side, if more than one.
@@ -147,9 +157,7 @@ class KernelLibrary:
         the kernel's blocks fill the device (`fills_device`). Below compute capability 9.0 it has no effect. See the
         CUDA programming guide, section "Programmatic Dependent Launch and Synchronization".
         """
-        packed = [
-            np.uint64(value.data_ptr()) if isinstance(value, torch.Tensor) else np.int32(value) for value in arguments
-        ]
+        packed = [np.int32(value) if isinstance(value, int) else np.uint64(address(value)) for value in arguments]
         stream = _stream(self._device.device_id, torch.cuda.current_stream().cuda_stream)
         # cuda.core counts the grid in clusters, where there are any.
         blocks: dict[str, Any] = {"grid": grid} if cluster == 1 else {"grid": grid[0] // cluster, "cluster": cluster}

@@ -22,7 +22,7 @@ class Launch:
     kernel: Any
     grid: tuple[int, ...]
     threads: int
-    arguments: tuple[torch.Tensor | int, ...]
+    arguments: tuple[torch.Tensor | int | None, ...]
     shared_bytes: int = 0
     cluster: int = 1
 
@@ -46,20 +46,28 @@ class _Attribute(ctypes.Structure):
     _fields_ = (("id", ctypes.c_int), ("pad", ctypes.c_char * 4), ("value", ctypes.c_uint * 16))
 
 
+#: CUDA_ERROR_INVALID_CONTEXT
+_INVALID_CONTEXT = 201
 #: CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
 _CLUSTER_DIMENSION = 4
 
 
-def pack(launch: Launch, slots: Sequence[int | None]) -> Start:
+def address(tensor: torch.Tensor | None) -> int:
+    """What a kernel gets for a tensor; a null pointer for None."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def pack(launch: Launch, slots: Sequence[int | None], enter: Callable[[], None]) -> Start:
     """What starts `launch`; argument i is pointer `slots[i]` of those given, or fixed where that is None.
 
+    `enter` makes the device's context current, which a new thread lacks.
     Tensors that are fixed must be kept alive. Not for several threads at once: the packed arguments are changed in
     place.
     """
     # Every argument has eight bytes to itself; the kernel reads as many as it declares.
     values = (ctypes.c_uint64 * len(launch.arguments))()
     for index, value in enumerate(launch.arguments):
-        values[index] = (value & 0xFFFFFFFF) if isinstance(value, int) else value.data_ptr()
+        values[index] = (value & 0xFFFFFFFF) if isinstance(value, int) else address(value)
     start = ctypes.addressof(values)
     addresses = (ctypes.c_void_p * len(values))(*(start + 8 * index for index in range(len(values))))
     given = [(index, slot) for index, slot in enumerate(slots) if slot is not None]
@@ -78,7 +86,11 @@ def pack(launch: Launch, slots: Sequence[int | None]) -> Start:
         for index, slot in given:
             values[index] = pointers[slot]
         config.stream = stream
-        if status := function(at, kernel, addresses, None):
+        status = function(at, kernel, addresses, None)
+        if status == _INVALID_CONTEXT:
+            enter()
+            status = function(at, kernel, addresses, None)
+        if status:
             raise RuntimeError(f"cuLaunchKernelEx returned CUDA error {status}")
 
     return run

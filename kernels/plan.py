@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ def take_only(problem: ConvProblem, padding: bool = False, dilation: bool = Fals
         raise UnsupportedError(f"it takes no {' and no '.join(declined)}")
 
 
+@dataclass(frozen=True)
+class Epilogue:
+    """What becomes of each result before it is written: these, in this order, each rounded to FP32."""
+
+    #: One number for each output channel, to be added.
+    bias: torch.Tensor | None = None
+    #: A tensor of Y's shape, to be added.
+    residual: torch.Tensor | None = None
+    #: Whether what is below zero becomes zero.
+    relu: bool = False
+
+
 class Plan(ABC):
     """One algorithm made ready for one problem on one device, its workspace allocated.
 
@@ -44,6 +57,10 @@ class Plan(ABC):
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:  # noqa: B027 (most have nothing to prepare)
         """Bring X and F into the layout that `compute` reads: the im2win transform and the filter's reordering."""
+
+    def fuse(self, epilogue: Epilogue) -> None:
+        """Have `compute` apply an epilogue from now on. Raises UnsupportedError if the kernel has none."""
+        raise UnsupportedError("the kernel writes its results as they are")
 
     @abstractmethod
     def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor) -> None:

@@ -21,3 +21,13 @@ def backward_error(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, problem: C
     magnitude = reference(problem, x.abs(), f.abs())
     worst = (y.double() - reference(problem, x, f)).abs().max()
     return float(worst / magnitude.max()) if magnitude.max() > 0 else float(worst)
+
+
+def componentwise_error(x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, problem: ConvProblem) -> float:
+    """The largest |Y - X * F| / (2 (K + 8) u (|X| * |F|)) of an output, u = 2^-24: at most 1 in class fp32_accurate.
+
+    Sequential FP32 is within K u of the magnitudes that it adds up. NaN if Y holds one.
+    """
+    allowed = 2 * (problem.gemm_shape[2] + 8) * 2.0**-24 * reference(problem, x.abs(), f.abs())
+    error = (y.double() - reference(problem, x, f)).abs()
+    return float(torch.where(error == 0, error, error / allowed).max())

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "kernels.tiles": {"kernels"},
     "kernels.build": {"kernels.tiles"},
     "kernels.families": {"kernels", "kernels.tiles", "kernels.build"},
+    "kernels.baselines": {"kernels", "kernels.families", "kernels.build", "kernels.model"},
     "kernels.model": {"kernels", "kernels.families", "kernels.build"},
     "analysis.table": set(),
     "analysis.writing": set(),

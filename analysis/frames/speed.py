@@ -9,10 +9,12 @@ from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, cells, classes
 from analysis.numbers.algorithms import (
     AS_IT_COMES,
     BEST_CUDNN,
+    TF32,
     YARDSTICKS,
     about,
     in_order,
     is_cudnn,
+    is_reduced_baseline,
     label,
     paper,
     shown,
@@ -103,17 +105,21 @@ def speedup(archive: Archive) -> Picture:
         panels.append(
             Panel(f"{one.numerics}, over {label(baseline)} of {selection.numerics}" if panels else str(one), "", frame)
         )
-    every = pd.concat([panel.frame for panel in panels], ignore_index=True)
+    of_each = zip(panels, classes(archive, selection), strict=True)
+    every = pd.concat([panel.frame.assign(numerics=one.numerics) for panel, one in of_each], ignore_index=True)
     caption = f"Speed of every algorithm over {label(baseline)} of the same layer ({selection}); above 1 it is faster. "
     if len(panels) > 1:
         others = names(panel.title.partition(",")[0] for panel in panels[1:])
         caption += f"Below, the same for {others}. "
     rivals = [name for name in in_order(every["algorithm"]) if about(name).is_candidate and not is_cudnn(name)]
     ahead = every[every["algorithm"].isin(rivals) & (every["algorithm"] != baseline) & (every["value"] > 1)]
+    # As with cuDNN's own rows: that TF32 is ahead of strict FP32 is what the panel shows.
+    ahead = ahead[~(ahead["algorithm"].map(is_reduced_baseline).astype(bool) & (ahead["numerics"] == TF32))]
     who = []
-    for name, group in ahead.groupby("algorithm", sort=False):
+    for (numerics, name), group in ahead.groupby(["numerics", "algorithm"], sort=False):
         where = "every layer" if len(group) == len(best) else " ".join(layer_order(group["layer"]))
-        who.append(f"{label(str(name))} on {where} (up to {number(group['value'].max())}x)")
+        other = "" if numerics == selection.numerics or about(name).is_accurate_only else f" in {numerics}"
+        who.append(f"{label(name)}{other} on {where} (up to {number(group['value'].max())}x)")
     caption += f"Ahead of it: {names(who)}." if who else "No other convolution is ahead of it on any layer."
     return Picture(title, tuple(panels), caption + other_class(every) + missing(every))
 

@@ -195,6 +195,12 @@ def is_cudnn(name: str) -> bool:
     return about(name).best_of == CUDNN
 
 
+def is_reduced_baseline(name: str) -> bool:
+    """Whether an algorithm takes part in the best TF32 of the libraries, whatever layout it computes in."""
+    one = about(name)
+    return one.role == BASELINE and TF32 in one.numerics
+
+
 def is_ours(name: str) -> bool:
     """Whether an algorithm is a convolution of ours, the paper's or a later one."""
     return about(name).role in (PAPER, OURS)

@@ -20,6 +20,7 @@ from analysis.numbers.algorithms import (
     about,
     is_cudnn,
     is_ours,
+    is_reduced_baseline,
     label,
 )
 from analysis.numbers.bootstrap import Numbers, Resampler, interval
@@ -55,7 +56,7 @@ def sides(kind: str) -> dict[str, Side]:
             Side(PYTORCH, "PyTorch as it comes", (STRICT,), lambda name: name == AS_IT_COMES[kind]),
             Side(OLDER, "cuDNN's older interface", (STRICT,), lambda name: name == OLDER_INTERFACE),
             Side(BASELINE, label(YARDSTICKS[kind]), (STRICT,), is_cudnn),
-            Side(REDUCED, "cuDNN in TF32", (TF32,), is_cudnn),
+            Side(REDUCED, "cuDNN in TF32", (TF32,), is_reduced_baseline),
         ]
     last = [
         Side(OURS, "ours, strict FP32", (STRICT,), is_ours),

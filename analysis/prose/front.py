@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.numbers.judged import headline_claims
-from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, compare, networks, without_networks
+from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, REDUCED, compare, networks, without_networks
 from analysis.numbers.overview import PAPER, overview
-from analysis.numbers.series import geometric_mean
+from analysis.numbers.series import divide, geometric_mean
 from analysis.numbers.verdicts import VERDICTS
 from analysis.prose.claims import in_short
 from analysis.table.archive import Archive
@@ -43,7 +43,11 @@ def _lines(layers: Archive, judged: pd.DataFrame) -> Iterator[list[str]]:
     for side, (question, where) in QUESTIONS.items():
         if not found.over(side).empty:
             asked = question.format(f"the {found.sides[BASELINE].label}")
-            yield [asked, *_answer(found.over(side)), where]
+            answer, mean = _answer(found.over(side))
+            if side == OURS_ACCURATE and not found.over(REDUCED).empty:
+                ahead = divide(found.over(side), found.over(REDUCED)) > 1
+                answer += f"; than {found.sides[REDUCED].label} on {ahead.sum()}"
+            yield [asked, answer, mean, where]
 
 
 def _answer(over: pd.Series, what: str = "layer") -> list[str]:

@@ -49,6 +49,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
   const Pixel at = find_pixel(p, tile.first_pixel + pixel_of_row(plan, row));
   const unsigned window = find_window<GENERAL>(p, at, tile.group);
   float values[CHUNK];
+  float factor_sum = 0.0f;  // of the row's factors
+  bool has_lost = false;    // one of its values bits
 
   const auto start = [&](int k_block, int stage) {
     const unsigned char* filter = filter_tiles + filter_tile_offset<TILE_M, PARTS>(p, tile.filter_row, k_block);
@@ -67,7 +69,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
       values[k] = load(x, window + __ldg(offsets + k_block * K_BLOCK + chunk * CHUNK + k));
     }
   };
-  const auto finish = [&](int stage) {
+  const auto finish = [&](int stage, int k_block) {
     float largest = max_magnitude(values);
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) {
       largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
@@ -79,14 +81,19 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
     for (int part = 0; part < PARTS; ++part) {
       store_chunk(first_chunk + part / 2 * WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
     }
-    if (chunk == 0) factors[stage * TILE_N + row] = scale.factor;
+    float rest = PARTS == 2 && split.rest() != 0 ? 1.0f : 0.0f;  // the sums of three parts' largest products are exact
+    for (int lanes = 1; lanes < CHUNKS; lanes *= 2) rest += __shfl_xor_sync(0xffffffffu, rest, lanes);
+    const float factor = make_up_for_cuts(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
+    if (chunk == 0) factors[stage * TILE_N + row] = factor;
+    factor_sum += factor;
+    has_lost |= loses_bits(least_nonzero(values), scale.scale);
     wait_for_copies();
   };
 
   wait_for_prerequisite();  // for the split filter
   float results[WARP_M / 16][WARP_N / 8][4] = {};
   start(tile.first_k_block, 0);
-  finish(0);
+  finish(0, tile.first_k_block);
   for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
     const int current = (k_block - tile.first_k_block) & 1;
     __syncthreads();
@@ -134,15 +141,30 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
         }
       }
     }
-    if (k_block + 1 < tile.last_k_block) finish(current ^ 1);
+    if (k_block + 1 < tile.last_k_block) finish(current ^ 1, k_block + 1);
   }
 
+  float lost = has_lost ? 1.0f : 0.0f;
+  for (int lanes = 1; lanes < CHUNKS; lanes *= 2) lost += __shfl_xor_sync(0xffffffffu, lost, lanes);
+  __syncthreads();
+  if (chunk == 0) factors[row] = lost > 0.0f ? -factor_sum : factor_sum;  // as one K block's
+  __syncthreads();
+  const AccuracyLimit limit(p);
 #pragma unroll
   for (int m = 0; m < WARP_M / 16; ++m) {
     const int channel = tile.first_channel + first_row + m * 16 + lane / 4;
     const int end = end_of_group<GENERAL>(p, tile.first_channel);
     const TensorCoreOutput<WARP_N> output(plan, y + tile.output, channel, end, tile.first_pixel + first_column);
-    if (!output.store(results[m], RowFactors(filter_factors, channel, end))) {
+    const RowFactors row_factors(filter_factors, channel, end);
+#pragma unroll
+    for (int n = 0; n < WARP_N / 8; ++n) {
+      const float2 sums = *reinterpret_cast<const float2*>(factors + first_column + n * 8 + lane % 4 * 2);
+      ColumnFactors first = {}, second = {};
+      first.add(sums.x), second.add(sums.y);
+      check_accuracy(results[m][n], limit, first, second, row_factors);
+    }
+    const bool finite = output.store(results[m], row_factors);
+    if (__any_sync(0xffffffffu, !finite)) {
       output.store_strict(x, f, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);
     }
   }

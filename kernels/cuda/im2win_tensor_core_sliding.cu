@@ -173,6 +173,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
         }
         const KBlockScale scale(largest, exponent_limit);
+        const bool has_lost = __any_sync(0xffffffffu, loses_bits(least_nonzero(values), scale.scale));
+        unsigned rest = 0;
         const unsigned first_chunk =
             shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES + position * CHUNK_BYTES;
 #pragma unroll
@@ -180,8 +182,13 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           const SplitChunk<2> split(values + chunk * CHUNK, scale.scale);
           store_shared(first_chunk + chunk * S::PLANE_BYTES, split.parts[0]);
           store_shared(first_chunk + (CHUNKS + chunk) * S::PLANE_BYTES, split.parts[1]);
+          rest |= split.rest();
         }
-        if (lane == 0) factors[window.stage * S::UNITS + unit] = scale.factor;
+        const bool is_cut = __any_sync(0xffffffffu, rest != 0);
+        if (lane == 0) {
+          const float factor = make_up_for_cuts(scale.factor, is_cut, k_block + phase, i + unit);
+          factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
+        }
         fence_shared_writes();
         __syncwarp();
         if (lane == 0) window_full[window.stage].arrive();
@@ -191,10 +198,17 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     raise_registers<S::CONSUMER_REGISTERS>();
     wait_for_prerequisite();  // for the filter's factors, and before anything is stored
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
+    const auto output_of = [&](const TensorCoreTile& tile) {
+      const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
+      const int end = end_of_group<GENERAL>(p, tile.first_channel);
+      return Output{p, plan.epilogue, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
+    };
     float sums[N / 8][4] = {};
+    Suspects suspects;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
+      ColumnFactors of_lane = {};  // each lane has one group's
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll 1
         for (int phase = 0; phase < phases; ++phase, window.next()) {
@@ -204,7 +218,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           float undo[S::GROUPS];
 #pragma unroll
           for (int group = 0; group < S::GROUPS; ++group) {
-            undo[group] = factors[window.stage * S::UNITS + part * S::GROUPS + group];
+            undo[group] = fabsf(factors[window.stage * S::UNITS + part * S::GROUPS + group]);
           }
           // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
@@ -226,6 +240,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               }
             }
             finish_products<N>(sums);
+            if (lane < S::GROUPS) {
+              of_lane.add(factors[window.stage * S::UNITS + part * S::GROUPS + lane]);
+            }
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
               // Only in the last eight columns of a group a window may start in the next one.
@@ -246,14 +263,31 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           if (lane == 0) window_empty[window.stage].arrive();
         }
       }
-      const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const int end = end_of_group<GENERAL>(p, tile.first_channel);
-      const Output output{p, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
-      const RowFactors row_factors(filter_factors, channel + lane / 4, end);
-      if (!output.store(results, row_factors, buffers + warp * Output::BUFFER)) {
-        const int values = K_BLOCK * p.kernel_w;  // of the reduction in a K block
-        output.store_strict(x, f, tile.first_k_block * values, tile.last_k_block * values);
+      const Output output = output_of(tile);
+      const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
+      if (__any_sync(0xffffffffu, of_lane.lost > 0.0f || row_factors.first_lost || row_factors.second_lost)) {
+        const AccuracyLimit limit(p);
+#pragma unroll
+        for (int group = 0; group * EPILOGUE_COLUMNS < N; ++group) {
+          // Windows reach into the next group.
+          const int next = min(group + 1, S::GROUPS - 1);
+          const ColumnFactors both = {
+              __shfl_sync(0xffffffffu, of_lane.all, group) + __shfl_sync(0xffffffffu, of_lane.all, next),
+              __shfl_sync(0xffffffffu, of_lane.lost, group) + __shfl_sync(0xffffffffu, of_lane.lost, next)};
+#pragma unroll
+          for (int j = group * EPILOGUE_COLUMNS / 8; j < N / 8 && j < (group + 1) * EPILOGUE_COLUMNS / 8; ++j) {
+            check_accuracy(results[j], limit, both, both, row_factors);
+          }
+        }
       }
+      const bool finite = output.store(results, row_factors, buffers + warp * Output::BUFFER);
+      suspects.add(i, __any_sync(0xffffffffu, !finite));
+    }
+    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
+      if (!suspects.has(i)) continue;
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
+      const int values = K_BLOCK * p.kernel_w;  // of the reduction in a K block
+      output_of(tile).store_strict(x, f, tile.first_k_block * values, tile.last_k_block * values);
     }
   }
 #endif

@@ -65,7 +65,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   unsigned char* const buffers = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   float* const outputs = reinterpret_cast<float*>(buffers + STAGES * S::STAGE_BYTES);
   float* const factors = outputs + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;  // [STAGES][PIXELS], dealt
-  Barrier* const full = reinterpret_cast<Barrier*>(factors + STAGES * S::PIXELS);
+  // [STAGES][UNITS], a bit for each pixel: whether one of its values lost bits.
+  unsigned* const losses = reinterpret_cast<unsigned*>(factors + STAGES * S::PIXELS);
+  Barrier* const full = reinterpret_cast<Barrier*>(losses + (STAGES * S::UNITS + 1) / 2 * 2);
   Barrier* const empty = full + STAGES;
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
@@ -109,17 +111,23 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           full[ring.stage].copy(buffer, filter_tiles + from, S::FILTER_BYTES);
         }
         const KBlockScale scale(max_magnitude(values), exponent_limit);
+        const unsigned lost = __ballot_sync(0xffffffffu, loses_bits(least_nonzero(values), scale.scale));
+        if (lane == 0) losses[ring.stage * S::UNITS + unit] = lost;
         if (S::PIXELS % 32 == 0 || row < S::PIXELS) {
           const unsigned first_chunk = shared_address(buffer + S::FILTER_BYTES) + chunk_offset(row, 0);
+          unsigned rest = 0;
 #pragma unroll
           for (int chunk = 0; chunk < CHUNKS; ++chunk) {
             const SplitChunk<PARTS> split(values + chunk * CHUNK, scale.scale);
+            rest |= split.rest();
 #pragma unroll
             for (int part = 0; part < PARTS; ++part) {
               store_chunk(first_chunk + part / 2 * S::WINDOW_TILE_BYTES, part % 2 * CHUNKS + chunk, split.parts[part]);
             }
           }
-          factors[ring.stage * S::PIXELS + deal(row)] = scale.factor;
+          const bool is_cut = PARTS == 2 && rest != 0;  // the sums of three parts' largest products are exact
+          factors[ring.stage * S::PIXELS + deal(row)] =
+              make_up_for_cuts(scale.factor, is_cut, k_block, row);
         }
         fence_shared_writes();
         full[ring.stage].arrive();  // every lane for itself, since each wrote a factor that threads read
@@ -128,10 +136,19 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   } else {
     raise_registers<S::CONSUMER_REGISTERS>();
     const int first_row = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, first_column = WARPGROUPS_M == 1 ? warpgroup * N : 0;
+    const auto output_of = [&](const TensorCoreTile& tile) {
+      const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
+      const int end = end_of_group<GENERAL>(p, tile.first_channel);
+      return Output{p, plan.epilogue, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
+    };
+    Suspects suspects;
     float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
       float results[N / 8][4] = {};
+      // Each lane has every 32nd column: the sum of its factors, and a bit for whether one of its values lost bits.
+      float factor_sums[(N + 31) / 32] = {};
+      unsigned has_lost = 0;
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block, ring.next()) {
         const unsigned buffer = shared_address(buffers + ring.stage * S::STAGE_BYTES);
         const unsigned long long a = tile_descriptor(buffer + first_row * ROW_BYTES);
@@ -164,16 +181,37 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           promote<PARTS>(results[j], sums[j], exact[j], factor.x, factor.y);
           promote<PARTS>(results[j + 1], sums[j + 1], exact[j + 1], factor.z, factor.w);
         }
+#pragma unroll
+        for (int i = 0; i * 32 < N; ++i) {
+          const int row = first_column + i * 32 + lane;
+          if (i * 32 + lane >= N) continue;
+          factor_sums[i] += factors[ring.stage * S::PIXELS + deal(row)];
+          has_lost |= (losses[ring.stage * S::UNITS + row / 32] >> row % 32 & 1) << i;
+        }
         __syncwarp();
         if (lane == 0) empty[ring.stage].arrive();
       }
-      const int channel = tile.first_channel + first_row + warp % 4 * Output::ROWS;
-      const int end = end_of_group<GENERAL>(p, tile.first_channel);
-      const Output output{p, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
-      const RowFactors row_factors(filter_factors, channel + lane / 4, end);
-      if (!output.store(results, row_factors, outputs + warp * Output::BUFFER)) {
-        output.store_strict(x, f, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);
+      const Output output = output_of(tile);
+      const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
+      if (__any_sync(0xffffffffu, has_lost != 0 || row_factors.first_lost || row_factors.second_lost)) {
+        const AccuracyLimit limit(p);
+#pragma unroll
+        for (int j = 0; j < N / 8; ++j) {
+          const float of_lane = has_lost >> j / 4 & 1 ? -factor_sums[j / 4] : factor_sums[j / 4];
+          const int from = 8 * j % 32 + lane % 4 * 2;
+          ColumnFactors first = {}, second = {};
+          first.add(__shfl_sync(0xffffffffu, of_lane, from));
+          second.add(__shfl_sync(0xffffffffu, of_lane, from + 1));
+          check_accuracy(results[j], limit, first, second, row_factors);
+        }
       }
+      const bool finite = output.store(results, row_factors, outputs + warp * Output::BUFFER);
+      suspects.add(i, __any_sync(0xffffffffu, !finite));
+    }
+    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
+      if (!suspects.has(i)) continue;
+      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
+      output_of(tile).store_strict(x, f, tile.first_k_block * K_BLOCK, tile.last_k_block * K_BLOCK);
     }
   }
 #endif

@@ -8,11 +8,11 @@
 //
 // Each channel has one power of two as its scale, which brings its largest magnitude into [2^14, 2^15); factors[co]
 // undoes that and the division by 2^15 of KBlockScale. It is NaN if the channel holds an Inf or NaN, or a value too
-// large for it. Grid: one block for each row of the split filter, those of the groups' padding included.
+// large for it; and negative if a value loses bits when it is split (see loses_bits). Grid: one block for each row of the split filter, those of the groups' padding included.
 template <int PARTS>
 __global__ void split_filter(const float* __restrict__ f, unsigned char* __restrict__ tiles,
                              float* __restrict__ factors, int k_blocks, int taps, PROBLEM_PARAMETERS) {
-  __shared__ float warp_largest[32];
+  __shared__ float warp_largest[32], warp_least[32];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
   const int group = p.groups == 1 ? 0 : blockIdx.x / filter_rows_per_group(p);
@@ -21,15 +21,23 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   const int reduction = in_group < channels ? p.reduction() : 0;
   const float* weights = f + static_cast<long long>(channel) * p.reduction();
 
-  float largest = 0.0f;
+  constexpr float NONE = 0x1p127f;
+  float largest = 0.0f, least = NONE;  // of all magnitudes, and of those that are not zero
 #pragma unroll 8
-  for (int k = threadIdx.x; k < reduction; k += blockDim.x) largest = max_magnitude(largest, weights[k]);
+  for (int k = threadIdx.x; k < reduction; k += blockDim.x) {
+    const float weight = weights[k];
+    largest = max_magnitude(largest, weight);
+    if (weight != 0.0f) least = fminf(least, fabsf(weight));
+  }
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
+    least = fminf(least, __shfl_xor_sync(0xffffffffu, least, lanes));
   }
-  if (threadIdx.x % 32 == 0) warp_largest[threadIdx.x / 32] = largest;
+  if (threadIdx.x % 32 == 0) warp_largest[threadIdx.x / 32] = largest, warp_least[threadIdx.x / 32] = least;
   __syncthreads();
-  for (int warp = 0; warp < blockDim.x / 32; ++warp) largest = max_magnitude(largest, warp_largest[warp]);
+  for (int warp = 0; warp < blockDim.x / 32; ++warp) {
+    largest = max_magnitude(largest, warp_largest[warp]), least = fminf(least, warp_least[warp]);
+  }
 
   // 2^126 is the largest for which the factor is finite. A NaN fails the comparison.
   const bool in_range = largest < 0x1p127f;
@@ -37,7 +45,11 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   // In two steps: the scale of a denormal channel is no float itself.
   const int boost = exponent < -90 ? 64 : 0;
   const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
-  if (threadIdx.x == 0 && in_group < channels) factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
+  if (threadIdx.x == 0 && in_group < channels) {
+    const bool loses = loses_bits(rank_of_nonzero(least * first_scale * second_scale), 1.0f);
+    const float factor = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
+    factors[channel] = loses ? -factor : factor;
+  }
 
   for (int i = threadIdx.x; i < k_blocks * CHUNKS; i += blockDim.x) {
     const int k_block = i / CHUNKS, chunk = i % CHUNKS;
@@ -58,11 +70,16 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   }
 }
 
-// y[i] = partials[0][i] + partials[1][i] + ..., always in this order, so that results are the same in every run.
-// Grid: any size.
-__global__ void sum_partials(const float* __restrict__ partials, float* __restrict__ y, int splits,
-                             PROBLEM_PARAMETERS) {
+// y[i] = partials[0][i] + partials[1][i] + ..., always in this order, so that results are the same in every run; and what
+// then becomes of it. Grid: any size.
+__global__ void sum_partials(const float* __restrict__ partials, float* __restrict__ y, const float* __restrict__ bias,
+                             const float* __restrict__ residual, int relu, int splits, PROBLEM_PARAMETERS) {
   const Problem p = PROBLEM_ARGUMENTS;
+  const Epilogue epilogue = {bias, residual, relu};
+  const bool as_is = epilogue.is_identity();
+  const auto finish = [&](float sum, long long i) {
+    return as_is ? sum : epilogue(sum, static_cast<int>(i / p.pixels_per_image() % p.out_channels), i);
+  };
   const long long values = static_cast<long long>(p.pixels()) * p.out_channels;
   const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
   const long long first = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -73,13 +90,14 @@ __global__ void sum_partials(const float* __restrict__ partials, float* __restri
         const float4 part = reinterpret_cast<const float4*>(partials + split * values)[i];
         sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
       }
+      sum = make_float4(finish(sum.x, 4 * i), finish(sum.y, 4 * i + 1), finish(sum.z, 4 * i + 2), finish(sum.w, 4 * i + 3));
       reinterpret_cast<float4*>(y)[i] = sum;
     }
   } else {
     for (long long i = first; i < values; i += step) {
       float sum = partials[i];
       for (int split = 1; split < splits; ++split) sum += partials[split * values + i];
-      y[i] = sum;
+      y[i] = finish(sum, i);
     }
   }
 }

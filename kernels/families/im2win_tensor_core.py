@@ -14,7 +14,7 @@ import torch
 
 from ..algorithm import Algorithm, register, require_kernels
 from ..launch import THREADS, KernelLibrary, problem_arguments
-from ..plan import OverlappingPlan, Plan, UnsupportedError
+from ..plan import Epilogue, OverlappingPlan, Plan, UnsupportedError
 from ..problem import FLOAT_BYTES, ConvProblem
 from ..tiles.division import division_numbers
 from ..tiles.tensor_core import (
@@ -114,9 +114,9 @@ class TensorCorePlan(OverlappingPlan):
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid, self._sum_grid = (filter_rows,), (4 * multiprocessors,)
         self._sizes = problem_arguments(problem)
-        # In the order of TENSOR_CORE_PARAMETERS in cuda/tensor_core.cuh.
+        self._tile_arguments = tile.arguments_of(problem)
+        # In the order of TENSOR_CORE_PARAMETERS in cuda/include/tensor_core.cuh, behind the epilogue.
         self._plan = (
-            *tile.arguments_of(problem),
             *(k_blocks, splits, exponent_limit(problem)),
             *(tiles_m, *division_numbers(tiles_m)),
             *(tiles_n, *division_numbers(tiles_n)),
@@ -129,6 +129,7 @@ class TensorCorePlan(OverlappingPlan):
         )
         self._factors = torch.empty(m, device=device)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
+        self._epilogue = Epilogue()
         self.scratch = (self._partials,)
         held = (self._offsets, self._filter, self._factors, self._partials)
         self.workspace_bytes = sum(tensor.nbytes for tensor in held)
@@ -136,6 +137,9 @@ class TensorCorePlan(OverlappingPlan):
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         sizes = (*self._filter_k_blocks, *self._sizes)
         self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
+
+    def fuse(self, epilogue: Epilogue) -> None:
+        self._epilogue = epilogue
 
     def autotune(
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
@@ -153,12 +157,18 @@ class TensorCorePlan(OverlappingPlan):
         self.__dict__.update(fastest.__dict__)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
-        launch = self._kernels.launch
-        tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if self._splits > 1 else y)
+        launch, epilogue = (
+            self._kernels.launch,
+            (self._epilogue.bias, self._epilogue.residual, int(self._epilogue.relu)),
+        )
+        in_parts = self._splits > 1
+        tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if in_parts else y)
+        numbers = (*self._tile_arguments, *((None, None, 0) if in_parts else epilogue), *self._plan)
         threads, shared = self._tile.threads, self._tile.shared_bytes
-        launch(self._convolve, self._grid, threads, *tensors, *self._plan, shared_bytes=shared, overlap=overlap)
-        if self._splits > 1:
-            launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, self._splits, *self._sizes)
+        launch(self._convolve, self._grid, threads, *tensors, *numbers, shared_bytes=shared, overlap=overlap)
+        if in_parts:
+            sizes = (self._splits, *self._sizes)
+            launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, *epilogue, *sizes)
 
 
 def _has_wgmma(device: torch.device) -> bool:

@@ -18,13 +18,13 @@ from ..launch import KernelLibrary
 from ..plan import UnsupportedError
 from ..problem import ConvProblem
 from .programs import CachedLibrary
-from .recorded import Recorded
+from .recorded import Fused, Recorded
 
 #: The classes of arithmetic that a caller may ask for, the default first (docs/measuring.md).
 NUMERICS = ("fp32_accurate", "strict_fp32")
 
-_LOCK = Lock()
-_FOUND: dict[tuple[ConvProblem, torch.device, str], Recorded | str] = {}
+_LOCK, _NOTHING = Lock(), Fused()
+_FOUND: dict[tuple[ConvProblem, torch.device, str, Fused], Recorded | str] = {}
 
 
 def algorithms(problem: ConvProblem, numerics: str) -> list[Algorithm]:
@@ -42,22 +42,27 @@ def takes(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def find(problem: ConvProblem, device: torch.device, numerics: str) -> Recorded | str:
-    """What computes a problem on a device, or why nothing does. The first call for a problem may compile a kernel."""
-    key = (problem, device, numerics)
+def find(problem: ConvProblem, device: torch.device, numerics: str, fused: Fused = _NOTHING) -> Recorded | str:
+    """What computes a problem on a device, or why nothing does. The first call for a problem may compile a kernel.
+
+    `fused` is what is to be done to the results, if the kernel can.
+    """
+    key = (problem, device, numerics, fused)
     with _LOCK:
         if key not in _FOUND:
-            _FOUND[key] = _make(problem, device, numerics)
+            _FOUND[key] = _make(*key)
         return _FOUND[key]
 
 
-def _make(problem: ConvProblem, device: torch.device, numerics: str) -> Recorded | str:
+def _make(problem: ConvProblem, device: torch.device, numerics: str, fused: Fused) -> Recorded | str:
     if why := too_old(device):
         return why
     reasons = []
+    kernels = library(device)
+    kernels.enter()
     for algorithm in algorithms(problem, numerics):
         try:
-            return Recorded(algorithm, problem, device, library(device))
+            return Recorded(algorithm, problem, device, kernels, fused)
         except UnsupportedError as error:
             reasons.append(f"{algorithm.name}: {error}")
     return "; ".join(reasons)

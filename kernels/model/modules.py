@@ -21,14 +21,25 @@ class _Convolved(_ConvNd):
     #: See `kernels.model.operator.conv2d`.
     numerics = NUMERICS[0]
     fallback = True
+    relu = False
     convolve: ClassVar[Callable[..., torch.Tensor]]
 
-    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, input: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """The convolution; plus `residual`, of its shape, and with negative values set to zero if `relu` is set."""
+        return self._conv_forward(input, self.weight, self.bias, residual)
+
+    def _conv_forward(
+        self,
+        input: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        residual: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
-        how = {"numerics": self.numerics, "fallback": self.fallback}
+        how = {"residual": residual, "relu": self.relu, "numerics": self.numerics, "fallback": self.fallback}
         return type(self).convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups, **how)
 
 
@@ -94,7 +105,7 @@ def restore(model: nn.Module) -> list[str]:
     found = [(name, module) for name, module in model.named_modules() if type(module) in back]
     for _, module in found:
         module.__class__ = back[type(module)]
-        for key in ("numerics", "fallback"):
+        for key in ("numerics", "fallback", "relu"):
             module.__dict__.pop(key, None)
     return [name for name, _ in found]
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from ..plan import UnsupportedError
-from ..problem import ConvProblem, ProblemError
-from . import dispatch, weights
+from . import call, dispatch, eager
 
-#: stride, padding (above, below, left, right), dilation, groups, class of arithmetic, whether PyTorch may compute it.
+#: stride, padding (above, below, left, right), dilation, groups.
 _ARGUMENTS = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups"
-_SCHEMA = f"(Tensor x, Tensor weight, Tensor? bias, {_ARGUMENTS}, str numerics, bool fallback) -> Tensor"
+#: After them whether what is below zero becomes zero, the class of arithmetic, and whether PyTorch may compute it.
+_SCHEMA = (
+    f"(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, {_ARGUMENTS}, bool relu, str numerics, bool fallback)"
+    " -> Tensor"
+)
 _BACKWARD = f"(Tensor gradient, Tensor x, Tensor weight, {_ARGUMENTS}, bool[] wanted) -> (Tensor, Tensor, Tensor)"
-
-#: A kernel may read so many bytes at once.
-VECTOR_BYTES = 16
 
 Numbers = int | Sequence[int]
 
@@ -39,16 +38,23 @@ def conv2d(
     dilation: Numbers = 1,
     groups: int = 1,
     *,
+    residual: torch.Tensor | None = None,
+    relu: bool = False,
     numerics: str = dispatch.NUMERICS[0],
     fallback: bool = True,
 ) -> torch.Tensor:
     """`torch.nn.functional.conv2d`: input (N, C, H, W) or (C, H, W), weight (Cout, C / groups, Hf, Wf), bias (Cout).
 
+    `residual`, of the output's shape, is added to it; with `relu` what is below zero becomes zero after that. Kernels
+    on tensor cores do both, and add the bias, before they write the output.
+
     `numerics` is `fp32_accurate` (tensor cores with error compensation, no less accurate than cuDNN's FP32) or
     `strict_fp32` (every multiply and add is IEEE FP32). Where no kernel takes the convolution PyTorch computes it or,
-    without `fallback`, UnsupportedError says why. Raises what PyTorch raises for tensors that do not fit.
+    without `fallback`, UnsupportedError says why. Raises what PyTorch raises for tensors that do not fit, and
+    ValueError for a `residual` of another shape or an unknown `numerics`.
     """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups, numerics, fallback)
+    where = (stride, padding, dilation, groups)
+    return _convolve(2, input, weight, bias, residual, *where, relu, numerics, fallback)
 
 
 def conv1d(
@@ -60,11 +66,14 @@ def conv1d(
     dilation: Numbers = 1,
     groups: int = 1,
     *,
+    residual: torch.Tensor | None = None,
+    relu: bool = False,
     numerics: str = dispatch.NUMERICS[0],
     fallback: bool = True,
 ) -> torch.Tensor:
     """`torch.nn.functional.conv1d`: input (N, C, L) or (C, L), weight (Cout, C / groups, K); else as `conv2d`."""
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups, numerics, fallback)
+    where = (stride, padding, dilation, groups)
+    return _convolve(1, input, weight, bias, residual, *where, relu, numerics, fallback)
 
 
 def _convolve(
@@ -72,13 +81,20 @@ def _convolve(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
     stride: Numbers,
     padding: Numbers | str,
     dilation: Numbers,
     groups: int,
+    relu: bool,
     numerics: str,
     fallback: bool,
 ) -> torch.Tensor:
+    key = None
+    if not torch.compiler.is_compiling() and eager.is_plain(x, weight, bias, residual):
+        key = _key(dimensions, x, weight, bias, residual, (stride, padding, dilation, groups), relu, numerics)
+        if (known := eager.known(key)) is not None:
+            return eager.compute(known, x, weight, bias, residual, relu)
     if numerics not in dispatch.NUMERICS:
         raise ValueError(f"numerics is {numerics!r}; it must be one of {', '.join(dispatch.NUMERICS)}")
     by_torch = functional.conv2d if dimensions == 2 else functional.conv1d
@@ -88,15 +104,56 @@ def _convolve(
     wrong = sides is None or strides is None or dilations is None or weight.dim() != dimensions + 2
     if wrong or not (batched or x.dim() == dimensions + 1) or torch.is_autocast_enabled(x.device.type):
         # PyTorch says what is wrong; or takes the type that autocast chooses.
-        return by_torch(x, weight, bias, stride, padding, dilation, groups)
+        return _finish(by_torch(x, weight, bias, stride, padding, dilation, groups), residual, relu)
     assert sides is not None and strides is not None and dilations is not None
-    x = x if batched else x.unsqueeze(0)
+    given, x = x, x if batched else x.unsqueeze(0)
+    given_residual, residual = residual, residual if batched or residual is None else residual.unsqueeze(0)
+    planes = weight
     if dimensions == 1:
-        x, weight = x.unsqueeze(2), weight.unsqueeze(2)
+        x, planes = x.unsqueeze(2), weight.unsqueeze(2)
+        residual = None if residual is None else residual.unsqueeze(2)
         strides, dilations, sides = [1, *strides], [1, *dilations], [0, 0, *sides]
-    y = torch.ops.im2win.conv2d(x, weight, bias, strides, sides, dilations, groups, numerics, fallback)
+    where = (strides, sides, dilations, groups)
+    if key is not None:
+        with call.on(x.device):
+            found = call.find(x, planes, bias, residual, *where, relu, numerics)
+        if not isinstance(found, str):
+            shape = list(found.output_shape)
+            shape = shape[:2] + shape[-dimensions:] if batched else shape[1:2] + shape[-dimensions:]
+            _check_residual(given_residual, shape)
+            eager.know(key, found, tuple(shape))
+            return eager.compute((found, tuple(shape)), given, weight, bias, given_residual, relu)
+    y = torch.ops.im2win.conv2d(x, planes, bias, residual, *where, relu, numerics, fallback)
     y = y.squeeze(2) if dimensions == 1 else y
     return y if batched else y.squeeze(0)
+
+
+def _key(
+    dimensions: int,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    where: tuple[Any, ...],
+    relu: bool,
+    numerics: str,
+) -> Any:
+    """All that a plain call depends on but values; and whether autocast is at work."""
+    tensors = [None if one is None else (one.shape, one.dtype, one.device) for one in (x, weight, bias, residual)]
+    numbers = [tuple(one) if isinstance(one, list) else one for one in where]
+    return dimensions, *tensors, *numbers, relu, numerics, torch.is_autocast_enabled(x.device.type)
+
+
+def _check_residual(residual: torch.Tensor | None, shape: Sequence[int]) -> None:
+    if residual is not None and tuple(residual.shape) != tuple(shape):
+        raise ValueError(f"residual is {list(residual.shape)}; it must have the output's shape, {list(shape)}")
+
+
+def _finish(y: torch.Tensor, residual: torch.Tensor | None, relu: bool) -> torch.Tensor:
+    """Residual and ReLU by PyTorch, on tensors that may have gradients."""
+    _check_residual(residual, y.shape)
+    y = y if residual is None else y + residual
+    return functional.relu(y) if relu else y
 
 
 def _several(value: Any, count: int) -> list[int] | None:
@@ -125,73 +182,23 @@ def _operator(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
     stride: list[int],
     padding: list[int],
     dilation: list[int],
     groups: int,
+    relu: bool,
     numerics: str,
     fallback: bool,
 ) -> torch.Tensor:
-    with on(x.device):
-        found = _find(x, weight, bias, stride, padding, dilation, groups, numerics)
+    with call.on(x.device):
+        found = call.find(x, weight, bias, residual, stride, padding, dilation, groups, relu, numerics)
         if not isinstance(found, str):
-            return _by_kernel(found, x, weight, bias)
+            _check_residual(residual, found.output_shape)
+            return call.run(found, x, weight, bias, residual, relu, found.output_shape)
     if not fallback:
         raise UnsupportedError(f"no kernel takes this convolution, and PyTorch was not to: {found}")
-    return _by_pytorch(x, weight, bias, stride, padding, dilation, groups)
-
-
-def _find(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-    numerics: str,
-) -> dispatch.Recorded | str:
-    """What computes it, or why nothing does."""
-    tensors = [one for one in (x, weight, bias) if one is not None]
-    if wrong := {str(one.dtype) for one in tensors} - {"torch.float32"}:
-        return f"the kernels take torch.float32, not {', '.join(sorted(wrong))}"
-    if not dispatch.takes(x.device) or any(one.device != x.device for one in tensors):
-        return "the tensors must be on one NVIDIA GPU"
-    if x.numel() == 0 or weight.numel() == 0:
-        return "there is nothing to compute"
-    if weight.shape[1] * groups != x.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
-        return "the sizes do not fit"
-    problem = _problem(x.shape, weight.shape, tuple(stride), tuple(padding), tuple(dilation), groups)
-    return problem if isinstance(problem, str) else dispatch.find(problem, x.device, numerics)
-
-
-@lru_cache(maxsize=4096)
-def _problem(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> ConvProblem | str:
-    """The problem of these shapes, or why there is none; checking it takes longer than a call should."""
-    above, below, left, right = padding
-    (batch, channels, height, width), (out_channels, _, kernel_h, kernel_w) = x, weight
-    sizes = (batch, channels, height, width, out_channels, kernel_h, kernel_w)
-    try:
-        return ConvProblem(*sizes, stride, ((above, below), (left, right)), dilation, groups)
-    except ProblemError as error:
-        return str(error)
-
-
-def _by_kernel(
-    found: dispatch.Recorded, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    x, kept = _as_read(x), _as_read(weight)
-    # A copy is a new tensor at each call, of which nothing can be kept.
-    prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
-    y = torch.empty(found.output_shape, device=x.device)
-    found.compute(x, kept, y, prepared)
-    return y if bias is None else y.add_(bias.view(-1, 1, 1))
-
-
-def _as_read(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor as the kernels read it, in vectors: contiguous, and aligned to them; a copy if it is not."""
-    tensor = tensor.contiguous()
-    return tensor if tensor.data_ptr() % VECTOR_BYTES == 0 else tensor.clone()
+    return _finish(_by_pytorch(x, weight, bias, stride, padding, dilation, groups), residual, relu)
 
 
 def _by_pytorch(
@@ -217,9 +224,11 @@ def _evenly(x: torch.Tensor, padding: list[int]) -> tuple[torch.Tensor, list[int
 
 
 @_operator.register_fake
-def _(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, *rest: Any) -> Any:
+def _(x: Any, weight: Any, bias: Any, residual: Any, stride: Any, padding: Any, *rest: Any) -> Any:
+    dilation, groups, *_ = rest
     x, even = _evenly(x, padding)
     y = functional.conv2d(x, weight, bias, stride, even, dilation, groups)
+    _check_residual(residual, y.shape)
     return y.new_empty(y.shape)
 
 
@@ -252,18 +261,20 @@ def _(gradient: Any, x: Any, weight: Any, stride: Any, padding: Any, dilation: A
 
 
 def _set_up(ctx: Any, inputs: Any, output: Any) -> None:
-    x, weight, bias, *ctx.arguments = inputs
-    ctx.save_for_backward(x, weight)
+    x, weight, bias, _, *ctx.arguments, relu, _, _ = inputs
+    ctx.save_for_backward(x, weight, output if relu else None)
     ctx.has_bias = bias is not None
 
 
 def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    stride, padding, dilation, groups, numerics, fallback = ctx.arguments
     wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.has_bias and ctx.needs_input_grad[2]]
-    x, weight = ctx.saved_tensors
-    found = torch.ops.im2win.conv2d_backward(gradient, x, weight, stride, padding, dilation, groups, wanted)
+    x, weight, rectified = ctx.saved_tensors
+    if rectified is not None:
+        gradient = torch.where(rectified > 0, gradient, 0)
+    found = torch.ops.im2win.conv2d_backward(gradient, x, weight, *ctx.arguments, wanted)
     gradients = [one if needed else None for one, needed in zip(found, wanted, strict=True)]
-    return (*gradients, None, None, None, None, None, None)
+    of_residual = gradient if ctx.needs_input_grad[3] else None
+    return (*gradients, of_residual, *(None,) * (len(ctx.arguments) + 3))
 
 
 _operator.register_autograd(_backward, setup_context=_set_up)
@@ -278,14 +289,4 @@ def strict_fp32(x: torch.Tensor) -> Iterator[None]:
         return
     others = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
     with cudnn.flags(**others, allow_tf32=False):  # also where single switches may not be set
-        yield
-
-
-@contextmanager
-def on(device: torch.device) -> Iterator[None]:
-    """A context in which `device` is the current one, if it is a GPU."""
-    if device.type != "cuda" or device.index == torch.cuda.current_device():
-        yield
-        return
-    with torch.cuda.device(device):
         yield

@@ -10,20 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
 from ..algorithm import Algorithm
-from ..packed import Launch
-from ..plan import UnsupportedError
+from ..packed import Launch, address
+from ..plan import Epilogue, UnsupportedError
 from ..problem import ConvProblem
 
 if TYPE_CHECKING:
     from ..launch import KernelLibrary
 
-#: The slots of X, F and Y; those of the prepared filter, scratch and semaphores follow.
-_X, _F, _Y = range(3)
+#: The slots of X, F, Y, bias and residual; those of the prepared filter, scratch and semaphores follow.
+_X, _F, _Y, _BIAS, _RESIDUAL = range(5)
+
+
+class Fused(NamedTuple):
+    """What is to be done to a result before it is written; see `kernels.plan.Epilogue`."""
+
+    bias: bool = False
+    residual: bool = False
+    relu: bool = False
+
+
+_NOTHING = Fused()
 
 
 class _Recorder:
@@ -41,7 +52,7 @@ class _Recorder:
         kernel: Any,
         grid: tuple[int, ...],
         threads: int,
-        *arguments: torch.Tensor | int,
+        *arguments: torch.Tensor | int | None,
         shared_bytes: int = 0,
         cluster: int = 1,
         overlap: bool = False,  # what runs before is not known to let another kernel begin
@@ -57,12 +68,28 @@ class Recorded:
     """The convolution of one problem on one device."""
 
     def __init__(
-        self, algorithm: Algorithm, problem: ConvProblem, device: torch.device, library: KernelLibrary
+        self,
+        algorithm: Algorithm,
+        problem: ConvProblem,
+        device: torch.device,
+        library: KernelLibrary,
+        fused: Fused = _NOTHING,
     ) -> None:
-        """Raises UnsupportedError if the algorithm declines the problem, or transforms X."""
+        """Raises UnsupportedError if the algorithm declines the problem, or transforms X.
+
+        Where its kernels have no epilogue, what should be `fused` is left to the caller.
+        """
         recorder = _Recorder(library)
         plan = algorithm.plan(problem, device, cast("KernelLibrary", recorder), tf32=False)
-        x, f, y = (torch.empty(0) for _ in range(3))
+        x, f, y, bias, residual = (torch.empty(0) for _ in range(5))
+        #: Whether `compute` does what was to be fused.
+        self.fuses = True
+        try:
+            if fused != _NOTHING:
+                given = (bias if fused.bias else None, residual if fused.residual else None)
+                plan.fuse(Epilogue(*given, fused.relu))
+        except UnsupportedError:
+            self.fuses = False
         plan.prepare(x, f)
         prepare = recorder.take()
         plan.compute(x, f, y)
@@ -75,7 +102,7 @@ class Recorded:
             list({id(one): one for one in used}.values()),
             *([one for one in held if one.numel()] for held in (plan.scratch, plan.semaphores)),
         ]
-        slots = {id(one): slot for slot, one in enumerate((x, f, y, *chain(*changing)))}
+        slots = {id(one): slot for slot, one in enumerate((x, f, y, bias, residual, *chain(*changing)))}
         self.name = algorithm.name
         self.output_shape = problem.output_shape
         self._device, self._lock = device, Lock()
@@ -102,14 +129,23 @@ class Recorded:
         if prepared is None:
             # Zeros: what pads a filter to whole tiles is copied, though never used.
             prepared = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
-        self._start(self._of_prepare, [0, f.data_ptr(), 0, *(one.data_ptr() for one in prepared)])
+        self._start(self._of_prepare, [0, f.data_ptr(), 0, 0, 0, *(one.data_ptr() for one in prepared)])
         return prepared
 
-    def compute(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, prepared: Sequence[torch.Tensor]) -> None:
+    def compute(
+        self,
+        x: torch.Tensor,
+        f: torch.Tensor,
+        y: torch.Tensor,
+        prepared: Sequence[torch.Tensor],
+        bias: torch.Tensor | None = None,
+        residual: torch.Tensor | None = None,
+    ) -> None:
         """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device."""
         held = [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in self._scratch]
         held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
-        self._start(self._of_compute, [one.data_ptr() for one in (x, f, y, *prepared, *held)])
+        pointers = [x.data_ptr(), f.data_ptr(), y.data_ptr(), address(bias), address(residual)]
+        self._start(self._of_compute, pointers + [one.data_ptr() for one in (*prepared, *held)])
 
     def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
         stream = current_stream(self._device)

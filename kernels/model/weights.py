@@ -27,7 +27,7 @@ class _Prepared:
 
 #: No version of a tensor.
 _UNKNOWN = -1
-#: Record -> (address of the weight's storage, the weight's offset in it) -> what was prepared of it.
+#: Of each record: (address of the weight's storage, the weight's offset in it) -> what was prepared of it.
 _KNOWN: WeakKeyDictionary[Recorded, dict[tuple[int, int], _Prepared]] = WeakKeyDictionary()
 
 

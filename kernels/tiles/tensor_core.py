@@ -138,6 +138,7 @@ def _wgmma(
     """Shape in cuda/im2win_tensor_core_wgmma.cu: two consumers, each 64 channels x `columns` pixels."""
     m, n = 64 * warpgroups_m, columns * (CONSUMER_WARPGROUPS // warpgroups_m)
     ring = stages * ((parts - 1) * (m + n) * ROW_BYTES + n * FLOAT_BYTES)
+    losses = -(-stages * -(-n // 32) // 2) * 2 * 4
     barriers = 2 * stages * 8
     return TensorCoreTile(
         program="im2win_tensor_core_wgmma",
@@ -145,7 +146,7 @@ def _wgmma(
         m=m,
         n=n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
-        shared_bytes=ring + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
+        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
         k_block_time=times[0],
         tile_time=times[1],
         parts=parts,

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from analysis import claims as claims_program
 from analysis import figures, report
 from analysis.frames import devices, grids
-from analysis.numbers import algorithms, series
-from analysis.prose import claims, guide
+from analysis.numbers import algorithms, overview, series
+from analysis.prose import claims, front, guide
 from analysis.prose.findings import findings
 from analysis.prose.summary import describe
 from analysis.table import archive as table
@@ -168,6 +168,37 @@ def test_a_baseline_of_cudnn_takes_part_in_its_best(
     assert LABEL in grids.build(archive)["best_cudnn"].markdown
     for name in ("speedup", "memory_speed", "accuracy"):
         assert is_drawn(archive, name), name
+
+
+def test_further_baselines_stand_beside_the_best_cudnn(
+    build: Build, make_rows: Callable[..., Rows], make_row: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """They are in no claim and not in the best cuDNN, even where they are faster; in TF32 one best is over all."""
+    rows = with_rows(make_rows, make_row, "cudnn_channels_last")
+    before = claims.explained(table.read(build(make_rows())))
+    for name, tflops in (("cudnn_autotuned", 20.0), ("cudnn_channels_last", 30.0)):
+        rows += [make_row(name, layer, tflops, numerics="tf32") for layer in LAYERS]
+    rows += [make_row("cudnn_autotuned", "conv3", 50.0, numerics="tf32", suite="authors_log")]
+    for name, tflops in (("im2win_tensor_core", 60.0), ("triton_tf32x3", 15.0)):
+        rows += [make_row(name, layer, tflops, numerics="fp32_accurate") for layer in LAYERS]
+    archive = table.read(build(rows))
+    _, first = series.headline(archive)
+    assert set(first[first["algorithm"] == algorithms.BEST_CUDNN]["chosen"]) == {"cudnn_implicit_gemm"}
+    judged = claims.explained(archive)
+    headline = (judged["batch"] == 64) & (judged["protocol"] == "end_to_end") & (judged["numerics"] == "strict_fp32")
+    headline &= judged["suite"] == "paper_table"
+    assert list(judged[headline]["measured"].dropna()) == list(before[before["protocol"] == "end_to_end"]["measured"])
+    said = grids.against_best(archive).markdown
+    last, triton = (algorithms.label(name) for name in ("cudnn_channels_last", "triton_tf32x3"))
+    assert f"| {last} | strict_fp32 | 1.50 (conv2) to 40.0 (conv1) |" in said
+    assert f"| {triton} | fp32_accurate | 15.0 (conv1) to 15.0 (conv1) |" in said
+    over = overview.overview(archive)
+    assert set(over.best["tf32"]["algorithm"]) == {"cudnn_channels_last"}
+    assert "on 12 of 12 layers; than cuDNN in TF32 on 12" in front.table(archive, judged)
+    caption = figures.FIGURES["speedup"].prepare(archive).caption
+    assert f"{last} on conv1 (up to 4.00x)" in caption
+    assert f"{triton} in fp32_accurate on conv1 " in caption
+    assert caption.count(last) == 1  # not also for its TF32
 
 
 def test_one_of_ours_on_tensor_cores(

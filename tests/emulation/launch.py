@@ -18,7 +18,7 @@ import torch
 
 from kernels.build.programs import CUDA_FOLDER, DEFINITIONS
 from kernels.launch import KernelLibrary
-from kernels.packed import Launch, Start
+from kernels.packed import Launch, Start, address
 from tests.shared import make_once
 
 STAND_INS = Path(__file__).parent / "cuda"
@@ -67,15 +67,18 @@ class EmulatedLibrary(KernelLibrary):
         kernel: Any,
         grid: tuple[int, ...],
         threads: int,
-        *arguments: torch.Tensor | int,
+        *arguments: torch.Tensor | int | None,
         shared_bytes: int = 0,
         cluster: int = 1,
         overlap: bool = False,
     ) -> None:
-        values = [value.data_ptr() if isinstance(value, torch.Tensor) else value for value in arguments]
+        values = [value if isinstance(value, int) else address(value) for value in arguments]
         packed = (ctypes.c_int64 * len(values))(*values)
         program, index = kernel
         program.run(index, grid[0], grid[1] if len(grid) > 1 else 1, threads, cluster, packed)
+
+    def enter(self) -> None:
+        pass
 
     def bind(self, launch: Launch, slots: Sequence[int | None]) -> Start:
         def start(pointers: Sequence[int], stream: int) -> None:

@@ -8,18 +8,22 @@ import pytest
 import torch
 
 from kernels import algorithm as algorithms
+from kernels import benchdnn
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.launch import KernelLibrary
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.reference import reference
+from kernels.tiles.tensor_core import K_BLOCK, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
+from tests.relative import componentwise_error
 from workflow.accuracy import accuracy, reference_algorithm
 from workflow.experiment import catalog
 from workflow.harness import verify
 from workflow.harness.distributions import COMPARED, make
 
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
+RESNET50 = {name: benchdnn.parse(name).layer for name in catalog.read().groups["suite"]["resnet50"]["layers"]}
 DEVICE = torch.device("cuda", 0)
 NAME = "im2win_tensor_core"
 BASELINE = reference_algorithm(catalog.read())
@@ -68,6 +72,57 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
         for splits in range(1, 1 + min(3, tile.k_blocks(problem))):
             y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
             assert verify.error(problem, x, f, y) == verify.Error(0.0, 0.0), (problem, splits)
+
+
+@pytest.mark.parametrize(
+    "tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+)
+def test_element_by_element(tile: TensorCoreTile, library: KernelLibrary) -> None:
+    """The definition of the class fp32_accurate, on data whose magnitudes lie up to 2^40 and 2^80 apart."""
+    if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("wgmma is an instruction of compute capability 9.0")
+    problems = [ConvProblem(2, channels, 12, 40, 70, 1, 1) for channels in (1, 2, 5, 33, 64)]
+    problems += [ConvProblem(2, channels, 12, 40, 70, 3, 3) for channels in (1, 3, 40)]
+    for seed, problem in enumerate(one for one in problems + random_problems(8, seed=9) if fits(tile, one)):
+        torch.manual_seed(seed)
+        for exponents in (0, 20, 40):
+            shapes = problem.input_shape, problem.filter_shape
+            x, f = (
+                torch.randn(shape, device=DEVICE)
+                * 2.0 ** torch.randint(-exponents, exponents + 1, shape, device=DEVICE)
+                for shape in shapes
+            )
+            for splits in range(1, 1 + min(2, tile.k_blocks(problem))):
+                y = run(TensorCorePlan(problem, DEVICE, library, tile, splits), problem, x, f)
+                assert componentwise_error(x, f, y, problem) <= 1, (problem, exponents, splits)
+
+
+def fits(tile: TensorCoreTile, problem: ConvProblem) -> bool:
+    """Whether a plan might take this tile."""
+    return tile.supports(problem) and (tile.parts == 3) == (problem.gemm_shape[2] <= K_BLOCK)
+
+
+#: X and F of both signs, of one, and mixed as behind a ReLU.
+SIGNS = {
+    "relu": lambda x, f: (x.normal_().relu_(), f.normal_()),
+    "positive": lambda x, f: (x.normal_().abs_(), f.normal_().abs_()),
+    "normal": lambda x, f: (x.normal_(), f.normal_()),
+    "uniform": lambda x, f: (x.uniform_(), f.uniform_(-0.5, 0.5)),
+}
+
+
+@pytest.mark.parametrize("kind", SIGNS)
+@pytest.mark.parametrize("layer", [*LAYERS, *RESNET50])
+def test_no_bias(layer: str, kind: str, library: KernelLibrary) -> None:
+    """Errors do not shrink results, which would add up along a network."""
+    problem = ConvProblem.from_layer((LAYERS | RESNET50)[layer], 4)
+    torch.manual_seed(len(layer))
+    x, f = SIGNS[kind](*(torch.empty(shape, device=DEVICE) for shape in (problem.input_shape, problem.filter_shape)))
+    exact = reference(problem, x, f)
+    y = run(tensor_core_plan(problem, library), problem, x, f)
+    bias = float(((y.double() - exact) * exact.sign()).mean() / exact.abs().mean())
+    print(f"BIAS {layer} {kind} {bias * 2**24:.2f} {float((y.double() - exact).norm() / exact.norm()) * 2**24:.2f}")
+    assert abs(bias) <= 0.3 * 2.0**-24
 
 
 @pytest.mark.parametrize("where", ["input", "filter"])

@@ -39,6 +39,7 @@ TRANSFORMED = {
     "cudnn_winograd",
     "cudnn_winograd_nonfused",
     "cudnn_autotuned",
+    "cudnn_channels_last",
     "split_fp16_channels",
 }
 #: The largest integers of which sums over every layer's reduction are exact; what is added up before the last transform

@@ -1,4 +1,4 @@
-"""PyTorch forgets its choice of cuDNN engine and asks cuDNN's older interface when it is told to."""
+"""PyTorch forgets its choice of cuDNN engine, and asks cuDNN's older interface or for NHWC when it is told to."""
 
 from __future__ import annotations
 
@@ -67,6 +67,36 @@ except RuntimeError as error:
 else:
     raise AssertionError("it does not notice that another interface runs")
 """
+# In TF32 after strict FP32 of the same problem: a cached choice must not outlive the class of arithmetic. In TF32 cuDNN
+# has engines for NHWC, and no kernel converts the layout but PyTorch's copy of Y.
+CHANNELS_LAST = """
+from torch.profiler import ProfilerActivity, profile
+from kernels.baselines.cudnn_channels_last import ChannelsLastPlan
+from workflow.harness import verify
+
+def milliseconds(work):
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start)
+
+problem = ConvProblem(16, 64, 56, 56, 128, 3, 3)
+x, f, y = tensors(problem)
+for tf32, least, most in ((False, 0.0, 1e-5), (True, 1e-5, 2e-3), (False, 0.0, 1e-5)):
+    plan = ChannelsLastPlan(problem, device, tf32)
+    plan.run(x, f, y)
+    plan.autotune(x, f, y, milliseconds)
+    verify.poison(y)
+    plan.run(x, f, y)
+    error = verify.error(problem, x, f, y)
+    assert least <= error.fro <= most, (tf32, error)
+    if tf32:
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            plan.compute(x, f, y)
+            torch.cuda.synchronize()
+        kernels = [event.key for event in seen.key_averages()]
+        assert not [name for name in kernels if "nchwtonhwc" in name.lower() or "nhwctonchw" in name.lower()], kernels
+"""
 
 
 def run(code: str) -> None:
@@ -84,3 +114,7 @@ def test_the_older_interface_is_asked() -> None:
 
 def test_a_convolution_that_asked_another_interface_is_noticed() -> None:
     run(TOO_LATE)
+
+
+def test_channels_last_in_both_classes() -> None:
+    run(CHANNELS_LAST)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 import kernels
-from kernels.model import dispatch, weights
+from kernels.model import dispatch, operator, weights  # noqa: F401 (the operator is registered)
 from kernels.model.dispatch import NUMERICS
 from kernels.problem import ConvProblem
 from tests.problems import MIXED
@@ -49,9 +49,9 @@ def test_right(problem: ConvProblem, numerics: str) -> None:
     shapes = (problem.input_shape, problem.filter_shape, (problem.out_channels,))
     x, f, bias = (torch.randn(shape, device=DEVICE) for shape in shapes)
     for _ in range(2):  # the second time with what was prepared
-        y = torch.ops.im2win.conv2d(x, f, None, *arguments(problem), numerics, False)
+        y = torch.ops.im2win.conv2d(x, f, None, None, *arguments(problem), False, numerics, False)
         assert backward_error(x, f, y, problem) <= BOUND
-        with_bias = torch.ops.im2win.conv2d(x, f, bias, *arguments(problem), numerics, False)
+        with_bias = torch.ops.im2win.conv2d(x, f, bias, None, *arguments(problem), False, numerics, False)
         assert torch.equal(with_bias, y + bias.view(-1, 1, 1))
 
 
@@ -176,7 +176,9 @@ def test_gradients() -> None:
 @pytest.mark.parametrize("padding", [[1, 1, 1, 1], [1, 2, 0, 1]])
 def test_opcheck(padding: list[int]) -> None:
     x, f, bias = (torch.randn(shape, device=DEVICE).requires_grad_() for shape in ((2, 4, 9, 8), (6, 4, 3, 3), (6,)))
-    torch.library.opcheck(torch.ops.im2win.conv2d.default, (x, f, bias, [1, 2], padding, [1, 1], 1, NUMERICS[0], True))
+    torch.library.opcheck(
+        torch.ops.im2win.conv2d.default, (x, f, bias, None, [1, 2], padding, [1, 1], 1, False, NUMERICS[0], True)
+    )
 
 
 def test_pytorchs_own_samples() -> None:

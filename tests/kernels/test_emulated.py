@@ -39,7 +39,7 @@ from kernels.tiles.winograd import WINOGRAD_TILE, strips_of
 from tests.emulation.launch import COMPILER, EmulatedLibrary
 from tests.emulation.programs import PADDED_TILES, emulated_kernels
 from tests.problems import MIXED, SHORT_REDUCTIONS, mixed_problems, random_problems
-from tests.relative import BOUND, backward_error
+from tests.relative import BOUND, backward_error, componentwise_error
 from workflow.harness import verify
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed")
@@ -349,3 +349,25 @@ def test_inf_and_nan_come_out_as_in_fp32(
     tensor_core(problem, library, tile, 1, monkeypatch).run(x, f, y)
     expected = functional.conv2d(x, f)
     torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("tile", [SLIDING_TILES[2], WGMMA_TILES[2], WGMMA_TILES[-1]], ids=lambda tile: tile.arguments)
+def test_each_output_is_as_accurate_as_fp32(
+    tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values that lie far apart lose bits when they are split; outputs for which that matters are computed again."""
+    problems = [
+        ConvProblem(2, 4, 9, 13, 20, 1, 1),
+        ConvProblem(1, 1, 9, 40, 5, 3, 3),
+        ConvProblem(1, 5, 9, 13, 9, 3, 3, 2),
+    ]
+    for problem in problems:
+        if (tile.parts == 3) != (problem.gemm_shape[2] <= K_BLOCK) and not isinstance(tile, SlidingTile):
+            continue
+        x, f = (
+            torch.randn(shape) * 2.0 ** torch.randint(-20, 21, shape)
+            for shape in (problem.input_shape, problem.filter_shape)
+        )
+        y = torch.empty(problem.output_shape)
+        tensor_core(problem, library, tile, 1, monkeypatch).run(x, f, y)
+        assert componentwise_error(x, f, y, problem) <= 1

@@ -48,10 +48,14 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     return found
 
 
+def enter() -> None:
+    raise AssertionError("there is a context")
+
+
 def test_what_the_driver_is_handed(driver: Driver) -> None:
     table = torch.zeros(4)
     arguments = (torch.empty(0), table, -3, 2**31 + 5, torch.empty(0))
-    start = pack(Launch(Kernel, (7, 2), 128, arguments, 4096), [1, None, None, None, 0])
+    start = pack(Launch(Kernel, (7, 2), 128, arguments, 4096), [1, None, None, None, 0], enter)
     for x, y, stream in ((100, 200, 9), (300, 400, 0)):
         start([x, y], stream)
         call = driver.calls.pop()
@@ -62,7 +66,7 @@ def test_what_the_driver_is_handed(driver: Driver) -> None:
 
 def test_clusters(driver: Driver) -> None:
     """The driver counts the grid in blocks."""
-    start = pack(Launch(Kernel, (12,), 64, (1,), cluster=4), [None])
+    start = pack(Launch(Kernel, (12,), 64, (1,), cluster=4), [None], enter)
     start([], 0)
     (call,) = driver.calls
     assert (call["grid"], call["attributes"]) == ([12, 1, 1], [(4, [4, 1, 1])])
@@ -77,4 +81,14 @@ def test_the_structures_are_those_of_the_driver() -> None:
 def test_an_error_is_raised(driver: Driver) -> None:
     driver.status = 700
     with pytest.raises(RuntimeError, match="cuLaunchKernelEx returned CUDA error 700"):
-        pack(Launch(Kernel, (1,), 32, ()), [])([], 0)
+        pack(Launch(Kernel, (1,), 32, ()), [], enter)([], 0)
+
+
+def test_a_thread_without_a_context_gets_one(driver: Driver) -> None:
+    driver.status = 201
+
+    def make_current() -> None:
+        driver.status = 0
+
+    pack(Launch(Kernel, (1,), 32, (None, 3)), [None, None], make_current)([], 0)
+    assert [call["parameters"] for call in driver.calls] == [[0, 3], [0, 3]]

@@ -67,7 +67,12 @@ def check_programs(names: Iterable[str]) -> None:
 
 
 def _modules() -> list[str]:
-    return [f"kernels.families.{path.stem}" for path in sorted((ROOT / "kernels" / "families").glob("[!_.]*.py"))]
+    """Where the algorithms are."""
+    return [
+        f"kernels.{room}.{path.stem}"
+        for room in ("families", "baselines")
+        for path in sorted((ROOT / "kernels" / room).glob("[!_.]*.py"))
+    ]
 
 
 def _faulty(module: str, error: SyntaxError) -> str:

@@ -25,6 +25,8 @@ _PACKAGES = (
     "nvidia-cuda-nvrtc",
     "nvidia-cublas",
     "nvidia-cudnn-cu13",
+    "triton",
+    "nvidia-cutlass",
     "numpy",
     "snakemake",
     "hydra-core",

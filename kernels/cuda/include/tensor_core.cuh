@@ -6,8 +6,8 @@
 // A "K block" is K_BLOCK of the reduction. Within a K block the window of one pixel is scaled by one power of two, and
 // the products of the K block are added to the FP32 result times its inverse: x * 2^s is split into FP16 values.
 #pragma once
-#include "convolution.cuh"
-#include "half.cuh"
+#include "epilogue.cuh"
+#include "guard.cuh"
 
 // Values are split into PARTS FP16 values, 2 or 3. A row of a tile holds two parts of one pixel's (or one output
 // channel's) K_BLOCK values: 128 bytes, in chunks of 16 bytes; a third part has a tile of its own behind the first,
@@ -49,6 +49,10 @@ template <int PARTS>
 struct SplitChunk {
   static_assert(PARTS == 2 || PARTS == 3, "two parts for long reductions, three for a single K block");
   uint4 parts[PARTS];
+  // Not zero if the first part is not all of a value.
+  __device__ unsigned rest() const {
+    return (parts[1].x | parts[1].y | parts[1].z | parts[1].w) & 0x7fff7fff;
+  }
   __device__ SplitChunk(const float* values, float scale) {
     unsigned packed[PARTS][CHUNK / 2];
 #pragma unroll
@@ -115,9 +119,16 @@ struct KBlockScale {
   }
 };
 
-// What the host knows of a plan, as plain integers.
+// The tensor core cuts its sums instead of rounding them, which shortens a K block's by 0.9 (mixed signs) to 1.4 (one
+// sign) times 2^-24 on average. The factor of nine K blocks of sixteen, spread over the reduction and over places, is
+// therefore longer by 2^-23. Not where values are all FP16 values: their sums may be exact, and stay so.
+__device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block, int place) {
+  return is_cut && (k_block * 7 + place * 5) % 16u < 9 ? __int_as_float(__float_as_int(factor) | 1) : factor;
+}
+
+// What the host knows of a plan, as plain integers; and what becomes of a result.
 #define TENSOR_CORE_PARAMETERS                                                                                  \
-  int k_blocks, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
+  const float *__restrict__ bias, const float *__restrict__ residual, int relu, int k_blocks, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
       int tiles_n, unsigned tiles_n_multiplier, unsigned tiles_n_shift, PROBLEM_PARAMETERS
 #define TENSOR_CORE_ARGUMENTS                          \
   {PROBLEM_ARGUMENTS,                                  \
@@ -125,13 +136,15 @@ struct KBlockScale {
    {tiles_n, tiles_n_multiplier, tiles_n_shift},       \
    k_blocks,                                             \
    splits,                                             \
-   exponent_limit}
+   exponent_limit,                                     \
+   {bias, residual, relu}}
 
 struct TensorCorePlan {
   Problem problem;
   FastDivision by_tiles_m, by_tiles_n;  // tiles along the output channels, along the pixels
   int k_blocks, splits;                 // of the reduction
   int exponent_limit;                   // see KBlockScale
+  Epilogue epilogue;
 };
 
 // Where the window of an output starts in a group's channels of X, in bytes. X has less than 4 GiB, so that an address is
@@ -189,24 +202,6 @@ __device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict_
     }
   }
 }
-// The guard's sum: one output in strict FP32, over values [first, last) of the reduction.
-__device__ inline float strict_sum(const Problem& p, const float* x, const float* f, const Pixel& at, int channel,
-                                   int first, int last) {
-  const int group = channel / p.group_out_channels, plane = p.height * p.width;
-  const float* const source =
-      x + (static_cast<long long>(at.image) * p.in_channels + group * p.group_channels) * plane;
-  const float* const weights = f + static_cast<long long>(channel) * p.reduction();
-  float sum = 0.0f;
-#pragma unroll 1
-  for (int k = first; k < last; ++k) {
-    const int c = k / p.window(), u = (k - c * p.window()) / p.kernel_w, v = k - c * p.window() - u * p.kernel_w;
-    const int row = at.first_row(p) + u * p.dilation_h, column = at.first_column(p) + v * p.dilation_w;
-    const bool inside = is_inside(row, p.height) && is_inside(column, p.width);
-    sum = fmaf(inside ? __ldg(source + static_cast<long long>(c) * plane + row * p.width + column) : 0.0f, weights[k], sum);
-  }
-  return sum;
-}
-
 // Index in Y of a pixel's value in the first channel.
 __device__ inline long long output_index(const TensorCorePlan& plan, int pixel) {
   const long long gap = static_cast<long long>(plan.problem.out_channels - 1) * plan.problem.by_image.divisor;
@@ -220,8 +215,6 @@ __device__ inline int deal(int row) { return (row & ~15) | (row & 6) << 1 | (row
 __device__ inline int pixel_of_row(const TensorCorePlan& plan, int row) {
   return plan.problem.by_image.divisor % 4 == 0 ? deal(row) : row;
 }
-
-__device__ inline bool is_finite(float value) { return fabsf(value) <= 3.402823466e38f; }
 
 // What a block computes: which output channels and pixels, and which K blocks of the reduction.
 // Output channels run fastest, so that blocks that read the same pixels run together and find them in the L2 cache.
@@ -265,11 +258,45 @@ __device__ inline int end_of_group(const Problem& p, int channel) {
   return (channel / channels + 1) * channels;
 }
 
-// What undoes the filter's scale in a thread's two rows of results; `end` is the first channel that is not computed.
+// What undoes the filter's scale in a thread's two rows of results, and whether the split of their filters lost bits;
+// `end` is the first channel that is not computed.
 struct RowFactors {
   float first, second;
+  bool first_lost, second_lost;
   __device__ RowFactors(const float* factors, int channel, int end)
-      : first(channel < end ? factors[channel] : 0.0f), second(channel + 8 < end ? factors[channel + 8] : 0.0f) {}
+      : RowFactors(channel < end ? factors[channel] : 0.0f, channel + 8 < end ? factors[channel + 8] : 0.0f) {}
+
+ private:
+  __device__ RowFactors(float first, float second)
+      : first(fabsf(first)), second(fabsf(second)), first_lost(first < 0.0f), second_lost(second < 0.0f) {}
+};
+
+// Of a column of results: the sum of its K blocks' factors, and of those in which a value lost bits.
+struct ColumnFactors {
+  float all, lost;
+  __device__ void add(float factor) { all += fabsf(factor), lost += fmaxf(-factor, 0.0f); }
+};
+
+// Makes NaN of those of a thread's results in two columns that may not be as accurate as FP32, so that the guard computes
+// them again.
+__device__ inline void check_accuracy(float (&results)[4], const AccuracyLimit& limit, ColumnFactors first,
+                                      ColumnFactors second, const RowFactors& rows) {
+  results[0] = limit.check(results[0], first.all, first.lost, rows.first_lost);
+  results[1] = limit.check(results[1], second.all, second.lost, rows.first_lost);
+  results[2] = limit.check(results[2], first.all, first.lost, rows.second_lost);
+  results[3] = limit.check(results[3], second.all, second.lost, rows.second_lost);
+}
+
+// Which of a block's tiles the guard has to look at again, once all are computed: a bit for each, or for several where
+// there are more than 32. Within the loop over tiles its registers would be missing.
+class Suspects {
+ public:
+  __device__ void add(int tile, bool is_suspect) { bits_ |= (is_suspect ? 1u : 0u) << bit(tile); }
+  __device__ bool has(int tile) const { return bits_ >> bit(tile) & 1; }
+
+ private:
+  __device__ static int bit(int tile) { return tile / static_cast<int>(gridDim.x) % 32; }
+  unsigned bits_ = 0;
 };
 
 // What a thread writes after m16n8 matrix instructions: two rows of results (output channels), 8 apart, and two
@@ -282,7 +309,7 @@ class TensorCoreOutput {
   // that of the first column of all.
   __device__ TensorCoreOutput(const TensorCorePlan& plan, float* y, int channel, int end, int pixel)
       : plan_(plan),
-        y_(y + static_cast<long long>(channel) * plan.problem.by_image.divisor),
+        y_(y),
         channel_(channel),
         end_(end),
         pixel_(pixel) {}
@@ -298,20 +325,26 @@ class TensorCoreOutput {
   }
 
   // The guard: computes again, in strict FP32, what was just written and is not finite, over [first_k, last_k) of the
-  // reduction.
+  // reduction. For all lanes of a warp.
   __device__ void store_strict(const float* x, const float* f, int first_k, int last_k) const {
     const Problem& p = plan_.problem;
 #pragma unroll 1
     for (int i = 0; i < COLUMNS / 8 * 4; ++i) {
-      const int row = i % 2 * 8, pixel = pixel_ + i / 8 * 16 + lane_pixel(i / 2 % 4);
-      if (channel_ + row >= end_ || pixel >= p.pixels()) continue;
-      float* const place = y_ + static_cast<long long>(row) * p.pixels_per_image() + output_index(plan_, pixel);
-      if (is_finite(*place)) continue;
-      *place = strict_sum(p, x, f, Pixel(p, pixel), channel_ + row, first_k, min(last_k, p.reduction()));
+      const int channel = channel_ + i % 2 * 8, pixel = pixel_ + i / 8 * 16 + lane_pixel(i / 2 % 4);
+      const bool is_output = channel < end_ && pixel < p.pixels();
+      const long long index = is_output ? index_of(channel, pixel) : 0;
+      const bool wrong = is_output && !is_finite(y_[index]);
+      const float sum =
+          strict_sums(p, x, f, wrong, find_pixel(p, pixel), channel, first_k, min(last_k, p.reduction()));
+      if (wrong) y_[index] = plan_.epilogue(sum, channel, index);
     }
   }
 
  private:
+  // Index in Y.
+  __device__ long long index_of(int channel, int pixel) const {
+    return static_cast<long long>(channel) * plan_.problem.by_image.divisor + output_index(plan_, pixel);
+  }
   // Place of the lane's i-th pixel in a group of 16.
   __device__ int lane_pixel(int i) const {
     return pixel_of_row(plan_, i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2);
@@ -319,7 +352,7 @@ class TensorCoreOutput {
   // Writes WIDTH neighbouring pixels at a time.
   template <int WIDTH, bool ONE_IMAGE>
   __device__ bool write(const float (&results)[COLUMNS / 8][4], RowFactors factors) const {
-    float* const start = y_ + output_index(plan_, pixel_);
+    float* const start = y_ + index_of(channel_, pixel_);
     const long long second_row = 8ll * plan_.problem.by_image.divisor;
     const bool has_first = channel_ < end_, has_second = channel_ + 8 < end_;
     float check = 0.0f;  // NaN as soon as one result is not finite
@@ -336,7 +369,17 @@ class TensorCoreOutput {
       for (int i = 0; i < 4; i += WIDTH) {
         const int column = 8 * j + (WIDTH == 4 ? threadIdx.x % 4 * 4 : i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2);
         if (!ONE_IMAGE && pixel_ + column >= plan_.problem.pixels()) continue;
-        float* const place = ONE_IMAGE ? start + column : y_ + output_index(plan_, pixel_ + column);
+        float* const place = ONE_IMAGE ? start + column : y_ + index_of(channel_, pixel_ + column);
+        if (!plan_.epilogue.is_identity()) {
+#pragma unroll
+          for (int pixel = 0; pixel < WIDTH; ++pixel) {
+            const long long index = place - y_ + pixel;
+            if (has_first) first[i + pixel] = plan_.epilogue.of_finite(first[i + pixel], channel_, index);
+            if (has_second) {
+              second[i + pixel] = plan_.epilogue.of_finite(second[i + pixel], channel_ + 8, index + second_row);
+            }
+          }
+        }
         if (has_first) copy<WIDTH>(place, first + i);
         if (has_second) copy<WIDTH>(place + second_row, second + i);
       }
@@ -353,6 +396,6 @@ class TensorCoreOutput {
   }
 
   const TensorCorePlan& plan_;
-  float* y_;  // the first channel's
+  float* y_;
   int channel_, end_, pixel_;
 };

@@ -34,6 +34,7 @@ struct WarpOutput {
   static constexpr int ROW = EPILOGUE_COLUMNS + EPILOGUE_PAD, BUFFER = ROWS * ROW;
 
   const Problem& p;
+  const Epilogue& epilogue;
   COLUMNS columns;
   float* y;
   int channel, end;  // the warp's first, and the first that is not computed
@@ -56,12 +57,13 @@ struct WarpOutput {
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;
-      float* to = y + columns.output_index(group + lane) + channel * plane;
+      long long index = columns.output_index(group + lane) + channel * plane;
+      const bool as_is = epilogue.is_identity();
 #pragma unroll
-      for (int row = 0; row < ROWS; ++row, to += plane) {
+      for (int row = 0; row < ROWS; ++row, index += plane) {
         if (channel + row >= end) break;
         const float value = buffer[row * ROW + lane];
-        *to = value;
+        y[index] = as_is ? value : epilogue.of_finite(value, channel + row, index);
         check = fmaf(value, 0.0f, check);
       }
     }
@@ -69,16 +71,20 @@ struct WarpOutput {
   }
 
   // The guard: computes again, in strict FP32, what this thread wrote and is not finite, over [first_k, last_k) of the
-  // reduction.
+  // reduction. For all lanes of a warp.
   __device__ void store_strict(const float* x, const float* f, int first_k, int last_k) const {
 #pragma unroll 1
-    for (int column = threadIdx.x % 32; column < N; column += EPILOGUE_COLUMNS) {
-      if (!columns.is_output(column)) continue;
+    for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
+      const int column = group + threadIdx.x % 32;
+      const bool is_output = column < N && columns.is_output(column);
+      const long long first = columns.output_index(column);
 #pragma unroll 1
       for (int row = channel; row < min(channel + ROWS, end); ++row) {
-        float* const to = y + columns.output_index(column) + static_cast<long long>(row) * p.pixels_per_image();
-        if (is_finite(*to)) continue;
-        *to = strict_sum(p, x, f, columns.pixel(column), row, first_k, min(last_k, p.reduction()));
+        const long long index = first + static_cast<long long>(row) * p.pixels_per_image();
+        const bool wrong = is_output && !is_finite(y[index]);
+        const float sum =
+            strict_sums(p, x, f, wrong, columns.pixel(column), row, first_k, min(last_k, p.reduction()));
+        if (wrong) y[index] = epilogue(sum, row, index);
       }
     }
   }

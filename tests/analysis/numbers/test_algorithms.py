@@ -29,6 +29,13 @@ def test_what_the_papers_figures_and_claims_compare() -> None:
     assert all(name in algorithms.described() for name in algorithms.YARDSTICKS.values())
 
 
+def test_which_baselines_make_which_best() -> None:
+    """The best cuDNN is of NCHW; the best TF32 is of all that takes and gives it, whatever is in between."""
+    reduced = {name for name in algorithms.described() if algorithms.is_reduced_baseline(name)}
+    assert reduced == {"cudnn_implicit_precomp_gemm", "cudnn_autotuned", "cudnn_channels_last"}
+    assert not algorithms.is_cudnn("cudnn_channels_last")
+
+
 def test_ours_stand_after_the_papers_own() -> None:
     present = ["im2win_winograd", "im2win_fused", "cudnn_fft", "im2win_base"]
     assert algorithms.shown("cuda", present) == (

@@ -113,7 +113,7 @@ struct Meeting {
 };
 struct Warp {
   Meeting meeting{32};
-  float exchanged[2][32];
+  std::uint32_t exchanged[2][32];
 };
 struct Block {
   Index index;
@@ -198,13 +198,32 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
 inline void __syncthreads() { emulation::blocks[emulation::rank].meeting.meet(); }
 inline void __syncwarp() { emulation::blocks[emulation::rank].warps[threadIdx.x / 32].meeting.meet(); }
 // Two buffers in turn: a lane may be at the next exchange while another still reads this one.
-inline float __shfl_xor_sync(unsigned, float value, int mask) {
+template <class T>
+const std::uint32_t* exchange(T value) {
+  static_assert(sizeof(T) == sizeof(std::uint32_t));
   emulation::Warp& warp = emulation::blocks[emulation::rank].warps[threadIdx.x / 32];
-  float* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
-  exchanged[threadIdx.x % 32] = value;
+  std::uint32_t* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
+  std::memcpy(exchanged + threadIdx.x % 32, &value, sizeof(value));
   warp.meeting.meet();
-  return exchanged[threadIdx.x % 32 ^ mask];
+  return exchanged;
 }
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+  std::memcpy(&value, exchange(value) + lane, sizeof(value));
+  return value;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+  return __shfl_sync(mask, value, threadIdx.x % 32 ^ lanes);
+}
+inline unsigned __ballot_sync(unsigned, bool value) {
+  const std::uint32_t* const exchanged = exchange(static_cast<int>(value));
+  unsigned ballot = 0;
+  for (int lane = 0; lane < 32; ++lane) ballot |= exchanged[lane] << lane;
+  return ballot;
+}
+inline bool __any_sync(unsigned mask, bool value) { return __ballot_sync(mask, value) != 0; }
+inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
 template <class T>
 T __ldg(const T* from) {
   if (reinterpret_cast<std::uintptr_t>(from) % alignof(T) != 0) emulation::fail("a misaligned address in device memory");

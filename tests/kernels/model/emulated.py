@@ -14,7 +14,7 @@ from kernels.families.im2win_grouped import GroupedPlan
 from kernels.families.im2win_tensor_core import TensorCorePlan
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary
-from kernels.model import dispatch
+from kernels.model import dispatch, eager
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import SLIDING_TILES
@@ -49,4 +49,5 @@ def emulate(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch, names: Se
     monkeypatch.setattr(dispatch, "too_old", lambda device: "")
     monkeypatch.setattr(dispatch, "library", lambda device: library)
     monkeypatch.setattr(dispatch, "_FOUND", {})
+    monkeypatch.setattr(eager, "_KNOWN", {})
     monkeypatch.setattr(dispatch, "algorithms", lambda problem, numerics: [Emulated(name) for name in names])

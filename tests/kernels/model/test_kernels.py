@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional
 
 import kernels
 from kernels.launch import KernelLibrary
-from kernels.model import weights
+from kernels.model import eager, weights
 from kernels.model.recorded import Recorded
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
@@ -195,3 +196,64 @@ def test_gradients(by_kernels: list[str]) -> None:
         results.append([y, *torch.autograd.grad(y.square().sum(), (x, f, bias))])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tensor core", "winograd", "grouped", "fused"])
+def test_bias_residual_and_relu(name: str, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Done by the kernel or after it, they are the same."""
+    emulate(library, monkeypatch, (name,))
+    # The first is computed in two parts, and the images of the second have no multiple of four pixels.
+    for shape, size in (((2, 70, 8, 8), (6, 70, 3, 3)), ((2, 5, 9, 7), (6, 5, 3, 3))):
+        x, f, bias = torch.randn(shape), torch.randn(size), torch.randn(6)
+        plain = kernels.conv2d(x, f, padding=1, fallback=False)
+        residual = torch.randn(plain.shape)
+        x[0, 0, 0, 0] = torch.nan
+        plain = kernels.conv2d(x, f, padding=1, fallback=False)
+        for with_bias in (None, bias):
+            for with_residual in (None, residual, residual.to(memory_format=torch.channels_last)):
+                for relu in (False, True):
+                    how = {"residual": with_residual, "relu": relu}
+                    y = kernels.conv2d(x, f, with_bias, padding=1, fallback=False, **how)
+                    expected = plain if with_bias is None else plain + bias.view(-1, 1, 1)
+                    expected = expected if with_residual is None else expected + residual
+                    torch.testing.assert_close(y, expected.relu() if relu else expected, rtol=0, atol=0, equal_nan=True)
+        assert y.isnan().any()
+
+
+def test_a_residual_of_another_shape(by_kernels: list[str]) -> None:
+    x, f = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3)
+    for gradients in (False, True):
+        message = r"residual is \[2, 6, 1, 1\]; it must have the output's shape, \[2, 6, 7, 6\]"
+        with pytest.raises(ValueError, match=message):
+            kernels.conv2d(x.requires_grad_(gradients), f, residual=torch.randn(2, 6, 1, 1))
+
+
+def test_gradients_of_all(by_kernels: list[str]) -> None:
+    x, f, bias, residual = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3), torch.randn(6), torch.randn(2, 6, 9, 8)
+    inputs = [one.requires_grad_() for one in (x, f, bias, residual)]
+    ours = kernels.conv2d(x, f, bias, padding=1, residual=residual, relu=True, fallback=False)
+    theirs = functional.relu(functional.conv2d(x, f, bias, padding=1) + residual)
+    weight = torch.randn(ours.shape)
+    pairs = zip(*(torch.autograd.grad((y * weight).sum(), inputs) for y in (ours, theirs)), strict=True)
+    for one, other in pairs:
+        close(one, other)
+
+
+def test_plain_calls_go_past_the_dispatcher(
+    by_kernels: list[str], library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, f = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3)
+    y = kernels.conv2d(x, f, fallback=False)
+    expected = functional.conv2d(x, f)
+    monkeypatch.setattr(eager.call, "find", lambda *_: pytest.fail("it is known"))
+    with torch.no_grad():
+        assert torch.equal(kernels.conv2d(x, torch.nn.Parameter(f), fallback=False), y)
+    monkeypatch.undo()
+    emulate(library, monkeypatch)
+    # Whatever the dispatcher serves is served.
+    with torch.profiler.profile() as profile:
+        kernels.conv2d(x, f)
+    assert any("im2win::conv2d" in event.name for event in profile.events())
+    close(torch.func.vmap(lambda one: kernels.conv2d(one, f))(x), expected)
+    with FakeTensorMode():
+        assert kernels.conv2d(torch.empty(2, 5, 9, 8), torch.empty(6, 5, 3, 3)).shape == y.shape

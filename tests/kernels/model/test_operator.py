@@ -76,8 +76,12 @@ def test_an_unknown_class_of_arithmetic() -> None:
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_opcheck(dtype: torch.dtype, padding: list[int], with_bias: bool) -> None:
     x, f, bias = (one.requires_grad_() for one in tensors(2, dtype=dtype))
-    arguments = (x, f, bias if with_bias else None, [1, 2], padding, [1, 1], 1, "fp32_accurate", True)
-    torch.library.opcheck(torch.ops.im2win.conv2d.default, arguments)
+    residual = torch.ops.im2win.conv2d(
+        x, f, None, None, [1, 2], padding, [1, 1], 1, False, "fp32_accurate", True
+    ).detach()
+    for relu, added in ((False, None), (True, residual.requires_grad_())):
+        arguments = (x, f, bias if with_bias else None, added, [1, 2], padding, [1, 1], 1, relu, "fp32_accurate", True)
+        torch.library.opcheck(torch.ops.im2win.conv2d.default, arguments)
 
 
 @pytest.mark.parametrize(("ours", "_", "dimensions"), BOTH)
