@@ -162,7 +162,8 @@ def against_best(archive: Archive) -> Table:
     (selection, rows), kind = headline(archive), archive.device_kind
     yardstick = YARDSTICKS[kind]
     unit, factor = speed_unit(kind)
-    batches = [selection.batch, *sorted(set(archive.measurements["batch"]) - {selection.batch})]
+    of_suite = archive.measurements[archive.measurements["suite"] == selection.suite]
+    batches = sorted(int(batch) for batch in of_suite["batch"].unique())
     best = {one: _speeds(archive, replace(selection, batch=one), yardstick) for one in batches}
     lines, shown = [], []
     for numerics in sorted(set(archive.measurements["numerics"]), key=lambda one: (one != selection.numerics, one)):
@@ -186,7 +187,7 @@ def against_best(archive: Archive) -> Table:
         counts = chosen.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
         parts = names(f"{label(name)} on {plural(count, 'layer')}" for name, count in counts.items())
         closing = f"At batch {selection.batch} the best cuDNN is {parts}."
-    header = ["algorithm", "class", unit, *(f"batch {one}" for one in batches)]
+    header = ["algorithm", "class", f"{unit} at batch {selection.batch}", *(f"batch {one}" for one in batches)]
     note = (
         f"Relative to {label(yardstick)} in {selection.numerics}, in the geometric mean, and on how many layers faster."
     )
