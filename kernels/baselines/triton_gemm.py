@@ -48,18 +48,18 @@ TILES = (
 _ANY_SIZE = ("pixels", "channels", "in_channels", "height", "width", "out_height", "out_width")
 
 
-def _convolve(
-    x: Any,
-    f: Any,
-    y: Any,
-    pixels: Any,
-    channels: Any,
-    reduction: Any,
-    in_channels: Any,
-    height: Any,
-    width: Any,
-    out_height: Any,
-    out_width: Any,
+def _convolve(  # type: ignore[no-untyped-def]  # Triton looks annotations up, and takes its own alone
+    x,
+    f,
+    y,
+    pixels,
+    channels,
+    reduction,
+    in_channels,
+    height,
+    width,
+    out_height,
+    out_width,
     KERNEL_H: tl.constexpr,
     KERNEL_W: tl.constexpr,
     STRIDE_H: tl.constexpr,
@@ -72,7 +72,7 @@ def _convolve(
     TILE_M: tl.constexpr,
     TILE_N: tl.constexpr,
     TILE_K: tl.constexpr,
-) -> None:
+):
     """One tile of Y = F * windows of X. Neighbouring blocks share the pixels, so that X comes from the L2 cache.
 
     Written for Triton's compiler. With tf32x3 it sums each step from zero, corrections first, and adds that in FP32.

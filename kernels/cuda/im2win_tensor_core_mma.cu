@@ -1,26 +1,8 @@
 // The im2win convolution on tensor cores with error compensation, for GPUs without wgmma: the same split, scales and
 // order of products as im2win_tensor_core_wgmma.cu, with the instructions of Ampere (mma.sync, ldmatrix, cp.async).
+#include "include/mma.cuh"
 #include "include/overlap.cuh"
 #include "include/tensor_core.cuh"
-
-// Four 8 x 8 matrices of FP16 values from shared memory; each lane gives the address of one row of one of them.
-__device__ inline void load_matrices(unsigned (&registers)[4], unsigned address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]), "=r"(registers[3])
-               : "r"(address)
-               : "memory");
-}
-// sums += a * b: 16 rows, 8 columns, 16 of K.
-__device__ inline void multiply_matrices(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-               "{%0, %1, %2, %3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ inline void copy_chunk_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
-}
-__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // A block computes TILE_M output channels x TILE_N pixels, each of its warps WARP_M x WARP_N of them. Arguments, grid
 // and dynamic shared memory as for im2win_tensor_core_wgmma.
@@ -36,7 +18,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
   static_assert(THREADS == TILE_N * CHUNKS, "each thread gathers one chunk of one pixel's window");
   static_assert(TILE_M % FILTER_ROWS == 0, "whole tiles of the split filter");
   static_assert(WARP_M % 16 == 0 && WARP_N % 16 == 0, "operands are read 16 rows at a time");
-  extern __shared__ __align__(128) unsigned char buffers[];
+  extern __shared__ __align__(128) unsigned char dynamic[];
+  unsigned char* const buffers = dynamic;
   float* const factors = reinterpret_cast<float*>(buffers + 2 * STAGE_BYTES);  // [2][TILE_N]
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
@@ -83,11 +66,12 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2w
     }
     float rest = PARTS == 2 && split.rest() != 0 ? 1.0f : 0.0f;  // the sums of three parts' largest products are exact
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) rest += __shfl_xor_sync(0xffffffffu, rest, lanes);
-    const float factor = make_up_for_cuts(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
+    const float factor = make_up_for_cuts<18>(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
     if (chunk == 0) factors[stage * TILE_N + row] = factor;
     factor_sum += factor;
     has_lost |= loses_bits(least_nonzero(values), scale.scale);
-    wait_for_copies();
+    end_copies();
+    wait_for_copies<0>();
   };
 
   wait_for_prerequisite();  // for the split filter

@@ -8,6 +8,7 @@
 // dilation d it is column j * s + i * d, and there are s / gcd(s, d) phases.
 // The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
+#include "include/positions.cuh"
 #include "include/warpgroups.cuh"
 
 constexpr int CHUNK_BYTES = CHUNK * 2;
@@ -40,40 +41,6 @@ __device__ inline unsigned long long position_descriptor(unsigned address, int p
   constexpr unsigned long long CORE_MATRIX_BYTES = 8 * CHUNK_BYTES;
   return CORE_MATRIX_BYTES / 16 << 32 | static_cast<unsigned long long>(plane / 16) << 16 | (address & 0x3ffff) >> 4;
 }
-
-// Where a position lies. Those behind the last line are in no line.
-struct Place {
-  int line, column, image;
-  __device__ Place(const Problem& p, FastDivision by_pitch, int position)
-      : line(by_pitch.quotient(position)), column(position - line * by_pitch.divisor), image(p.by_column.quotient(line)) {}
-  __device__ bool is_output(const Problem& p) const { return image < p.batch && column < p.out_width; }
-  // Without padding, dilation and groups: the first value in X of the window that starts there at a phase, in bytes; beyond
-  // X's edges the last one's, which no output needs.
-  __device__ unsigned find_window(const Problem& p, int phase) const {
-    const int of = min(image, p.batch - 1), row = image < p.batch ? line - image * p.out_height : p.out_height - 1;
-    return sizeof(float) * ((static_cast<unsigned>(of) * p.in_channels * p.height + row * p.stride_h) * p.width +
-                            min(column * p.stride_w + phase, p.width - 1));
-  }
-  // The output there; behind the last line the last line's.
-  __device__ Pixel pixel(const Problem& p) const {
-    return image < p.batch ? Pixel(image, line - image * p.out_height, column)
-                           : Pixel(p.batch - 1, p.out_height - 1, column);
-  }
-  // Index in Y of the output in the first channel.
-  __device__ long long output_index(const Problem& p) const {
-    return static_cast<long long>(image) * (p.out_channels - 1) * p.pixels_per_image() + line * p.out_width + column;
-  }
-};
-
-// The columns of a consumer's results, for WarpOutput.
-struct Positions {
-  const Problem& p;
-  FastDivision by_pitch;
-  int first;
-  __device__ bool is_output(int column) const { return Place(p, by_pitch, first + column).is_output(p); }
-  __device__ long long output_index(int column) const { return Place(p, by_pitch, first + column).output_index(p); }
-  __device__ Pixel pixel(int column) const { return Place(p, by_pitch, first + column).pixel(p); }
-};
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
@@ -186,7 +153,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         const bool is_cut = __any_sync(0xffffffffu, rest != 0);
         if (lane == 0) {
-          const float factor = make_up_for_cuts(scale.factor, is_cut, k_block + phase, i + unit);
+          const float factor = make_up_for_cuts<17>(scale.factor, is_cut, k_block + phase, i + unit);
           factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
         }
         fence_shared_writes();

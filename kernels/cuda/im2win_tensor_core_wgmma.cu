@@ -127,7 +127,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           }
           const bool is_cut = PARTS == 2 && rest != 0;  // the sums of three parts' largest products are exact
           factors[ring.stage * S::PIXELS + deal(row)] =
-              make_up_for_cuts(scale.factor, is_cut, k_block, row);
+              make_up_for_cuts<18>(scale.factor, is_cut, k_block, row);
         }
         fence_shared_writes();
         full[ring.stage].arrive();  // every lane for itself, since each wrote a factor that threads read

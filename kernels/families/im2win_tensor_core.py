@@ -20,6 +20,7 @@ from ..tiles.division import division_numbers
 from ..tiles.tensor_core import (
     FILTER_PADDING,
     K_BLOCK,
+    MMA_SLIDING_TILES,
     MMA_TILES,
     ROW_BYTES,
     SLIDING_TILES,
@@ -184,12 +185,23 @@ def _multiprocessors(device: torch.device) -> int:
 class Im2winTensorCore(Algorithm):
     """FP16 tensor cores with error compensation (cuda/im2win_tensor_core_*.cu): wgmma on Hopper, else mma.sync."""
 
+    def _tiles(self, device: torch.device) -> tuple[TensorCoreTile, ...]:
+        """The tiles that the device can run."""
+        return (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else (*MMA_TILES, *MMA_SLIDING_TILES)
+
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)
         # A sum over one K block is so short that sequential FP32 is as good as two parts; three are nearly correctly
         # rounded.
         parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
-        able = (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else MMA_TILES
-        tiles = [tile for tile in able if tile.parts == parts and tile.supports(problem)]
+        tiles = [tile for tile in self._tiles(device) if tile.parts == parts and tile.supports(problem)]
         estimated = choices(problem, _multiprocessors(device), tiles)
         return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:_TIMED])
+
+
+@register("im2win_tensor_core_mma")
+class Im2winTensorCoreMma(Im2winTensorCore):
+    """The kernels of mma.sync on any GPU: what `im2win_tensor_core` runs where there is no wgmma."""
+
+    def _tiles(self, device: torch.device) -> tuple[TensorCoreTile, ...]:
+        return (*MMA_TILES, *MMA_SLIDING_TILES)

@@ -25,6 +25,8 @@ EPILOGUE_COLUMNS, EPILOGUE_PAD = 32, 8
 #: Pipeline stages of the sliding kernel's window tensor, and by how many positions a window can reach beyond its first
 #: column.
 SLIDING_WINDOW_STAGES, MAX_SHIFT = 3, 8
+#: Positions that a warp of the sliding mma.sync kernel gathers together, and that have one scale.
+MMA_UNIT = 16
 
 DEFINITIONS = {
     "K_BLOCK": K_BLOCK,
@@ -36,14 +38,16 @@ DEFINITIONS = {
     "EPILOGUE_PAD": EPILOGUE_PAD,
     "SLIDING_WINDOW_STAGES": SLIDING_WINDOW_STAGES,
     "MAX_SHIFT": MAX_SHIFT,
+    "MMA_UNIT": MMA_UNIT,
 }
 
 #: What a block may have on Hopper.
 MAX_SHARED_BYTES = 227 * 1024
 #: Partial results of a reduction that is computed in parts may take this much.
 MAX_PARTIAL_BYTES = 48 * 2**20
-#: The buffers of all consumer warps' epilogues.
-_EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
+#: The buffer of a warp's epilogue, and those of all consumer warps.
+_WARP_EPILOGUE_BYTES = 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
+_EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,15 @@ class TensorCoreTile:
 
 @dataclass(frozen=True)
 class SlidingTile(TensorCoreTile):
-    """Shape in cuda/im2win_tensor_core_sliding.cu: `n` positions, output rows with what their windows need besides."""
+    """Shape in cuda/im2win_tensor_core_{sliding,mma_sliding}.cu.
+
+    `n` counts positions: those of output rows, with what their windows need besides.
+    """
 
     def supports(self, problem: ConvProblem) -> bool:
-        return _shifts(problem) <= MAX_SHIFT
+        channels = problem.group_out_channels
+        has_whole_tiles = -(-channels // self.m) * self.m <= -(-channels // FILTER_PADDING) * FILTER_PADDING
+        return has_whole_tiles and _shifts(problem) <= MAX_SHIFT
 
     def taps(self, problem: ConvProblem) -> int:
         return problem.kernel_w
@@ -194,6 +203,30 @@ def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCore
     )
 
 
+def _mma_sliding(
+    m: int, n: int, warp_m: int, warp_n: int, blocks: int, halves: bool, times: tuple[float, float]
+) -> SlidingTile:
+    """A block of cuda/im2win_tensor_core_mma_sliding.cu; each warp computes `warp_m` channels x `warp_n` positions.
+
+    `blocks` share a multiprocessor's registers; `halves` tells whether what is empty in the last K block is left out.
+    """
+    positions = -(-(n + MAX_SHIFT) // MMA_UNIT) * MMA_UNIT
+    warps = m // warp_m * (n // warp_n)
+    rings = 2 * ((positions + m) * ROW_BYTES + positions * FLOAT_BYTES)
+    return SlidingTile(
+        program="im2win_tensor_core_mma_sliding",
+        arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}, {int(halves)}",
+        m=m,
+        n=n,
+        threads=32 * warps,
+        shared_bytes=rings + positions // MMA_UNIT * 2 * FLOAT_BYTES,
+        k_block_time=times[0],
+        tile_time=times[1],
+        parts=2,
+        persistent=False,
+    )
+
+
 #: Their times are a fit to the paper's layers at batch 64 on an H100.
 WGMMA_TILES = (
     _wgmma(2, 192, 1, 4, (2770, 7300)),
@@ -221,6 +254,12 @@ SLIDING_TILES = (
     _sliding(2, 88, 2, (710, 2300)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
+MMA_SLIDING_TILES = (
+    _mma_sliding(64, 112, 32, 56, 3, False, (350, 2000)),
+    _mma_sliding(64, 224, 32, 56, 1, True, (680, 4000)),
+    _mma_sliding(96, 112, 48, 56, 2, True, (500, 2500)),
+    _mma_sliding(128, 112, 32, 56, 1, True, (680, 2500)),
+)
 
 
 def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
@@ -233,6 +272,7 @@ INSTANCES = {
     "im2win_tensor_core_wgmma": _instances(WGMMA_TILES),
     "im2win_tensor_core_sliding": _instances(SLIDING_TILES),
     "im2win_tensor_core_mma": _instances(MMA_TILES),
+    "im2win_tensor_core_mma_sliding": _instances(MMA_SLIDING_TILES),
 }
 
 

@@ -7,6 +7,7 @@ races between threads, the speed, and whether the hardware does as the stand-ins
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ class EmulatedLibrary(KernelLibrary):
         shutil.copytree(CUDA_FOLDER, sources, dirs_exist_ok=True)
         shutil.copytree(STAND_INS, sources, dirs_exist_ok=True)
         # Dynamic shared memory is declared by cuda.h, once for all.
-        source = (sources / f"{program}.cu").read_text().replace("extern __shared__ unsigned char dynamic[];", "")
+        source = re.sub(r"extern __shared__ [^;]*\bdynamic\[\];", "", (sources / f"{program}.cu").read_text())
         cases = "".join(
             f"    case {index}: emulation::launch({expression}, grid_x, grid_y, threads, cluster, arguments); break;\n"
             for index, expression in enumerate(self._kernels[program])

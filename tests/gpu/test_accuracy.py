@@ -14,7 +14,7 @@ from kernels.launch import KernelLibrary
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.reference import reference
-from kernels.tiles.tensor_core import K_BLOCK, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core import K_BLOCK, MMA_SLIDING_TILES, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
 from tests.relative import componentwise_error
 from workflow.accuracy import accuracy, reference_algorithm
@@ -25,13 +25,8 @@ from workflow.harness.distributions import COMPARED, make
 LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
 RESNET50 = {name: benchdnn.parse(name).layer for name in catalog.read().groups["suite"]["resnet50"]["layers"]}
 DEVICE = torch.device("cuda", 0)
-NAME = "im2win_tensor_core"
+NAMES = ("im2win_tensor_core", "im2win_tensor_core_mma")
 BASELINE = reference_algorithm(catalog.read())
-
-
-@pytest.fixture(scope="module")
-def library() -> KernelLibrary:
-    return KernelLibrary(DEVICE)
 
 
 def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
@@ -41,17 +36,18 @@ def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> t
     return y
 
 
-def tensor_core_plan(problem: ConvProblem, library: KernelLibrary) -> Plan:
+def tensor_core_plan(name: str, problem: ConvProblem, library: KernelLibrary) -> Plan:
     try:
-        return algorithms.load(NAME, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(name, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
     except UnsupportedError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem.from_layer(LAYERS[layer], 2)
-    ours = tensor_core_plan(problem, library)
+    ours = tensor_core_plan(name, problem, library)
     baseline = algorithms.load(BASELINE, "kernels.families.cudnn").plan(problem, DEVICE, library, False)
     for seed, distribution in enumerate(COMPARED):
         x, f = make(distribution, problem, DEVICE, seed)
@@ -61,10 +57,12 @@ def test_no_worse_than_strict_fp32(layer: str, library: KernelLibrary) -> None:
 
 
 @pytest.mark.parametrize(
-    "tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+    "tile",
+    (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES, *MMA_SLIDING_TILES),
+    ids=lambda tile: f"{tile.program}<{tile.arguments}>",
 )
 def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLibrary) -> None:
-    if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
+    if tile in (*WGMMA_TILES, *SLIDING_TILES) and torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")
     for problem in filter(tile.supports, EDGES + random_problems(4, seed=3)):
         x = torch.randint(-8, 9, problem.input_shape, device=DEVICE).float()
@@ -75,11 +73,13 @@ def test_every_tile_is_exact_on_integers(tile: TensorCoreTile, library: KernelLi
 
 
 @pytest.mark.parametrize(
-    "tile", (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES), ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+    "tile",
+    (*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES, *MMA_SLIDING_TILES),
+    ids=lambda tile: f"{tile.program}<{tile.arguments}>",
 )
 def test_element_by_element(tile: TensorCoreTile, library: KernelLibrary) -> None:
     """The definition of the class fp32_accurate, on data whose magnitudes lie up to 2^40 and 2^80 apart."""
-    if tile not in MMA_TILES and torch.cuda.get_device_capability() != (9, 0):
+    if tile in (*WGMMA_TILES, *SLIDING_TILES) and torch.cuda.get_device_capability() != (9, 0):
         pytest.skip("wgmma is an instruction of compute capability 9.0")
     problems = [ConvProblem(2, channels, 12, 40, 70, 1, 1) for channels in (1, 2, 5, 33, 64)]
     problems += [ConvProblem(2, channels, 12, 40, 70, 3, 3) for channels in (1, 3, 40)]
@@ -113,25 +113,28 @@ SIGNS = {
 
 @pytest.mark.parametrize("kind", SIGNS)
 @pytest.mark.parametrize("layer", [*LAYERS, *RESNET50])
-def test_no_bias(layer: str, kind: str, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_no_bias(name: str, layer: str, kind: str, library: KernelLibrary) -> None:
     """Errors do not shrink results, which would add up along a network."""
     problem = ConvProblem.from_layer((LAYERS | RESNET50)[layer], 4)
     torch.manual_seed(len(layer))
     x, f = SIGNS[kind](*(torch.empty(shape, device=DEVICE) for shape in (problem.input_shape, problem.filter_shape)))
     exact = reference(problem, x, f)
-    y = run(tensor_core_plan(problem, library), problem, x, f)
+    y = run(tensor_core_plan(name, problem, library), problem, x, f)
     bias = float(((y.double() - exact) * exact.sign()).mean() / exact.abs().mean())
-    print(f"BIAS {layer} {kind} {bias * 2**24:.2f} {float((y.double() - exact).norm() / exact.norm()) * 2**24:.2f}")
-    assert abs(bias) <= 0.3 * 2.0**-24
+    assert abs(bias) <= 0.3 * 2.0**-24, f"bias of {bias * 2**24:.2f} u"
 
 
 @pytest.mark.parametrize("where", ["input", "filter"])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
-def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_special_values_come_out_where_fp32_puts_them(
+    name: str, where: str, value: float, library: KernelLibrary
+) -> None:
     problem = ConvProblem(2, 20, 12, 13, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
     (x if where == "input" else f).view(-1)[77] = value
-    y = run(tensor_core_plan(problem, library), problem, x, f)
+    y = run(tensor_core_plan(name, problem, library), problem, x, f)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = torch.nn.functional.conv2d(x, f)
     assert torch.equal(y.isnan(), expected.isnan())
@@ -141,12 +144,13 @@ def test_special_values_come_out_where_fp32_puts_them(where: str, value: float, 
     torch.testing.assert_close(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
 
 
-def test_denormals_and_zeros(library: KernelLibrary) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_denormals_and_zeros(name: str, library: KernelLibrary) -> None:
     problem = ConvProblem(1, 20, 9, 10, 70, 3, 3, 1)
     x, f = make("normal", problem, DEVICE, seed=1)
-    assert not run(tensor_core_plan(problem, library), problem, torch.zeros_like(x), f).any()
-    assert not run(tensor_core_plan(problem, library), problem, x, torch.zeros_like(f)).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, torch.zeros_like(x), f).any()
+    assert not run(tensor_core_plan(name, problem, library), problem, x, torch.zeros_like(f)).any()
     # Values below FP32's normal range are left to the guard; a large filter brings the results back into it.
     small, large = x * 1e-41, f * 1e20
-    y = run(tensor_core_plan(problem, library), problem, small, large)
+    y = run(tensor_core_plan(name, problem, library), problem, small, large)
     assert verify.error(problem, small, large, y).within(1e-6, 1e-6)

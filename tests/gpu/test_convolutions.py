@@ -278,6 +278,7 @@ OVERLAPPING = [
     ("im2win_fused", 1.0),
     ("im2win_winograd", None),
     ("im2win_tensor_core", None),
+    ("im2win_tensor_core_mma", None),
 ]
 
 

@@ -22,7 +22,15 @@ from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import K_BLOCK, SLIDING_TILES, WGMMA_TILES, SlidingTile, TensorCoreTile
+from kernels.tiles.tensor_core import (
+    K_BLOCK,
+    MMA_SLIDING_TILES,
+    MMA_TILES,
+    SLIDING_TILES,
+    WGMMA_TILES,
+    SlidingTile,
+    TensorCoreTile,
+)
 from kernels.tiles.tiled import (
     CLUSTER_TILES,
     LOADERS,
@@ -254,7 +262,11 @@ def tensor_core(
     return TensorCorePlan(problem, CPU, library, tile, splits)
 
 
-@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: tile.arguments)
+def name_of(tile: TensorCoreTile) -> str:
+    return f"{tile.program}<{tile.arguments}>"
+
+
+@pytest.mark.parametrize("tile", [*SLIDING_TILES, *MMA_SLIDING_TILES], ids=name_of)
 def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     able = [problem for problem in SLIDING if tile.supports(problem)]
     assert able
@@ -262,7 +274,7 @@ def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytes
         check(tensor_core(problem, library, tile, 1 + i % tile.k_blocks(problem), monkeypatch), problem)
 
 
-@pytest.mark.parametrize("tile", [SLIDING_TILES[2], SLIDING_TILES[3]], ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("tile", [SLIDING_TILES[2], SLIDING_TILES[3], MMA_SLIDING_TILES[0]], ids=name_of)
 @pytest.mark.parametrize("problem", [*SLIDING_GENERAL, *UNGROUPED, *GROUPED], ids=str)
 def test_sliding_in_general(
     problem: ConvProblem, tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
@@ -272,7 +284,7 @@ def test_sliding_in_general(
     check(tensor_core(problem, library, tile, 1, monkeypatch), problem)
 
 
-@pytest.mark.parametrize("tile", [WGMMA_TILES[2], WGMMA_TILES[-1]], ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("tile", [WGMMA_TILES[2], WGMMA_TILES[-1], *MMA_TILES[1:]], ids=name_of)
 @pytest.mark.parametrize("problem", [*UNGROUPED, *GROUPED], ids=str)
 def test_gathering_in_general(
     problem: ConvProblem, tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
@@ -282,7 +294,7 @@ def test_gathering_in_general(
     check(tensor_core(problem, library, tile, min(2, tile.k_blocks(problem)), monkeypatch), problem)
 
 
-@pytest.mark.parametrize("tile", WGMMA_TILES, ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize("tile", [*WGMMA_TILES, *MMA_TILES], ids=name_of)
 def test_gathering(tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = ConvProblem(2, 3, 9, 11, 130, 3, 3, 1) if tile.parts == 3 else ConvProblem(2, 3, 13, 16, 130, 5, 5, 2)
     check(tensor_core(problem, library, tile, 1 if tile.parts == 3 else 2, monkeypatch), problem)
@@ -336,7 +348,7 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
 
 
 @pytest.mark.parametrize(
-    "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1]], ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+    "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1], MMA_SLIDING_TILES[0], MMA_TILES[-1]], ids=name_of
 )
 def test_inf_and_nan_come_out_as_in_fp32(
     tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch

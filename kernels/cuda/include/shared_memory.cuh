@@ -1,17 +1,7 @@
 // Shared memory by its 32-bit addresses, copies from device memory to it in the background, and other instructions that
 // CUDA C++ has no words for.
 #pragma once
-
-// An optimization barrier: the value is unchanged, but the compiler can no longer derive anything from how it was computed.
-// So what depends on it is computed again instead of being kept in registers, or the other way round.
-__device__ inline int optimization_barrier(int value) {
-  asm volatile("" : "+r"(value));
-  return value;
-}
-__device__ inline const char* optimization_barrier(const char* pointer) {
-  asm volatile("" : "+l"(pointer));
-  return pointer;
-}
+#include "optimization_barrier.cuh"
 
 // A place in shared memory as its 32-bit address in bytes: arithmetic on a pointer would take 64 bits.
 using SharedAddress = unsigned;

@@ -81,15 +81,16 @@ struct PartProduct {
   int filter, window;
 };
 // The products of a K block in their order, smallest first: the tensor core truncates its sums, so only those of the last
-// product are large enough for that to matter. With three parts that one is exact, and has sums of its own.
+// product are large enough for that to matter. With three parts that one is exact, and has sums of its own; only the
+// product of the last parts is left out, since the first part of a value far below its K block's largest is zero.
 template <int PARTS>
 __device__ constexpr PartProduct part_product(int i) {
   constexpr PartProduct TWO[] = {{1, 0}, {0, 1}, {0, 0}};
-  constexpr PartProduct THREE[] = {{2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
+  constexpr PartProduct THREE[] = {{2, 1}, {1, 2}, {2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
   return PARTS == 2 ? TWO[i] : THREE[i];
 }
 template <int PARTS>
-constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 6;
+constexpr int PART_PRODUCTS = PARTS == 2 ? 3 : 8;
 
 template <int COUNT>
 __device__ inline float max_magnitude(const float (&values)[COUNT]) {
@@ -120,10 +121,12 @@ struct KBlockScale {
 };
 
 // The tensor core cuts its sums instead of rounding them, which shortens a K block's by 0.9 (mixed signs) to 1.4 (one
-// sign) times 2^-24 on average. The factor of nine K blocks of sixteen, spread over the reduction and over places, is
-// therefore longer by 2^-23. Not where values are all FP16 values: their sums may be exact, and stay so.
+// sign) times 2^-24 on average. The factor of LONGER K blocks of 32, spread over the reduction and over places, is
+// therefore longer by 2^-23; as many as bring both means equally near zero on an H100. Not where values are all FP16
+// values: their sums may be exact, and stay so. A denormal factor stays as it is.
+template <int LONGER>
 __device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block, int place) {
-  return is_cut && (k_block * 7 + place * 5) % 16u < 9 ? __int_as_float(__float_as_int(factor) | 1) : factor;
+  return is_cut && (k_block * 7 + place * 5) % 32u < LONGER ? factor * 0x1.000002p0f : factor;
 }
 
 // What the host knows of a plan, as plain integers; and what becomes of a result.
@@ -170,6 +173,7 @@ __device__ inline float load(const float* __restrict__ x, unsigned offset) {
 __device__ inline unsigned values_inside_rows(const Problem& p, int first_row, const int* __restrict__ rows) {
   if (first_row >= 0 && first_row + (p.kernel_h - 1) * p.dilation_h < p.height) return ~0u;  // most windows
   unsigned inside = 0;
+#pragma unroll 1
   for (int u = 0, row = first_row; u < p.kernel_h; ++u, row += p.dilation_h) {
     if (is_inside(row, p.height)) inside |= __ldg(rows + u);
   }
@@ -187,12 +191,13 @@ __device__ inline unsigned values_inside(const Problem& p, const Pixel& at, cons
   }
   return inside & inside_rows;
 }
-// A K block's values; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those `inside`.
-template <bool GENERAL>
-__device__ inline void gather(float (&values)[K_BLOCK], const float* __restrict__ x, unsigned window,
+// Values of a K block, all or some; the first one of their window lies `window` bytes into X. GENERAL: zeros but for those
+// `inside`.
+template <bool GENERAL, int COUNT>
+__device__ inline void gather(float (&values)[COUNT], const float* __restrict__ x, unsigned window,
                               const int* __restrict__ offsets, unsigned inside) {
 #pragma unroll
-  for (int k = 0; k < K_BLOCK; k += 4) {
+  for (int k = 0; k < COUNT; k += 4) {
     const int4 four = __ldg(reinterpret_cast<const int4*>(offsets + k));
     const int offset[] = {four.x, four.y, four.z, four.w};
 #pragma unroll

@@ -113,7 +113,8 @@ struct Meeting {
 };
 struct Warp {
   Meeting meeting{32};
-  std::uint32_t exchanged[2][32];
+  // What lanes tell each other, in two buffers in turn: a lane may be at the next exchange while another reads this one.
+  alignas(16) unsigned char exchanged[2][32 * 32];
 };
 struct Block {
   Index index;
@@ -124,6 +125,17 @@ struct Block {
 inline std::vector<Block> blocks(MOST_BLOCKS);  // those of a cluster
 inline int rank;                                // in its cluster, of the block that runs
 inline Meeting cluster;
+
+// Each lane of a warp gives a value, waits for the others and then sees all of theirs.
+template <class T, class See>
+void exchange(const T& own, See see) {
+  static_assert(sizeof(T) <= 32, "room for a value of each lane");
+  Warp& warp = blocks[rank].warps[threadIdx.x / 32];
+  T* const lanes = reinterpret_cast<T*>(warp.exchanged[threads[threadIdx.x].exchanges++ % 2]);
+  lanes[threadIdx.x % 32] = own;
+  warp.meeting.meet();
+  see(lanes);
+}
 
 // Shared memory has 32-bit addresses, here distances from the dynamic part.
 inline unsigned address(const void* pointer) {
@@ -197,19 +209,9 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
 
 inline void __syncthreads() { emulation::blocks[emulation::rank].meeting.meet(); }
 inline void __syncwarp() { emulation::blocks[emulation::rank].warps[threadIdx.x / 32].meeting.meet(); }
-// Two buffers in turn: a lane may be at the next exchange while another still reads this one.
-template <class T>
-const std::uint32_t* exchange(T value) {
-  static_assert(sizeof(T) == sizeof(std::uint32_t));
-  emulation::Warp& warp = emulation::blocks[emulation::rank].warps[threadIdx.x / 32];
-  std::uint32_t* const exchanged = warp.exchanged[emulation::threads[threadIdx.x].exchanges++ % 2];
-  std::memcpy(exchanged + threadIdx.x % 32, &value, sizeof(value));
-  warp.meeting.meet();
-  return exchanged;
-}
 template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
-  std::memcpy(&value, exchange(value) + lane, sizeof(value));
+  emulation::exchange(value, [&](const T* lanes) { value = lanes[lane]; });
   return value;
 }
 template <class T>
@@ -217,9 +219,10 @@ T __shfl_xor_sync(unsigned mask, T value, int lanes) {
   return __shfl_sync(mask, value, threadIdx.x % 32 ^ lanes);
 }
 inline unsigned __ballot_sync(unsigned, bool value) {
-  const std::uint32_t* const exchanged = exchange(static_cast<int>(value));
   unsigned ballot = 0;
-  for (int lane = 0; lane < 32; ++lane) ballot |= exchanged[lane] << lane;
+  emulation::exchange(value, [&](const bool* lanes) {
+    for (int lane = 0; lane < 32; ++lane) ballot |= static_cast<unsigned>(lanes[lane]) << lane;
+  });
   return ballot;
 }
 inline bool __any_sync(unsigned mask, bool value) { return __ballot_sync(mask, value) != 0; }

@@ -212,6 +212,8 @@ def test_a_missing_wait_is_seen() -> None:
         ("im2win_tensor_core_sliding", "sm_90a", "HGMMA"),
         ("im2win_tensor_core_mma", "sm_80", "HMMA"),
         ("im2win_tensor_core_mma", "sm_120", "HMMA"),
+        ("im2win_tensor_core_mma_sliding", "sm_80", "HMMA"),
+        ("im2win_tensor_core_mma_sliding", "sm_120", "HMMA"),
     ],
 )
 def test_tensor_core_kernels_use_the_tensor_core(

@@ -11,6 +11,7 @@ from kernels.families.im2win_tensor_core import exponent_limit, window_offsets
 from kernels.problem import FLOAT_BYTES, ConvProblem
 from kernels.tiles.tensor_core import (
     K_BLOCK,
+    MMA_SLIDING_TILES,
     MMA_TILES,
     SLIDING_TILES,
     WGMMA_TILES,
@@ -144,15 +145,21 @@ def test_exponent_limit_leaves_room_for_the_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    "tile", [*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES], ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+    "tile",
+    [*WGMMA_TILES, *SLIDING_TILES, *MMA_TILES, *MMA_SLIDING_TILES],
+    ids=lambda tile: f"{tile.program}<{tile.arguments}>",
 )
 def test_a_block_is_launchable(tile: TensorCoreTile) -> None:
     assert tile.threads <= 1024
     # A block's shared memory: 227 KiB on Hopper; 99 KiB on the smallest GPUs with the other instructions.
-    assert tile.shared_bytes <= (99 if tile in MMA_TILES else 227) * 1024
+    assert tile.shared_bytes <= (99 if tile in (*MMA_TILES, *MMA_SLIDING_TILES) else 227) * 1024
 
 
-@pytest.mark.parametrize("tiles", [WGMMA_TILES, SLIDING_TILES, MMA_TILES], ids=["wgmma", "sliding", "mma"])
+@pytest.mark.parametrize(
+    "tiles",
+    [WGMMA_TILES, SLIDING_TILES, MMA_TILES, MMA_SLIDING_TILES],
+    ids=["wgmma", "sliding", "mma", "mma_sliding"],
+)
 def test_choice(tiles: tuple[TensorCoreTile, ...]) -> None:
     few_tiles = ConvProblem(64, 512, 7, 7, 512, 3, 3, 1)
     found = choices(few_tiles, 132, tiles)
@@ -161,7 +168,9 @@ def test_choice(tiles: tuple[TensorCoreTile, ...]) -> None:
     assert math.prod(tile.tiles(few_tiles)) * splits > 66  # at least half of the multiprocessors
 
 
-@pytest.mark.parametrize("tile", SLIDING_TILES, ids=lambda tile: f"{tile.program}<{tile.arguments}>")
+@pytest.mark.parametrize(
+    "tile", [*SLIDING_TILES, *MMA_SLIDING_TILES], ids=lambda tile: f"{tile.program}<{tile.arguments}>"
+)
 def test_sliding_tiles_hold_what_the_outputs_need(tile: SlidingTile) -> None:
     for problem in filter(tile.supports, EDGES + random_problems(40, seed=5)):
         pitch, multiplier, *_ = tile.arguments_of(problem)

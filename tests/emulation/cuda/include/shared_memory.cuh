@@ -1,13 +1,10 @@
 // Stands in for kernels/cuda/include/shared_memory.cuh. Copies in the background are done when their thread waits for them.
 #pragma once
 #include "cuda.h"
+#include "optimization_barrier.cuh"
 
 using SharedAddress = unsigned;
 
-template <class T>
-T optimization_barrier(T value) {
-  return value;
-}
 inline SharedAddress shared_address(const void* pointer) { return emulation::address(pointer); }
 inline void read_shared(float* registers, SharedAddress from) {
   const float4 values = *emulation::place<float4>(from);

@@ -1,0 +1,7 @@
+// Stands in for kernels/cuda/include/optimization_barrier.cuh.
+#pragma once
+
+template <class T>
+T optimization_barrier(T value) {
+  return value;
+}
