@@ -27,7 +27,7 @@ wildcard_constraints:
 # Snakemake's own lock outlives a run that is killed; this one does not.
 onstart:
     RUN.check_executor(workflow.executor_plugin.name)
-    begin(RESULTS, log, RUN.devices, RUN.measurements.missing)
+    begin(RESULTS, log, RUN.devices, RUN.missing)
 
 
 onerror:

@@ -3,7 +3,8 @@
     python -m analysis.figures --table results/cpu --output results/cpu/figures
     python -m analysis.figures --table FOLDER --output FOLDER --figure tflops --format svg
 
-Suites that are networks (networks.csv) have two figures of their own; all others are of the other suites.
+Suites that are networks (networks.csv) have two figures of their own, and whole networks (models.csv) one; all others
+are of the other suites.
 
 Each figure is written as NAME.pdf, NAME.svg and NAME.png, the paper's also one column wide in the folder one_column,
 and the overview also as overview_dark, for dark pages.
@@ -23,7 +24,7 @@ from analysis.charts import bars, growth, heatmap, points
 from analysis.charts import networks as network_charts
 from analysis.charts import overview as overview_chart
 from analysis.charts.style import FORMATS, FRONT, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
-from analysis.frames import cost, networks, paper, speed
+from analysis.frames import cost, models, networks, paper, speed
 from analysis.frames import growth as errors
 from analysis.frames.captions import CAPTIONS, captions_json
 from analysis.frames.common import Picture
@@ -72,6 +73,7 @@ FIGURES = {
     "batch": Drawing(speed.batches, points.lines),
     "networks": Drawing(networks.overview, network_charts.speedups, of_networks=True),
     "network_time": Drawing(networks.time, network_charts.stacks, of_networks=True),
+    "models": Drawing(models.overview, network_charts.models, of_networks=True),
 }
 
 

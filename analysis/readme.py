@@ -15,11 +15,12 @@ from pathlib import Path
 
 from analysis import figures
 from analysis.charts.style import save
-from analysis.frames import grids, inventory, network_tables
+from analysis.frames import grids, inventory, models, network_tables
 from analysis.frames.gpus import use_of_gpus
 from analysis.numbers.networks import networks, without_networks
 from analysis.prose import artifact, claims
 from analysis.prose import front as front_page
+from analysis.prose import models as of_models
 from analysis.prose.findings import findings, measured, outcomes
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
@@ -35,13 +36,16 @@ RESULT_FIGURES = {"Speed": ("tflops", "speedup"), "Memory": ("memory",), "Ablati
 TENSOR_CORE_FIGURES = ("error_growth",)
 #: On the page of results of an archive that has networks.
 NETWORK_FIGURES = ("networks",)
+#: In the page on models, if the archive has whole networks.
+MODEL_FIGURES = ("models",)
 
 
 def drawn(archive: Archive) -> tuple[str, ...]:
     """List the figures of all pages."""
     of_results = tuple(name for names in RESULT_FIGURES.values() for name in names)
     of_networks = NETWORK_FIGURES if networks(archive) else ()
-    return (FRONT_FIGURE, *of_results, *TENSOR_CORE_FIGURES, *of_networks)
+    timed = MODEL_FIGURES if of_models.findings(archive) else ()
+    return (FRONT_FIGURE, *of_results, *TENSOR_CORE_FIGURES, *of_networks, *timed)
 
 
 def front(archive: Archive) -> str:
@@ -58,25 +62,25 @@ def front(archive: Archive) -> str:
 
 def results(archive: Archive) -> str:
     """Compose the generated part of the page of results, without its marks."""
-    layers = without_networks(archive)
-    judged = claims.explained(layers)
-    parts = [f"{measured(layers)}\n", _list(findings(layers, judged))]
-    parts += [
-        "## The paper's claims\n",
-        claims.summary(judged, layers, reasons=False),
-        f"{claims.in_short()}\n",
-        claims.rule(),
-    ]
-    for title, names in RESULT_FIGURES.items():
-        parts += [f"## {title}\n", shown(archive, names, FIGURE_FOLDER.relative_to("docs"))]
-    against = grids.against_best(layers)
-    parts += [f"## {against.title}\n", against.markdown]
+    layers, folder = without_networks(archive), FIGURE_FOLDER.relative_to("docs")
+    parts = [f"{measured(layers)}\n"]
+    if not layers.measurements.empty:
+        parts += _of_layers(layers)
+        for title, names in RESULT_FIGURES.items():
+            parts += [f"## {title}\n", shown(archive, names, folder)]
+        against, sizes = grids.against_best(layers), inventory.layers(layers)
+        parts += [f"## {against.title}\n", against.markdown, "## The layers\n", sizes.markdown]
     if networks(archive):
         parts += ["## Networks\n", "All convolutions of whole networks:\n", network_tables.overview(archive).markdown]
-        parts.append(shown(archive, NETWORK_FIGURES, FIGURE_FOLDER.relative_to("docs")))
-    parts += ["## The layers\n", inventory.layers(layers).markdown]
-    parts += ["## What has no number\n", f"{outcomes(archive.measurements)}\n"]
-    return "\n".join(parts)
+        parts.append(shown(archive, NETWORK_FIGURES, folder))
+    return "\n".join([*parts, "## What has no number\n", f"{outcomes(archive.measurements)}\n"])
+
+
+def _of_layers(layers: Archive) -> list[str]:
+    """Compose the findings and the claims."""
+    judged = claims.explained(layers)
+    said = _list(findings(layers, judged)), claims.summary(judged, layers, reasons=False)
+    return [said[0], "## The paper's claims\n", said[1], f"{claims.in_short()}\n", claims.rule()]
 
 
 def _files(name: str) -> tuple[str, ...]:
@@ -111,6 +115,15 @@ def cluster(archive: Archive) -> str:
     return f"{archive.device_name}:\n\n{use.markdown}" if use else "No GPU measured anything.\n"
 
 
+def in_a_model(archive: Archive) -> str:
+    """Compose the generated part of the page on models, without its marks."""
+    said = "".join(f"* {sentence}\n" for sentence in of_models.findings(archive))
+    if not said:
+        return f"No whole network was timed on {archive.device_name} so far.\n"
+    figure = shown(archive, MODEL_FIGURES, FIGURE_FOLDER.relative_to("docs"))
+    return "\n".join([f"{archive.device_name}:\n", said, figure, models.build(archive).markdown])
+
+
 #: Page -> the function that composes its generated part.
 PAGES = {
     Path("README.md"): front,
@@ -118,6 +131,7 @@ PAGES = {
     Path("docs/artifact.md"): reviewed,
     Path("docs/tensor_cores.md"): tensor_cores,
     Path("docs/cluster.md"): cluster,
+    Path("docs/in_a_model.md"): in_a_model,
 }
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.frames import gpus, grids, inventory, network_tables
+from analysis.frames import gpus, grids, inventory, models, network_tables
 from analysis.frames.captions import read_captions
 from analysis.numbers.algorithms import ablations
 from analysis.numbers.judged import read_claims
 from analysis.numbers.networks import without_networks
-from analysis.numbers.staleness import Staleness, compare, read_sources
+from analysis.numbers.staleness import Staleness, compare, read_sources, stale_models
 from analysis.prose import claims, guide, method, networks
+from analysis.prose import models as of_models
 from analysis.prose.findings import about_the_paper, findings, measured, stale_sentences
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
@@ -35,9 +36,18 @@ NO_OVERVIEW = "There is nothing to compare the kernels with: their baseline has 
 
 
 def compose(
-    archive: Archive, staleness: Staleness, judged: pd.DataFrame, figures: Path, table_folder: Path, output: Path
+    archive: Archive,
+    staleness: Staleness,
+    judged: pd.DataFrame,
+    figures: Path,
+    table_folder: Path,
+    output: Path,
+    older_models: frozenset[tuple[object, ...]] = frozenset(),
 ) -> list[Section]:
-    """Compose the report, the claims first; `figures` and `table_folder` are linked relative to `output`."""
+    """Compose the report, the claims first; `figures` and `table_folder` are linked relative to `output`.
+
+    `older_models` are the rows of whole networks (MODEL_KEY values) whose sources have changed since.
+    """
 
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, output.parent)).as_posix()
@@ -60,6 +70,8 @@ def compose(
         # Without ablated variants the figure only says that there is nothing to draw.
         if name != "ablation" or layers.measurements["algorithm"].isin(ablations()).any()
     ]
+    timed = of_models.findings(archive)
+    forward = f"{_list(timed)}\n{linked('models', models.build(archive, older_models))}" if timed else ""
     which, against = guide.body(archive), _against(layers)
     of_gpus = [table for table in (gpus.compare_gpus(archive), gpus.use_of_gpus(archive)) if table]
     about_gpus = "\n".join(f"### {table.title}\n\n{table.markdown}" for table in of_gpus)
@@ -68,6 +80,7 @@ def compose(
         Section("overview", "At a glance", glance),
         Section("findings", "Findings", "\n".join([_list(findings(layers, judged)), *older])),
         Section("networks", network_tables.TITLES["networks"], whole),
+        *([Section("models", models.TITLE, forward)] if timed else []),
         Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
         Section("against", against.title, against.markdown),
         Section("figures", "Figures", "\n".join(drawn)),
@@ -116,9 +129,10 @@ def main() -> None:
     parser.add_argument("--html", type=Path, help="the report as one self-contained HTML file; none if not given")
     arguments = parser.parse_args()
     archive = read(arguments.table)
-    staleness = compare(archive, read_sources(arguments.sources))
+    sources = read_sources(arguments.sources)
+    staleness, older = compare(archive, sources), stale_models(archive, sources)
     judged = read_claims(arguments.claims)
-    sections = compose(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output)
+    sections = compose(archive, staleness, judged, arguments.figures, arguments.tables, arguments.output, older)
     title = f"im2win on {archive.device_name}"
     write_atomically(arguments.output, write_report(title, sections))
     if arguments.html:

@@ -1,5 +1,5 @@
-"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers, networks, what is not ok, machine,
-claims.
+"""Write the tables of a results table: TFLOPS, best cuDNN, memory, ablation, layers, networks, whole networks, what is
+not ok, machine, claims.
 
     python -m analysis.tables --table FOLDER --claims FOLDER/claims.csv --output FOLDER
 
@@ -11,7 +11,7 @@ status in such cells.
 import argparse
 from pathlib import Path
 
-from analysis.frames import grids, inventory, network_tables
+from analysis.frames import grids, inventory, models, network_tables
 from analysis.numbers.networks import without_networks
 from analysis.table.archive import read
 from analysis.table.cli import run
@@ -28,6 +28,7 @@ def main() -> None:
     archive = read(arguments.table)
     layers = without_networks(archive)
     every = grids.build(layers) | {"layers": inventory.layers(layers)} | network_tables.build(archive)
+    every |= {"models": models.build(archive)}
     every |= {"outcome": inventory.outcome(archive)}
     every |= {"machine": inventory.machine(archive), "claims": inventory.claims(arguments.claims)}
     for name, table in every.items():

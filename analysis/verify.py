@@ -17,7 +17,7 @@ from analysis import readme
 from analysis.numbers.networks import networks
 from analysis.table.archive import read
 from analysis.table.cli import ARCHIVES, find, run
-from analysis.table.companions import read_accuracy, read_transforms
+from analysis.table.companions import read_accuracy, read_models, read_transforms
 from analysis.table.errors import ArchiveError
 from analysis.table.manifest import UPDATE, check_manifest
 from analysis.table.schema import MANIFEST
@@ -30,6 +30,7 @@ def verify(folder: Path, root: Path) -> str:
     archive = read(folder)
     read_accuracy(folder)
     read_transforms(folder)
+    read_models(folder)
     networks(archive)
     points, samples = len(archive.provenance["points"]), len(archive.taken.times)
     said = f"{points} points, {len(archive.measurements)} rows and {samples} samples hold"

@@ -31,10 +31,13 @@ MAY_IMPORT = {
     "workflow.machine": {"kernels", "kernels.build"},
     "workflow.experiment": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
     "workflow.harness": {"workflow.machine", "analysis.table", "kernels", "kernels.build", "kernels.tiles"},
-    "workflow.networks": {"workflow.experiment", "kernels", "kernels.model"},
+    "workflow.networks": {
+        *(f"workflow.{room}" for room in ("machine", "experiment", "harness")),
+        *("analysis.table", "kernels", "kernels.model"),
+    },
     "workflow.session": {"workflow.machine", "analysis.table"},
     "workflow.jobs": {
-        *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "session")),
+        *(f"workflow.{room}" for room in ("machine", "experiment", "harness", "networks", "session")),
         *("analysis.table", "kernels.build"),
     },
     "workflow": {

@@ -3,26 +3,30 @@
     python -m workflow.aggregate --selection JSON --folder results/DEVICE [--anchors JSON --gpu UUID ...]
 
 Reads `FOLDER/points/EXPERIMENT/**/result.json` of the selected points and `FOLDER/ceilings.json`, and writes
-measurements.csv, samples.csv.gz and provenance.json into FOLDER, and networks.csv if a suite is a network. Exits 1 with
-a message if a result is missing, damaged or that of another configuration.
+measurements.csv, samples.csv.gz and provenance.json into FOLDER, networks.csv if a suite is a network, and models.csv
+if the experiment times whole networks (FOLDER/models/NETWORK/BACKEND/run-N.json). Exits 1 with a message if a result is
+missing, damaged or that of another configuration.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from analysis.table import archive as table
-from analysis.table.companions import NETWORKS
+from analysis.table.companions import MODEL_COLUMNS, MODEL_KEY, MODELS, NETWORKS
 from analysis.table.files import write_atomically
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError, ResultError
 from workflow.experiment.identity import identity
 from workflow.experiment.points import Point
 from workflow.experiment.sweep import Selection, Sweep
+from workflow.jobs import models
 from workflow.jobs.companions import network_table
 from workflow.jobs.results import CEILINGS, read_result
 
@@ -60,12 +64,20 @@ def collect(sweep: Sweep, folder: Path) -> tuple[list[dict[str, Any]], Iterator[
         rows += [row for row in document["rows"] if row["protocol"] in sweep.protocols]
         sampled = document["samples"].items()
         times += [({**key, "protocol": protocol}, taken) for protocol, taken in sampled if protocol in sweep.protocols]
+    timed = [{**one, "environment": one["environment"] or UNKNOWN_ENVIRONMENT} for one in models.collect(sweep, folder)]
+    environments += [one for one in _distinct(each["environment"] for each in timed) if one not in environments]
     provenance = {
         "device": _device(environments, folder, str(sweep.device["kind"])),
         "ceilings": ceilings(folder / CEILINGS),
         "environments": environments,
         "points": points,
     }
+    if timed:
+        provenance["models"] = [
+            {**{column: one["row"][column] for column in MODEL_KEY}, "config": one["config"]}
+            | {"environment": environments.index(one["environment"])}
+            for one in timed
+        ]
     samples = ({**key, "sample": index, "time_ms": time} for key, taken in times for index, time in enumerate(taken))
     return rows, samples, provenance
 
@@ -91,6 +103,26 @@ def collect_anchors(sweep: Sweep, folder: Path, gpus: Iterable[str]) -> list[dic
             ]
             found += [{"gpu": gpu, **point._asdict(), **{key: row[key] for key in kept}} for row in rows]
     return found
+
+
+def _distinct(environments: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for one in environments:
+        found += [one] if one not in found else []
+    return found
+
+
+def write_models(sweep: Sweep, folder: Path) -> None:
+    """Write the table of the whole networks; remove one that an earlier run left, if this one times none."""
+    rows = [one["row"] | {"source_hash": one["config"]["source_hash"]} for one in models.collect(sweep, folder)]
+    if not rows:
+        (folder / MODELS).unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, MODEL_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(folder / MODELS, text.getvalue())
 
 
 def write_networks(sweep: Sweep, folder: Path) -> None:
@@ -144,6 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.anchors:
             anchors = Sweep(known, Selection.from_json(options.anchors), options.folder.name)
             provenance["anchors"] = collect_anchors(anchors, options.folder, options.gpu)
+        write_models(sweep, options.folder)  # before the table, which without it must have rows
         table.write(options.folder, rows, samples, provenance)
         write_networks(sweep, options.folder)
     except (RequestError, table.ArchiveError, OSError) as error:

@@ -54,15 +54,17 @@ def archive(folder: Path, archives: Path) -> str:
     rows, samples, provenance = merge(new, old)
     suites = {str(row["suite"]) for row in rows}
     beside = {name: merge_companion(name, columns, folder, target, suites) for name, columns in COMPANIONS.items()}
-    table.write(target, without_paths(rows), samples, _without_paths_of_machine(provenance))
-    for name, text in beside.items():
+    for name, text in beside.items():  # before the table, which has no rows only beside whole networks
         if text:
             write_atomically(target / name, without_paths(text))
+    table.write(target, without_paths(rows), samples, _without_paths_of_machine(provenance))
     write_manifest(target)  # last: a copy that is interrupted does not agree with the manifest that was there
     table.read(target)
     others = [name for name in experiments(old) if name not in experiments(new)] if old else []
     kept = f", beside what is there of {', '.join(others)}" if others else ""
-    return f"{new.device_name}: {len(new.measurements)} rows copied to {os.path.relpath(target)}{kept}"
+    models = len(new.provenance.get("models", ()))
+    also = f" and {models} of whole networks" if models else ""
+    return f"{new.device_name}: {len(new.measurements)} rows{also} copied to {os.path.relpath(target)}{kept}"
 
 
 def _without_paths_of_machine(provenance: dict[str, Any]) -> Any:

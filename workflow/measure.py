@@ -83,7 +83,7 @@ def measure_point(
             stderr=subprocess.STDOUT,
             check=False,
             env=environment,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     if worker.returncode != 0 or stamp(output) in (None, earlier):
         return _record_failure(job, _describe(worker.returncode, point, log))
@@ -107,7 +107,7 @@ def _environment(point: dict[str, Any], device: str | None) -> dict[str, str]:
     return environment | {"CUDA_VISIBLE_DEVICES": ",".join(planned)}
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, so that a killed run leaves no measurement behind."""
     if _prctl:
         set_parent_death_signal = 1

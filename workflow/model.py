@@ -5,8 +5,9 @@
     python -m workflow.model torchvision.models:resnet50 --input 3,224,224 --layers
 
 A model is named as for `python -m workflow.network`; its weights are what it makes itself of, random ones with seed 0,
-in eval mode. Every backend, batch and mode has a process of its own. Times are the host's, launches included. With
---layers it is each convolution of the network that is timed, by PyTorch and by this project, and told which to keep.
+in eval mode. Every backend has a process of its own, which times all batches and modes. Times are the host's, launches
+included. With --layers it is each convolution of the network that is timed, by PyTorch and by this project, and told
+which to keep. `workflow.models` has the same measured by the pipeline.
 """
 
 from __future__ import annotations
@@ -14,76 +15,116 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.table import statistics
 from analysis.table.files import csv_text, write_atomically
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError
-from workflow.machine.devices import find_gpus
+from workflow.measure import die_with_parent
 from workflow.network import parse_arguments, parse_input
-from workflow.networks.errors import ModelError
+from workflow.networks.backends import BACKENDS, MODES
+from workflow.networks.errors import ModelError, NotInstalledError
 
-#: Images of which the output is compared with float64, at most.
-_COMPARED = 8
-#: How long one process may take: compiling a model takes minutes.
-_LIMIT_SECONDS = 1800
+if TYPE_CHECKING:
+    from workflow.networks.timed import Pass, Row
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. Bytes are the allocator's peak in a forward pass, weights and inputs included."""
-
-    model: str
-    batch: int
-    backend: str
-    mode: str
-    status: str
-    reason: str
-    time_ms: float | None = None
-    time_ms_low: float | None = None
-    time_ms_high: float | None = None
-    samples: int | None = None
-    stop_reason: str = ""
-    peak_bytes: int | None = None
-    error_fro: float | None = None
+#: How long one process may take, waiting for its turn included: compiling a model takes minutes.
+LIMIT_SECONDS = 900
+_HANGS = "no result within"
+#: What begins a line of a measuring process that is for the one which started it.
+_TOLD = "told: "
 
 
-def measure(options: argparse.Namespace, backend: str, mode: str, batch: int) -> Row:
-    """One row, in this process."""
+def measure(options: argparse.Namespace, job: Mapping[str, Any]) -> None:
+    """Time the passes of a job with its backend, in this process, and tell the environment and each row."""
     import torch
 
-    from workflow.harness import timing
     from workflow.harness.monitor import monitor
-    from workflow.networks import forward
+    from workflow.machine import provenance
+    from workflow.networks import timed
 
-    if mode == "graph" and not find_gpus():
-        return Row(options.model, batch, backend, mode, "unsupported", "CUDA graphs need an NVIDIA GPU")
-    with _device() as (device, uuid), torch.no_grad(), monitor(uuid) as watching:
-        forward.set_up(forward.BACKENDS[backend])
-        model = _make(options, device)
-        inputs = _inputs(options, batch, device)
-        compared = [one[:_COMPARED] for one in inputs]
-        error = forward.error(model, compared, forward.BACKENDS[backend])
-        model, inputs = forward.prepare(model, forward.BACKENDS[backend], inputs)
-        run = forward.runner(model, inputs, mode)
-        run()
-        if uuid:
-            torch.cuda.reset_peak_memory_stats()
-        run()
-        peak = torch.cuda.max_memory_allocated() if uuid else None
-        protocol = catalog.read().get("protocol", "end_to_end")
-        taken = timing.measure(timing.WallClock(device), run, protocol, statistics.median, watching)
-    found = taken.estimate
-    times = {"time_ms": found.value, "time_ms_low": found.low, "time_ms_high": found.high}
-    rest = {"samples": len(taken.samples), "stop_reason": taken.stop_reason, "peak_bytes": peak, "error_fro": error}
-    return Row(options.model, batch, backend, mode, "ok", "", **times, **rest)  # type: ignore[arg-type]
+    passes: list[Pass] = [(batch, mode) for batch, mode in job["passes"]]
+    try:
+        model = _make(options)  # before the GPU's turn
+    except ModelError as error:
+        status = "unsupported" if isinstance(error, NotInstalledError) else "failed"
+        reason = str(error).partition(";")[0] if status == "unsupported" else str(error)
+        for batch, mode in passes:
+            _tell(row=asdict(timed.Row(options.model, batch, job["backend"], mode, status, reason)))
+        return
+    with timed.device() as (device, uuid), torch.no_grad(), monitor(uuid) as watching:
+        _tell(environment=provenance.environment(uuid))
+        timer = timed.Timer(options.model, job["backend"], device, job["protocol"], watching)
+        for row in timer.rows(model.to(device), partial(_inputs, options, device=device), passes):
+            _tell(row=asdict(row))
+
+
+def _tell(**said: Any) -> None:
+    print(f"{_TOLD}{json.dumps(said)}", flush=True)
+
+
+def in_a_process(
+    words: Sequence[str], backend: str, passes: Sequence[Pass], protocol: Mapping[str, Any], log: Path
+) -> Iterator[dict[str, Any]]:
+    """What `measure` tells of a backend's passes, from a process of its own, whose other words go to `log`.
+
+    `words` are those of the command line that say what the model is. One that dies leaves a row with the reason, and
+    another one goes on after it; of one that hangs, all passes that are left have that reason.
+    """
+    left = list(passes)
+    while left:
+        job = json.dumps({"backend": backend, "passes": left, "protocol": dict(protocol)})
+        told, why = _run([*words, "--one", job], os.environ | BACKENDS[backend].environment, log)
+        yield from told
+        done = {(one["row"]["batch"], one["row"]["mode"]) for one in told if "row" in one}
+        left = [one for one in left if tuple(one) not in done]
+        hangs = why.startswith(_HANGS)
+        for batch, mode in left if hangs else left[:1]:
+            status = "out_of_memory" if "OutOfMemoryError" in why else "failed"
+            row = {"model": words[0], "batch": batch, "backend": backend, "mode": mode, "status": status, "reason": why}
+            yield {"row": row}
+        left = [] if hangs else left[1:]
+
+
+def _run(words: Sequence[str], environment: Mapping[str, str], log: Path) -> tuple[list[dict[str, Any]], str]:
+    """Run a measuring process; what it told, and why it ended before it had told all, if it has."""
+    with tempfile.TemporaryFile("w+") as output, log.open("a") as errors:
+        errors_from = errors.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workflow.model", *words],
+            env=environment,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        why = ""
+        try:
+            process.wait(LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            why = f"{_HANGS} {LIMIT_SECONDS} s"
+        finally:
+            with suppress(ProcessLookupError):  # with what it started, such as compilers
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        told = [json.loads(line.removeprefix(_TOLD)) for line in output if line.startswith(_TOLD) and line[-1] == "\n"]
+    with log.open() as errors:
+        errors.seek(errors_from)
+        said = [line.strip() for line in errors if line.strip()] or ["it said nothing"]
+    if process.returncode < 0:
+        said = [f"the measuring process was killed by {signal.Signals(-process.returncode).name}"]
+    return told, why or said[-1].removeprefix("error: ")[:300]
 
 
 def layers(options: argparse.Namespace) -> Iterator[str]:
@@ -92,11 +133,12 @@ def layers(options: argparse.Namespace) -> Iterator[str]:
 
     import kernels
     from workflow.harness import timing
-    from workflow.networks import forward
+    from workflow.networks import forward, timed
 
-    with _device() as (device, _), torch.no_grad():
-        forward.set_up(forward.BACKENDS["pytorch"])
-        model = _make(options, device)
+    made = _make(options)
+    with timed.device() as (device, _), torch.no_grad():
+        forward.set_up(BACKENDS["pytorch"])
+        model = made.to(device)
         batch = max(options.batch)
         with forward.seen_convolutions(model) as shapes:
             model(*_inputs(options, batch, device))
@@ -114,31 +156,21 @@ def layers(options: argparse.Namespace) -> Iterator[str]:
             yield f"leave the others to PyTorch: convert(model, only=lambda name, module: name not in {slower})"
 
 
-@contextmanager
-def _device() -> Iterator[tuple[Any, str | None]]:
-    """What is measured on: a GPU that is leased meanwhile, with its UUID, or the CPU."""
-    import torch
-
-    from workflow.machine.lease import leased_gpu
-
-    gpus = [gpu.uuid for gpu in find_gpus()]
-    if not gpus:
-        yield torch.device("cpu"), None
-        return
-    with leased_gpu(gpus) as uuid:
-        yield torch.device("cuda", 0), uuid
-
-
-def _make(options: argparse.Namespace, device: Any) -> Any:
+def _make(options: argparse.Namespace) -> Any:
     import torch
 
     from workflow.networks import models
 
-    torch.manual_seed(0)
-    return models.make(options.model, parse_arguments(options.arguments), "cpu").to(device).eval()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # another process may be at its turn
+    try:
+        torch.manual_seed(0)
+        return models.make(options.model, parse_arguments(options.arguments), "cpu").eval()
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _inputs(options: argparse.Namespace, batch: int, device: Any) -> list[Any]:
+def _inputs(options: argparse.Namespace, batch: int, device: Any = "cpu") -> list[Any]:
     import torch
 
     from workflow.networks import models
@@ -154,26 +186,16 @@ def _inputs(options: argparse.Namespace, batch: int, device: Any) -> list[Any]:
 
 
 def table(options: argparse.Namespace, words: Sequence[str]) -> Iterator[Row]:
-    """The rows, each measured in a process of its own; a failure is a row with its reason."""
-    from workflow.networks.forward import BACKENDS
+    """The rows, those of each backend measured in a process of its own; a failure is a row with its reason."""
+    from workflow.networks.timed import Row
 
-    for batch in options.batch:
-        for mode in options.mode:
-            for backend in options.backend:
-                one = json.dumps([backend, mode, batch])
-                command = [sys.executable, "-m", "workflow.model", *words, "--one", one]
-                environment = os.environ | BACKENDS[backend].environment
-                try:
-                    result = subprocess.run(
-                        command, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False
-                    )
-                    yield Row(**json.loads(result.stdout.splitlines()[-1]))
-                except subprocess.TimeoutExpired:
-                    yield Row(options.model, batch, backend, mode, "failed", f"it took over {_LIMIT_SECONDS} s")
-                except (ValueError, IndexError, TypeError):
-                    said = [text for text in result.stderr.splitlines() if text.strip()] or ["it said nothing"]
-                    status = "out_of_memory" if "OutOfMemoryError" in result.stderr else "failed"
-                    yield Row(options.model, batch, backend, mode, status, said[-1].removeprefix("error: ")[:300])
+    protocol = catalog.read().get("protocol", "end_to_end")
+    passes = [(batch, mode) for batch in options.batch for mode in options.mode]
+    with tempfile.TemporaryDirectory() as folder:
+        for backend in options.backend:
+            for told in in_a_process(words, backend, passes, protocol, Path(folder, "log.txt")):
+                if "row" in told:
+                    yield Row(**told["row"])
 
 
 def line(row: Row, first: dict[tuple[int, str], float]) -> str:
@@ -188,8 +210,6 @@ def line(row: Row, first: dict[tuple[int, str], float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of this module."""
-    from workflow.networks.forward import BACKENDS, MODES
-
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m workflow.model", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", help="MODULE:CALLABLE or FILE.py:CALLABLE")
@@ -200,21 +220,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", nargs="+", choices=MODES, default=["eager"])
     parser.add_argument("--output", type=Path, help="write the rows as CSV, too")
     parser.add_argument("--layers", action="store_true", help="time each convolution instead, at the largest batch")
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # backend, mode and batch of this process, as JSON
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # what this process is to measure, as JSON
     options = parser.parse_args(words)
     try:
         if min(options.batch) < 1:
             raise ModelError(f"--batch {min(options.batch)}: it must be a positive whole number")
         if options.one:
-            print(json.dumps(asdict(measure(options, *json.loads(options.one)))))
+            measure(options, json.loads(options.one))
             return 0
         if options.layers:
             for text in layers(options):
                 print(text, flush=True)
             return 0
         # What is wrong with the model is told once, and before any process is started.
-        _make(options, "cpu")
-        _inputs(options, 1, "cpu")
+        _make(options)
+        _inputs(options, 1)
+        from workflow.networks.timed import Row
+
         rows: list[Row] = []
         first: dict[tuple[int, str], float] = {}
         for row in table(options, words):

@@ -35,30 +35,40 @@ BAR_WIDTH = 0.78
 
 def speedups(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
     """Draw a line for each network and batch: a mark per baseline with its interval, on a log axis."""
-    (panel,) = picture.panels
-    ends = [1.0, *(end for column in ("value", "low", "high") for end in panel.frame[column].dropna())]
+    return _lines(picture, layout, "over ")
+
+
+def models(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
+    """Draw the same with a mark per side of each whole network, the panels side by side."""
+    return _lines(picture, layout, "")
+
+
+def _lines(picture: Picture, layout: Layout, before: str) -> Figure:
+    lines = max(panel.frame["network"].nunique() for panel in picture.panels)
     with style(layout):
-        figure = new_figure(picture, layout, LINE * panel.frame["network"].nunique() + AROUND)
-        axes = figure.subplots()
-        _dots(axes, panel)
-        axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
-        plain(axes, "x")
-        legend(figure, handles_of([axes]), 3 if layout is TWO_COLUMNS else 1)
+        figure = new_figure(picture, layout, LINE * lines + AROUND)
+        grid = figure.subplots(1, len(picture.panels), squeeze=False)[0]
+        for axes, panel in zip(grid, picture.panels, strict=True):
+            ends = [1.0, *(end for column in ("value", "low", "high") for end in panel.frame[column].dropna())]
+            _dots(axes, panel, before)
+            axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
+            plain(axes, "x")
+        legend(figure, handles_of(grid), 3 if layout is TWO_COLUMNS else 1)
     return figure
 
 
-def _dots(axes: Axes, panel: Panel) -> None:
+def _dots(axes: Axes, panel: Panel, before: str) -> None:
     frame = panel.frame
     names, sides = (list(dict.fromkeys(frame[column])) for column in ("network", "side"))
     axes.set_xscale("log")
-    axes.set_xlabel(panel.x_axis)
+    axes.set(xlabel=panel.x_axis, title=panel.title)
     for index, side in enumerate(sides):
         rows = frame[(frame["side"] == side) & frame["value"].notna()]
         y = rows["network"].map(names.index).to_numpy(float) + SPREAD * ((index + 0.5) / len(sides) - 0.5)
         value = rows["value"].to_numpy()
         low, high = (rows[column].fillna(rows["value"]).to_numpy() for column in ("low", "high"))
         color, marker = BASELINES[index % len(BASELINES)]
-        name = f"over {frame.loc[frame['side'] == side, 'over'].iloc[0]}"
+        name = f"{before}{frame.loc[frame['side'] == side, 'over'].iloc[0]}"
         bars = axes.errorbar(
             value, y, xerr=(value - low, high - value), fmt=marker, color="black", label=name, elinewidth=0.8
         )

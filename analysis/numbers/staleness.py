@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.numbers.algorithms import in_order
 from analysis.table.archive import Archive
+from analysis.table.companions import MODEL_KEY, read_models
 from analysis.table.errors import ArchiveError
 from analysis.table.schema import KEY, POINT_KEY
 
@@ -26,7 +27,7 @@ class Staleness:
     @property
     def all_older(self) -> bool:
         """Whether the measuring program has changed since the last point was measured, so that every row is stale."""
-        return self.older_harness == self.points
+        return 0 < self.points == self.older_harness
 
     @property
     def marked(self) -> frozenset[tuple[object, ...]]:
@@ -91,3 +92,11 @@ def compare(archive: Archive, sources: Mapping[str, Any]) -> Staleness:
         len(harness),
         count,
     )
+
+
+def stale_models(archive: Archive, sources: Mapping[str, Any]) -> frozenset[tuple[object, ...]]:
+    """Give the rows of whole networks (MODEL_KEY values) whose backend has other sources today, or none."""
+    today = sources.get("backends", {})
+    rows = read_models(archive.folder).to_dict("records")
+    older = [row for row in rows if row["status"] == "ok" and today.get(row["backend"]) != row["source_hash"]]
+    return frozenset(tuple(row[column] for column in MODEL_KEY) for row in older)

@@ -107,7 +107,9 @@ def machine(archive: Archive) -> str:
         count = sum(point["environment"] == index for point in archive.provenance["points"])
         differing = {key: value for key, value in flat.items() if first.get(key) != value}
         difference = "; what differs from the first" if index else ""
-        heading = f"Environment {index + 1}, {plural(count, 'point')}{difference}"
+        timed = sum(one["environment"] == index for one in archive.provenance.get("models", ()))
+        also = f" and {plural(timed, 'row')} of whole networks" if timed else ""
+        heading = f"Environment {index + 1}, {plural(count, 'point')}{also}{difference}"
         parts.append(f"{heading}:\n\n{markdown_table(['what', 'value'], differing.items(), texts=(0, 1))}")
         first = first or flat
     return "\n".join(parts) or "The provenance holds no environment.\n"

@@ -12,10 +12,11 @@ from analysis.numbers.judged import headline_claims
 from analysis.numbers.networks import without_networks
 from analysis.numbers.series import headline, layer_order, speed_unit, with_accurate
 from analysis.numbers.verdicts import NOT_TESTABLE, VERDICTS
-from analysis.prose import networks
+from analysis.prose import models, networks
 from analysis.table.archive import Archive
+from analysis.table.companions import read_models
 from analysis.table.schema import OTHER_LOAD, POINT_KEY
-from analysis.writing.phrases import SHORT, number, plural, quantity
+from analysis.writing.phrases import SHORT, names, number, plural, quantity
 
 #: Outcomes that need attention; `unsupported` is a valid result.
 TO_LOOK_AT = ("failed", "incorrect", "out_of_memory")
@@ -37,6 +38,10 @@ def describe(archive: Archive, judged: pd.DataFrame, folder: Path) -> Iterator[s
     yield ""
     if of_networks := networks.findings(archive):
         yield from of_networks[:-1]  # the outcomes follow, of all points
+        yield ""
+    if of_models := models.findings(archive):
+        yield from of_models
+        yield from _not_timed(archive)
         yield ""
     yield from outcomes(archive)
     yield f"report: {folder}/report.html   figures: {folder}/figures/"
@@ -72,6 +77,8 @@ def outcomes(archive: Archive) -> Iterator[str]:
     """Count the points by outcome, and list those that need attention with their reasons and logs."""
     points = archive.measurements.drop_duplicates(list(POINT_KEY))
     counts = points["status"].value_counts()
+    if points.empty:
+        return
     yield "points: " + ", ".join(f"{count} {str(status).replace('_', ' ')}" for status, count in counts.items())
     provenance = archive.points()
     for _, row in points[points["status"].isin(TO_LOOK_AT)].iterrows():
@@ -87,6 +94,17 @@ def outcomes(archive: Archive) -> Iterator[str]:
             f"  {plural(beside, 'time was', 'times were')} measured while other programs kept the CPU busy (stop "
             f"reason {OTHER_LOAD}): stop these, delete {archive.folder}/points and give the command again"
         )
+
+
+def _not_timed(archive: Archive) -> Iterator[str]:
+    """List the networks whose rows need attention, with the reasons; a line for each reason of a backend."""
+    rows = read_models(archive.folder)
+    bad = rows[rows["status"].isin(TO_LOOK_AT)]
+    for (model, backend, status, reason), group in bad.groupby(["model", "backend", "status", "reason"], sort=False):
+        each = names(f"batch {batch} {mode}" for batch, mode in zip(group["batch"], group["mode"], strict=True))
+        yield f"  {str(status).replace('_', ' ')}: {model} with {backend} ({each}): {reason}"
+    if (bad["status"] == "failed").any():
+        yield "  what failed is timed again by the next run"
 
 
 def briefly(archive: Archive, judged: pd.DataFrame, folder: Path) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.table.check import check
+from analysis.table.companions import MODELS
 from analysis.table.errors import RESTORE, ArchiveError
 from analysis.table.files import write_atomically
 from analysis.table.manifest import check_manifest
@@ -203,7 +204,7 @@ def _parse_measurements(content: str, path: Path, way_out: str) -> pd.DataFrame:
             raise ArchiveError(path, f"{where}: the same point as line {seen[key]}, {name}", way_out)
         seen[key] = reader.line_num
         rows.append(row)
-    if not rows:
+    if not rows and not (path.parent / MODELS).is_file():  # an experiment of whole networks alone has none
         raise ArchiveError(path, "there are no rows in it", way_out)
     return _frame(rows, KINDS)
 

@@ -1,4 +1,4 @@
-"""The tables beside a results table: errors on several kinds of data, the transforms' own times, and networks.
+"""The tables beside a results table: errors on kinds of data, the transforms' own times, networks, and whole models.
 
 Imports pandas only to read one, so that the names of the files cost nothing.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.table.errors import RESTORE, ArchiveError
-from analysis.table.schema import wrong_columns
+from analysis.table.schema import STATUSES, wrong_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,8 @@ ACCURACY = "accuracy.csv"
 TRANSFORMS = "transform.csv"
 #: The layers of the suites that are networks, with how often each of them runs.
 NETWORKS = "networks.csv"
+#: Whole networks, timed with several backends (workflow.models).
+MODELS = "models.csv"
 
 ACCURACY_COLUMNS = (
     *("suite", "batch", "layer", "reduction", "distribution", "algorithm", "numerics", "status", "reason"),
@@ -33,8 +35,20 @@ TRANSFORM_COLUMNS = (
 #: A row is a layer of a network: how often one forward pass runs it, the FLOPs of one image and one run, why it is not
 #: measured (empty if it is), and where the network came from.
 NETWORK_COLUMNS = ("suite", "layer", "count", "flops", "unsupported", "source")
+#: A row is the forward passes of a network at a batch, with a backend, in a mode (workflow.networks.timed).
+MODEL_KEY = ("model", "batch", "backend", "mode")
+MODEL_COLUMNS = (
+    *MODEL_KEY,
+    *("status", "reason", "time_ms", "time_ms_low", "time_ms_high", "samples", "stop_reason"),
+    *("peak_bytes", "error_fro", "source_hash"),
+)
 #: The tables, with their columns.
-COMPANIONS = {ACCURACY: ACCURACY_COLUMNS, TRANSFORMS: TRANSFORM_COLUMNS, NETWORKS: NETWORK_COLUMNS}
+COMPANIONS = {
+    ACCURACY: ACCURACY_COLUMNS,
+    TRANSFORMS: TRANSFORM_COLUMNS,
+    NETWORKS: NETWORK_COLUMNS,
+    MODELS: MODEL_COLUMNS,
+}
 
 
 def read_beside(folder: Path, name: str, columns: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:
@@ -87,3 +101,39 @@ def read_networks(folder: Path) -> pd.DataFrame:
     if len(twice):
         raise ArchiveError(path, f"{twice['suite'].iloc[0]}/{twice['layer'].iloc[0]}: there twice", RESTORE)
     return found.astype({"count": "int64", "flops": "int64"})
+
+
+def read_models(folder: Path) -> pd.DataFrame:
+    """Read a results folder's models.csv; without rows where there is none. Raises ArchiveError."""
+    import pandas as pd
+
+    path, texts = folder / MODELS, ("model", "backend", "mode", "status", "reason", "stop_reason", "source_hash")
+    found = read_beside(folder, MODELS, MODEL_COLUMNS, texts)
+    found = found.fillna(dict.fromkeys(texts, ""))
+    numbers = [column for column in MODEL_COLUMNS if column not in texts]
+    for column in numbers:
+        parsed = pd.to_numeric(found[column], errors="coerce")
+        if len(wrong := found[parsed.isna() & found[column].notna()]):
+            raise ArchiveError(
+                path, f"{_name(wrong)}: {column} is {wrong[column].iloc[0]}, which is no number", RESTORE
+            )
+        found[column] = parsed.astype(float)
+    low, middle, high = (found[column] for column in ("time_ms_low", "time_ms", "time_ms_high"))
+    timed = (low > 0) & (low <= middle) & (middle <= high) & (found["error_fro"] >= 0)
+    ok = found["status"] == "ok"
+    checks = {
+        "its status is unknown": ~found["status"].isin(STATUSES),
+        "its batch is no whole number above 0": ~((found["batch"] >= 1) & (found["batch"] % 1 == 0)),
+        "it is ok, but its time is not within its interval, or it has no error": ok & ~timed,
+        "it is not ok, but has a time": ~ok & middle.notna(),
+        "there twice": found.duplicated(list(MODEL_KEY)),
+    }
+    for said, rows in checks.items():
+        if rows.any():
+            raise ArchiveError(path, f"{_name(found[rows])}: {said}", RESTORE)
+    return found.astype({"batch": "int64"})
+
+
+def _name(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    return f"{first['model']}/{str(first['batch']).removesuffix('.0')}/{first['backend']}/{first['mode']}"

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.table.archive import Archive
-from analysis.table.companions import read_beside
+from analysis.table.companions import MODEL_KEY, MODELS, read_beside
 
 #: What a table holds: rows, samples and provenance, as `analysis.table.archive.write` takes them.
 Content = tuple[list[dict[str, Any]], Iterator[dict[str, Any]], dict[str, Any]]
@@ -25,13 +25,15 @@ def merge(new: Archive, old: Archive | None = None) -> Content:
     """Give what `new` holds, and what `old` holds of other experiments. Ceilings and the device are those of `new`."""
     rows, samples, provenance = list(_records(new.measurements)), _records(new.samples()), dict(new.provenance)
     again = set(experiments(new))
-    if old is None or again.issuperset(experiments(old)):
+    if old is None:
         return rows, samples, provenance
     rows += _records(_others(old.measurements, again))
     samples = chain(samples, _records(_others(old.samples(), again)))
     environments = list(new.provenance["environments"])
     points = [dict(point) for point in old.provenance["points"] if point["experiment"] not in again]
-    for point in points:
+    timed = {_key(one) for one in new.provenance.get("models", ())}
+    models = [dict(one) for one in old.provenance.get("models", ()) if _key(one) not in timed]
+    for point in (*points, *models):
         environment = old.provenance["environments"][point["environment"]]
         if environment not in environments:
             environments.append(environment)
@@ -40,14 +42,23 @@ def merge(new: Archive, old: Archive | None = None) -> Content:
     anchors = [anchor for anchor in old.provenance.get("anchors", ()) if anchor["experiment"] not in again]
     if anchors:
         provenance["anchors"] = [*new.provenance.get("anchors", ()), *anchors]
+    if models:
+        provenance["models"] = [*new.provenance.get("models", ()), *models]
     return rows, samples, provenance
 
 
 def merge_companion(name: str, columns: Sequence[str], new: Path, old: Path, suites: Iterable[str]) -> str:
-    """Give the table `name` of the folder `new` as CSV, and what that of `old` has of other suites among `suites`."""
+    """Give the table `name` of the folder `new` as CSV, and what that of `old` has of other suites among `suites`.
+
+    Of whole networks, what it has of others, or with other backends, batches and modes.
+    """
     added, kept = (_lines(folder, name, columns) for folder in (new, old))
-    others = set(suites) - {line["suite"] for line in added}
-    merged = [*added, *(line for line in kept if line["suite"] in others)]
+    if name == MODELS:  # none of a suite's points
+        again = {_key(line) for line in added}
+        merged = [*added, *(line for line in kept if _key(line) not in again)]
+    else:
+        others = set(suites) - {line["suite"] for line in added}
+        merged = [*added, *(line for line in kept if line["suite"] in others)]
     if not merged:
         return ""
     text = io.StringIO()
@@ -55,6 +66,10 @@ def merge_companion(name: str, columns: Sequence[str], new: Path, old: Path, sui
     writer.writeheader()
     writer.writerows(merged)
     return text.getvalue()
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[column]) for column in MODEL_KEY)
 
 
 def _lines(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:

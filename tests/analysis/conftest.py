@@ -1,5 +1,6 @@
 """A made-up results table for the tests. Its numbers come from a formula and are nobody's measurements."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from analysis.numbers.layers import published_sizes
 from analysis.table import archive as table
 from analysis.table.check import statistic_of
-from analysis.table.companions import NETWORK_COLUMNS, NETWORKS
+from analysis.table.companions import MODEL_COLUMNS, MODELS, NETWORK_COLUMNS, NETWORKS
 from analysis.table.sizes import SIZES, flops, tensor_bytes
 from analysis.table.statistics import intervals, values
 
@@ -70,6 +71,44 @@ def write_networks(folder: Path, *lines: tuple[str, str, int, int | None, str]) 
     for suite, layer, count, work, reason in lines:
         text += f"{suite},{layer},{count},{flops(sizes(layer)) if work is None else work},{reason},made up: {suite}\n"
     (folder / NETWORKS).write_text(text)
+    return folder
+
+
+def model_row(model: str, backend: str, time_ms: float | None, **changes: Any) -> dict[str, Any]:
+    """Make a row of a whole network that takes this time (ms), within 2 %; without a time it has failed."""
+    row: dict[str, Any] = dict.fromkeys(MODEL_COLUMNS, "")
+    row |= {"model": model, "backend": backend, "batch": 64, "mode": "eager", "source_hash": f"hash-{backend}"}
+    if time_ms is None:
+        return row | {"status": "failed", "reason": "it crashed, here"} | changes
+    row |= {"status": "ok", "time_ms": time_ms, "time_ms_low": 0.98 * time_ms, "time_ms_high": 1.02 * time_ms}
+    row |= {"samples": 10, "stop_reason": "converged", "peak_bytes": 3 * 2**30, "error_fro": 1e-6}
+    return row | changes
+
+
+def model_rows() -> list[dict[str, Any]]:
+    """Make rows of two networks: ours is 2x PyTorch's FP32 on `deep`, and slower than its older interface on `wide`."""
+    times = {
+        "deep": {"pytorch": 20.0, "pytorch_legacy": 25.0, "pytorch_tf32": 8.0, "im2win": 10.0},
+        "wide": {"pytorch": 40.0, "pytorch_legacy": 20.0, "pytorch_tf32_channels_last": 10.0, "im2win": 25.0},
+    }
+    rows = [
+        model_row(
+            name, backend, time_ms / batch_factor, batch=batch, mode=mode, error_fro=1e-6 if name == "deep" else 3e-6
+        )
+        for name, backends in times.items()
+        for batch, mode, batch_factor in ((1, "eager", 4.0), (1, "graph", 8.0), (64, "eager", 1.0))
+        for backend, time_ms in backends.items()
+    ]
+    return [*rows, model_row("wide", "im2win", None, mode="compile")]
+
+
+def write_models(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write models.csv beside a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / MODELS).open("w", newline="") as file:
+        writer = csv.DictWriter(file, MODEL_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return folder
 
 

@@ -109,7 +109,7 @@ def test_a_second_run_writes_the_same_tables(of_a_gpu: tuple[Path, str], monkeyp
     run_all(monkeypatch, folder, today(make_rows()))
     assert written() == first
     # table, figures with captions, tables, claims, reports, guide, sources
-    assert len(first) == 3 + 19 + 30 + 2 + 2 + 1 + 1
+    assert len(first) == 3 + 20 + 33 + 2 + 2 + 1 + 1
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -80,6 +80,11 @@ def test_networks_are_shown_where_an_archive_has_them(tmp_path: Path) -> None:
     assert "network" not in readme.front(without)
     alone = read(write_networks(write_table(tmp_path / "c", rows), ("net", "square", 2, None, "")))
     assert asked in readme.front(alone)
+    assert "## Speed" in readme.results(both) and "## Speed" not in readme.results(alone)
+    said = "### All convolutions of whole networks, the best mix of ours against the best cuDNN in strict FP32"
+    assert said in readme.reviewed(alone) and said not in readme.reviewed(without)
+    assert "snakemake --config experiment=networks suite=net" in readme.reviewed(alone)
+    assert "* Expected: 2.00x on net, batch 64." in readme.reviewed(alone)
 
 
 @pytest.mark.parametrize("text", ["no marks", readme.BEGIN, readme.END + readme.BEGIN, readme.BEGIN * 2 + readme.END])

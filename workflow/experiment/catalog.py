@@ -229,6 +229,8 @@ def _check_references(catalog: Catalog) -> None:
         for group, names in experiment["anchors"].items():
             for entry_name in names:
                 catalog.get(group, entry_name, f" in anchors of conf/experiment/{name}.yaml")
+        for entry_name in [suite for product in experiment["models"] for suite in product["suite"]]:
+            catalog.get("suite", entry_name, f" in models of conf/experiment/{name}.yaml")
         catalog.get("device", experiment["device"], f" in conf/experiment/{name}.yaml")
         if not experiment["batch"]:
             for suite_name in experiment["suite"]:

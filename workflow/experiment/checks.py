@@ -153,8 +153,12 @@ def check_network(suite: Mapping[str, Any], where: str) -> None:
 
 
 def check_needed(group: str, entry: Mapping[str, Any], where: str) -> None:
-    """Raises ConfigFileError if a list is empty without which nothing can be measured."""
-    for key in _NEEDED.get(group, ()):
+    """Raises ConfigFileError if a list is empty without which nothing can be measured.
+
+    An experiment of whole networks needs no layers.
+    """
+    needed = ("protocol",) if group == "experiment" and entry["models"] else _NEEDED.get(group, ())
+    for key in needed:
         if not entry[key]:
             raise ConfigFileError(f"{where}: {key} is empty; name at least one, as in {key}: [one, two]")
 

@@ -1,8 +1,4 @@
-"""What may stand in the files of conf/: one dataclass for each group, registered with Hydra as `schema/<group>`.
-
-Hydra rejects a key that a dataclass lacks and a value that it cannot convert; `workflow.experiment.catalog` says so
-plainly.
-"""
+"""What may stand in the files of conf/: a dataclass for each group, which Hydra registers and enforces."""
 
 from __future__ import annotations
 
@@ -117,14 +113,12 @@ class Network:
 
 @dataclass
 class Unsupported:
-    """A convolution of a network that cannot be measured here, so that its share of the network's FLOPs is known."""
+    """A convolution of a network that cannot be measured here: transposed, sparse, in three dimensions."""
 
     layer: str = MISSING
     count: int = MISSING
-    #: Such as: transposed, three dimensions, sparse.
     reason: str = MISSING
-    #: Of one image and one run; 0 if they depend on the data.
-    flops: int = MISSING
+    flops: int = MISSING  # of one image and one run; 0 if they depend on the data
 
 
 @dataclass
@@ -179,8 +173,7 @@ class About:
     order: int = 1000
     #: A number of seaborn's colour-blind palette (0 to 9), a grey level ("0.2") or any colour that Matplotlib knows.
     color: str = "0.5"
-    #: As Matplotlib names markers.
-    marker: str = "o"
+    marker: str = "o"  # as Matplotlib names them
     authors_statistic: AuthorsStatistic = AuthorsStatistic.mean
     #: The library of whose algorithms the best one is compared (cudnn); empty: it stands for itself alone.
     best_of: str = ""
@@ -283,17 +276,28 @@ class Anchors:
 
 
 @dataclass
+class Models:
+    """The models of suites, of which whole forward passes are timed: in every mode, with every backend of a network."""
+
+    suite: list[str] = MISSING
+    batch: list[int] = MISSING
+    backend: list[str] = MISSING
+    mode: list[str] = MISSING
+
+
+@dataclass
 class Experiment:
     """The axes of a sweep. An empty `layer` means every layer of the suites, an empty `batch` each suite's own."""
 
     name: str = MISSING
     device: str = MISSING
-    suite: list[str] = MISSING
+    suite: list[str] = field(default_factory=list)
     layer: list[str] = field(default_factory=list)
     batch: list[int] = field(default_factory=list)
-    algorithm: list[str] = MISSING
+    algorithm: list[str] = field(default_factory=list)
     protocol: list[str] = MISSING
-    numerics: list[str] = MISSING
+    numerics: list[str] = field(default_factory=list)
+    models: list[Models] = field(default_factory=list)
     sampling: Sampling = field(default_factory=Sampling)
     #: What is measured besides. A request that sets an axis leaves out those that set it too; of the suites that one
     #: sets, those asked for stay.
@@ -373,7 +377,7 @@ GROUPS: dict[str, type] = {
 }
 
 #: What an entry holds that is a mapping of its own.
-PARTS: tuple[type, ...] = (Network, Unsupported, Takes, About, Extra, Sampling, Anchors, ClusterGpu)
+PARTS: tuple[type, ...] = (Network, Unsupported, Takes, About, Extra, Models, Sampling, Anchors, ClusterGpu)
 
 
 @dataclass

@@ -55,6 +55,7 @@ class Sweep:
         self.selection = selection
         self.experiment = catalog.get("experiment", selection.experiment)
         self.device = catalog.get("device", self.experiment["device"])
+        self._check_of_models()
         self.protocols = {name: self._protocol(name) for name in self._axis("protocol")}
         for name, protocol in self.protocols.items():
             check_numbers(protocol, f"protocol {name} of experiment {selection.experiment}: ")
@@ -64,12 +65,22 @@ class Sweep:
         # Suite by suite, so that a run that is stopped has measured whole ones.
         suites = list(dict.fromkeys(point.suite for point in points.values()))
         self.points = dict(sorted(points.items(), key=lambda item: suites.index(item[1].suite)))
-        if not self.points:
+        if not self.points and not self.experiment["models"]:
             raise NoPointError("nothing to measure: the chosen algorithms take none of the chosen layers")
         for name in dict.fromkeys(point.algorithm for point in self.points.values()):
             check_sources(catalog.get("algorithm", name))
         self.source_hash = cache(self._source_hash)
         self.tune_for(device)
+
+    def _check_of_models(self) -> None:
+        """An experiment of whole networks alone has no axis but those that choose them."""
+        experiment = self.experiment
+        if experiment["models"] and not experiment["algorithm"]:
+            for axis in set(self.selection.axes) - {"suite", "batch"}:
+                raise BadValueError(
+                    f"experiment {experiment['name']} times whole networks, and {axis}= does not go with it; suite= "
+                    f"and batch= choose, and conf/experiment/{experiment['name']}.yaml has the rest"
+                )
 
     @property
     def is_part(self) -> bool:
@@ -235,6 +246,8 @@ class Sweep:
 
     def _expand(self) -> Iterable[Point]:
         for product in self._products:
+            if not self._axis("algorithm", product):  # of whole networks alone
+                continue
             numerics = self._axis("numerics", product)
             layers = [key for key, _ in self._resolve_layers(product)]
             algorithms = [self._algorithm(name) for name in self._axis("algorithm", product)]

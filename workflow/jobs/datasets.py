@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.table.companions import COMPANIONS, NETWORKS
+from analysis.table.companions import COMPANIONS, MODELS, NETWORKS
 from analysis.table.schema import TABLE_FILES
 from workflow.experiment.archives import COMPARISON
 from workflow.experiment.request import Request
@@ -23,8 +23,9 @@ FIGURE_LABELS = PAPER_FIGURES | {
     "error_growth": "error against the length of the reduction",
     "roofline": "roofline",
     "batch": "speed against batch",
-    "networks": "speed of whole networks",
+    "networks": "speed of all convolutions of networks",
     "network_time": "where a network's time goes",
+    "models": "speed of whole networks, launches included",
 }
 FIGURES = (
     *(
@@ -39,7 +40,7 @@ TABLES = tuple(
     for suffix in ("csv", "md", "tex")
     for name in (
         *("tflops", "memory", "ablation", "best_cudnn", "layers"),
-        *("networks", "network_layers", "outcome", "machine", "claims"),
+        *("networks", "network_layers", "models", "outcome", "machine", "claims"),
     )
 )
 CLAIMS = ("claims.csv", "claims.md")
@@ -92,8 +93,8 @@ class Datasets:
         return [str(path) for path in archived if path.is_file()]
 
     def network_files(self, dataset: str) -> list[str]:
-        """The networks.csv of a dataset, if it has one or this run writes one."""
-        return [name for name in self.companion_files(dataset) if Path(name).name == NETWORKS]
+        """The networks.csv and models.csv of a dataset, if it has them or this run writes them."""
+        return [name for name in self.companion_files(dataset) if Path(name).name in (NETWORKS, MODELS)]
 
     def each(self, *names: str) -> list[str]:
         """These files of every dataset."""

@@ -21,6 +21,7 @@ from workflow.jobs import companions
 from workflow.jobs.datasets import CLAIMS, FIGURES, REPORTS, TABLES, Datasets
 from workflow.jobs.kernels import Kernels
 from workflow.jobs.measurements import Measurements
+from workflow.jobs.models import Models
 from workflow.machine.settings import spoiled_by
 from workflow.session.slurm import named_executor, require
 
@@ -36,16 +37,21 @@ class Run:
         self.accuracy = companions.accuracy(request, self.kernels)
         self.transforms = companions.transforms(request, self.kernels)
         self.tuning = companions.tuning(request, self.kernels)
+        self.models = Models(request)
         self.networks = companions.network_table(request.sweep)
-        beside = [f"{request.results}/{request.device}/{name}" for name in self.network_files]
+        beside = [f"{request.results}/{request.device}/{name}" for name in (*self.network_files, *self.models.table)]
         self.datasets = Datasets(request, self.accuracy.files + self.transforms.files + beside)
 
-    def threads(self, workflow: Any) -> int:
+    def threads(self, workflow: Any, of: Measurements | Models | None = None) -> int:
         """The cores of a measuring job. A cluster's file says them; its profile gives Snakemake no number of cores."""
         try:
-            return self.measurements.threads(workflow.cores)
+            return (of or self.measurements).threads(workflow.cores)
         except WorkflowError:
-            return self.measurements.threads(None)
+            return (of or self.measurements).threads(None)
+
+    def missing(self) -> list[Path]:
+        """The results that this run is still to write, anchors left out."""
+        return self.measurements.missing() + self.models.missing()
 
     @property
     def network_files(self) -> list[str]:
@@ -72,7 +78,7 @@ class Run:
         take a table that is there for that of any request.
         """
         drawn = self.datasets.each(*FIGURES, *TABLES, *CLAIMS, *REPORTS) + self.datasets.compared
-        return drawn + self.kernels.resources + self.datasets.companions + self.measurements.files
+        return drawn + self.kernels.resources + self.datasets.companions + self.measurements.files + self.models.files
 
     def check_executor(self, executor: str) -> None:
         """Ends the program with a message where Snakemake's `executor` cannot measure where the request says."""

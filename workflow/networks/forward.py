@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,32 +12,8 @@ from torch import nn
 from torch.utils import _pytree
 
 from kernels.model.modules import convert
+from workflow.networks.backends import Backend
 
-
-@dataclass(frozen=True)
-class Backend:
-    """What computes the convolutions."""
-
-    #: The class of arithmetic of this project's kernels; empty: PyTorch computes.
-    numerics: str = ""
-    tf32: bool = False
-    channels_last: bool = False
-    #: What PyTorch reads at its first convolution.
-    environment: dict[str, str] = field(default_factory=dict)
-
-
-_OLDER = {"TORCH_CUDNN_V8_API_DISABLED": "1"}
-#: Name -> backend. PyTorch's autotuner chooses among cuDNN's engines in each of its own.
-BACKENDS = {
-    "pytorch": Backend(),
-    "pytorch_legacy": Backend(environment=_OLDER),
-    "pytorch_channels_last": Backend(channels_last=True),
-    "pytorch_tf32": Backend(tf32=True),
-    "pytorch_tf32_channels_last": Backend(tf32=True, channels_last=True),
-    "im2win": Backend("fp32_accurate"),
-    "im2win_strict": Backend("strict_fp32"),
-}
-MODES = ("eager", "compile", "graph")
 #: How often a forward pass runs before it is captured, as PyTorch's documentation advises.
 _WARM_UPS = 3
 
@@ -64,7 +39,7 @@ def prepare(model: nn.Module, backend: Backend, inputs: Sequence[torch.Tensor]) 
 def runner(model: nn.Module, inputs: Sequence[torch.Tensor], mode: str) -> Callable[[], Any]:
     """What runs the forward pass once and gives its output; that of a graph is overwritten by the next run."""
     if mode == "compile":
-        compiled = torch.compile(model)
+        compiled = torch.compile(model, dynamic=False)  # each batch has code of its own
         return lambda: compiled(*inputs)
     if mode == "eager":
         return lambda: model(*inputs)
@@ -86,15 +61,27 @@ def runner(model: nn.Module, inputs: Sequence[torch.Tensor], mode: str) -> Calla
 
 
 def error(model: nn.Module, inputs: Sequence[torch.Tensor], backend: Backend) -> float:
-    """||y - y64|| / ||y64|| of a model's output against the same model in float64; `model` is as PyTorch made it."""
-    exact = copy.deepcopy(model).double()
-    wanted = _tensors(exact(*(one.double() if one.is_floating_point() else one for one in inputs)))
+    """The error of a backend's output (see `difference`); `model` is as PyTorch made it, and stays so."""
+    wanted = exact(model, inputs)
     ours, taken = prepare(copy.deepcopy(model), backend, inputs)
-    found = _tensors(ours(*taken))
-    squares = [
-        (float((one.double() - other).square().sum()), float(other.square().sum()))
-        for one, other in zip(found, wanted, strict=True)
-    ]
+    return difference(ours(*taken), wanted)
+
+
+def exact(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The tensors of the output in float64, on the CPU; `model` is as PyTorch made it, and stays so."""
+    double = copy.deepcopy(model).double()
+    output = double(*(one.double() if one.is_floating_point() else one for one in inputs))
+    return [one.cpu() for one in _tensors(output)]
+
+
+def difference(output: Any, wanted: Sequence[torch.Tensor]) -> float:
+    """||y - y64|| / ||y64|| of an output, on its first images if `wanted` has fewer."""
+    squares = []
+    for found, other in zip(_tensors(output), wanted, strict=True):
+        reference = other.to(found.device)
+        squares.append(
+            (float((found[: len(other)].double() - reference).square().sum()), float(reference.square().sum()))
+        )
     return (sum(one for one, _ in squares) / sum(other for _, other in squares)) ** 0.5
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from workflow.experiment.errors import nearest
-from workflow.networks.errors import ModelError
+from workflow.networks.errors import ModelError, NotInstalledError
 from workflow.networks.trace import first_line
 
 
@@ -78,7 +78,7 @@ def _load(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = str(error.name)
         if missing.partition(".")[0] == "torchvision":
-            raise ModelError(
+            raise NotInstalledError(
                 f"torchvision is not installed; python -m pip install torchvision=={_torchvision_version()} gets the "
                 "one that goes with this PyTorch"
             ) from None

@@ -7,15 +7,17 @@ from workflow.jobs.code import code_hash
 
 include: "accuracy.smk"
 include: "transforms.smk"
+include: "models.smk"
 
 
 rule aggregate:
     input:
         results=lambda wildcards: RUN.measurements.files,
+        models=lambda wildcards: RUN.models.files,
         ceilings=f"{RESULTS}/{{device}}/ceilings.json",
         anchors=lambda wildcards: RUN.measurements.anchor_files,
     output:
-        [f"{RESULTS}/{{device}}/{name}" for name in (*TABLE_FILES, *RUN.network_files)],
+        [f"{RESULTS}/{{device}}/{name}" for name in (*TABLE_FILES, *RUN.network_files, *RUN.models.table)],
     log:
         f"{RESULTS}/{{device}}/logs/aggregate.log",
     conda:
@@ -28,7 +30,9 @@ rule aggregate:
         # The program expands the selection again: a command line has no room for a file name for each of many points.
         selection=RUN.measurements.selection,
         folder=subpath(output[0], parent=True),
-        code=lambda wildcards: code_hash("workflow/aggregate.py", "workflow/jobs/companions.py", "analysis/table"),
+        code=lambda wildcards: code_hash(
+            "workflow/aggregate.py", "workflow/jobs/companions.py", "workflow/jobs/models.py", "analysis/table"
+        ),
         networks=digest([RUN.networks]),
         anchors=[
             f"--anchors={RUN.measurements.anchor_selection}",

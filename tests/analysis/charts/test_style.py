@@ -28,7 +28,7 @@ def test_captions_tell_what_is_drawn(archive: Archive) -> None:
     found = json.loads(captions_json(pictures))
     assert list(found) == list(figures.FIGURES)
     absent = [name for name, text in found.items() if text.startswith("Not drawn: ")]
-    assert absent == ["transform", "batch", "networks", "network_time"]
+    assert absent == ["transform", "batch", "networks", "network_time", "models"]
     assert all(text.endswith(".") for text in found.values())
 
 
