@@ -37,6 +37,13 @@ class Fused(NamedTuple):
 _NOTHING = Fused()
 
 
+class Prepared(NamedTuple):
+    """A filter as the launches read it, and where."""
+
+    tensors: list[torch.Tensor]
+    pointers: list[int]
+
+
 class _Recorder:
     """Stands for a library while a plan runs, and notes the launches instead of starting them."""
 
@@ -121,15 +128,16 @@ class Recorded:
             if isinstance(one, torch.Tensor) and id(one) not in slots
         ]
 
-    def prepare(self, f: torch.Tensor, prepared: list[torch.Tensor] | None = None) -> list[torch.Tensor]:
+    def prepare(self, f: torch.Tensor, prepared: Prepared | None = None) -> Prepared:
         """The filter as `compute` reads it, besides F itself; on the current stream of the device.
 
         In new tensors, or in those of an earlier call.
         """
         if prepared is None:
             # Zeros: what pads a filter to whole tiles is copied, though never used.
-            prepared = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
-        self._start(self._of_prepare, [0, f.data_ptr(), 0, 0, 0, *(one.data_ptr() for one in prepared)])
+            tensors = [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._prepared]
+            prepared = Prepared(tensors, [one.data_ptr() for one in tensors])
+        self._start(self._of_prepare, [0, f.data_ptr(), 0, 0, 0, *prepared.pointers])
         return prepared
 
     def compute(
@@ -137,15 +145,17 @@ class Recorded:
         x: torch.Tensor,
         f: torch.Tensor,
         y: torch.Tensor,
-        prepared: Sequence[torch.Tensor],
+        prepared: Prepared,
         bias: torch.Tensor | None = None,
         residual: torch.Tensor | None = None,
     ) -> None:
         """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device."""
-        held = [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in self._scratch]
-        held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
-        pointers = [x.data_ptr(), f.data_ptr(), y.data_ptr(), address(bias), address(residual)]
-        self._start(self._of_compute, pointers + [one.data_ptr() for one in (*prepared, *held)])
+        pointers = [x.data_ptr(), f.data_ptr(), y.data_ptr(), address(bias), address(residual), *prepared.pointers]
+        if self._scratch or self._semaphores:
+            held = [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in self._scratch]
+            held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
+            pointers += [one.data_ptr() for one in held]
+        self._start(self._of_compute, pointers)
 
     def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
         stream = current_stream(self._device)

@@ -16,7 +16,7 @@ from torch.nn import functional
 import kernels
 from kernels.launch import KernelLibrary
 from kernels.model import eager, weights
-from kernels.model.recorded import Recorded
+from kernels.model.recorded import Prepared, Recorded
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
 from tests.emulation.launch import COMPILER, EmulatedLibrary
@@ -38,7 +38,7 @@ def by_kernels(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> Ite
     prepared: list[str] = []
     original = Recorded.prepare
 
-    def prepare(self: Recorded, f: torch.Tensor, before: list[torch.Tensor] | None = None) -> list[torch.Tensor]:
+    def prepare(self: Recorded, f: torch.Tensor, before: Prepared | None = None) -> Prepared:
         prepared.append(self.name)
         return original(self, f, before)
 
@@ -128,7 +128,7 @@ def test_a_changed_weight_is_prepared_in_the_same_place(by_kernels: list[str]) -
     for _ in range(2):
         close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
         (known,) = weights._KNOWN.values()
-        places.append([one.data_ptr() for entry in known.values() for one in entry.tensors])
+        places.append([one.data_ptr() for entry in known.values() for one in entry.held.tensors])
         f.add_(1)
     assert places[0] == places[1]
     assert len(by_kernels) == 2
@@ -205,15 +205,15 @@ def test_bias_residual_and_relu(name: str, library: EmulatedLibrary, monkeypatch
     # The first is computed in two parts, and the images of the second have no multiple of four pixels.
     for shape, size in (((2, 70, 8, 8), (6, 70, 3, 3)), ((2, 5, 9, 7), (6, 5, 3, 3))):
         x, f, bias = torch.randn(shape), torch.randn(size), torch.randn(6)
-        plain = kernels.conv2d(x, f, padding=1, fallback=False)
+        plain = kernels.conv2d(x, f, fallback=False)
         residual = torch.randn(plain.shape)
         x[0, 0, 0, 0] = torch.nan
-        plain = kernels.conv2d(x, f, padding=1, fallback=False)
+        plain = kernels.conv2d(x, f, fallback=False)
         for with_bias in (None, bias):
             for with_residual in (None, residual, residual.to(memory_format=torch.channels_last)):
                 for relu in (False, True):
                     how = {"residual": with_residual, "relu": relu}
-                    y = kernels.conv2d(x, f, with_bias, padding=1, fallback=False, **how)
+                    y = kernels.conv2d(x, f, with_bias, fallback=False, **how)
                     expected = plain if with_bias is None else plain + bias.view(-1, 1, 1)
                     expected = expected if with_residual is None else expected + residual
                     torch.testing.assert_close(y, expected.relu() if relu else expected, rtol=0, atol=0, equal_nan=True)
