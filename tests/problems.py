@@ -22,6 +22,20 @@ EDGES = [
     ConvProblem(1, 33, 6, 21, 17, 1, 4, 2),
 ]
 
+#: For Winograd's minimal filtering down the columns: 3 x 3 and 5 x 5. Strips that end below the last row, tiles
+#: that cross strips and images, channels in whole K blocks and not, padding on every side.
+STRIPS = [
+    ConvProblem(2, 33, 12, 9, 70, 3, 3, 1),
+    ConvProblem(2, 66, 7, 9, 70, 3, 3, 1),
+    ConvProblem(1, 40, 11, 11, 130, 3, 3, padding=1),
+    ConvProblem(3, 5, 6, 8, 20, 3, 3, padding=((2, 1), (3, 0))),
+    ConvProblem(5, 32, 3, 40, 64, 3, 3, 1),
+    ConvProblem(1, 3, 2, 1, 5, 3, 3, padding=((1, 2), (2, 1))),
+    ConvProblem(2, 33, 12, 9, 70, 5, 5, 1),
+    ConvProblem(1, 70, 9, 11, 130, 5, 5, padding=2),
+    ConvProblem(2, 4, 5, 20, 9, 5, 5, padding=((0, 3), (4, 1))),
+]
+
 #: For the fused kernel for short reductions: images of 4 k pixels. One or more tiles of them and of channels; tiles
 #: that cross images; an end within a tile.
 SHORT_REDUCTIONS = [

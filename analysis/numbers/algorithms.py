@@ -66,7 +66,7 @@ class Algorithm:
     @property
     def multiplies_less(self) -> bool:
         """Whether it is known to multiply less than the direct convolution (FFT, Winograd)."""
-        return self.arithmetic == "fp32_transformed" and not self.autotuned
+        return self.arithmetic.endswith("_transformed") and not self.autotuned
 
 
 #: The fastest cuDNN algorithm of each layer.

@@ -20,7 +20,10 @@ _BACKEND_LABELS = {
     "pytorch_channels_last": "PyTorch FP32, channels last",
     "pytorch_tf32": "PyTorch TF32",
     "pytorch_tf32_channels_last": "PyTorch TF32, channels last",
+    "pytorch_folded": "PyTorch FP32, batch norm folded",
+    "pytorch_tf32_folded": "PyTorch TF32, batch norm folded",
     "im2win": "im2win",
+    "im2win_fused": "im2win, batch norm, residuals and ReLU fused",
     "im2win_strict": "im2win, strict FP32",
 }
 
@@ -36,8 +39,8 @@ class Side:
 #: The sides that are compared with BASE, as figures show them.
 SIDES: Mapping[str, Side] = {
     OURS: Side("ours, FP32-accurate", lambda name: name.startswith("im2win") and name != "im2win_strict"),
-    FP32: Side("the faster of PyTorch's FP32 interfaces", lambda name: name in (BASE, "pytorch_legacy")),
-    TF32: Side("PyTorch in TF32, the faster layout", lambda name: name.startswith("pytorch_tf32")),
+    FP32: Side("PyTorch's FP32, the fastest way", lambda name: name.startswith("pytorch") and "tf32" not in name),
+    TF32: Side("PyTorch's TF32, the fastest way", lambda name: name.startswith("pytorch_tf32")),
 }
 
 

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tiles import ceilings, depthwise, grouped, tensor_core, tiled, transform, untiled, winograd
+from ..tiles import (
+    ceilings,
+    depthwise,
+    grouped,
+    tensor_core,
+    tensor_core_winograd,
+    tiled,
+    transform,
+    untiled,
+    winograd,
+)
 
 CUDA_FOLDER = Path(__file__).resolve().parents[1] / "cuda"
 #: The modules that say which instances of a program's templates are compiled, and which constants it shares with them.
-TILE_MODULES = (ceilings, depthwise, grouped, tensor_core, tiled, transform, untiled, winograd)
+TILE_MODULES = (
+    ceilings,
+    depthwise,
+    grouped,
+    tensor_core,
+    tensor_core_winograd,
+    tiled,
+    transform,
+    untiled,
+    winograd,
+)
 
 _INSTANCES = {program: listed for module in TILE_MODULES for program, listed in module.INSTANCES.items()}
 

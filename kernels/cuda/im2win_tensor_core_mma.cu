@@ -7,7 +7,7 @@
 // A block computes TILE_M output channels x TILE_N pixels, each of its warps WARP_M x WARP_N of them. Arguments, grid
 // and dynamic shared memory as for im2win_tensor_core_wgmma.
 template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int PARTS, bool GENERAL>
-__global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32) void im2win_tensor_core_mma(
+__global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, 1) void im2win_tensor_core_mma(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y,
     TENSOR_CORE_PARAMETERS) {

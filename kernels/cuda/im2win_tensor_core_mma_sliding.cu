@@ -15,8 +15,9 @@ struct MmaShape {
   static constexpr int WARPS_N = TILE_N / WARP_N, WARPS = TILE_M / WARP_M * WARPS_N, THREADS = 32 * WARPS;
   // A warp gathers the positions of a unit together, two lanes for each. They have one scale.
   static constexpr int UNITS = (TILE_N + MAX_SHIFT + MMA_UNIT - 1) / MMA_UNIT, UNITS_PER_WARP = (UNITS + WARPS - 1) / WARPS;
-  static constexpr int POSITIONS = UNITS * MMA_UNIT;
-  static constexpr int WINDOW_BYTES = POSITIONS * ROW_BYTES, FILTER_BYTES = TILE_M * ROW_BYTES;
+  static constexpr int POSITIONS = TILE_N + MAX_SHIFT;  // that windows reach
+  static constexpr int WINDOW_BYTES = UNITS * MMA_UNIT * ROW_BYTES, FILTER_BYTES = TILE_M * ROW_BYTES;
+  static_assert(WARPS * 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * 4 <= 2 * WINDOW_BYTES, "the epilogue's buffers fit");
   static_assert(MMA_UNIT == 16, "two lanes for each position of a unit");
   static_assert(TILE_M % WARP_M == 0 && TILE_N % WARP_N == 0 && WARP_M % 16 == 0 && WARP_N % 8 == 0, "whole fragments");
 };
@@ -87,9 +88,8 @@ __device__ inline void multiply_tap(float (&results)[ROWS_M][COLUMNS][4], unsign
   }
 }
 
-// BLOCKS share a multiprocessor's registers. With HALVES, for which 168 registers are too few, the products of a half empty
-// K block are left out. Arguments as for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory:
-// see kernels/tiles/tensor_core.py.
+// BLOCKS share a multiprocessor's registers. With HALVES the products of a half empty K block are left out. Arguments as
+// for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory: see kernels/tiles/tensor_core.py.
 template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int BLOCKS, bool HALVES, bool GENERAL>
 __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) void im2win_tensor_core_mma_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
@@ -98,7 +98,6 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
   using S = MmaShape<TILE_M, TILE_N, WARP_M, WARP_N>;
   using Output = WarpOutput<WARP_N, Positions>;
   constexpr int HALF = K_BLOCK / 2, ROWS_M = WARP_M / 16, COLUMNS = WARP_N / 8;
-  static_assert(S::WARPS * Output::BUFFER * 4 <= 2 * (S::WINDOW_BYTES + S::FILTER_BYTES), "the epilogue's buffers fit");
   extern __shared__ __align__(128) unsigned char dynamic[];
   unsigned char* const filters = dynamic + 2 * S::WINDOW_BYTES;
   float* const factors = reinterpret_cast<float*>(filters + 2 * S::FILTER_BYTES);  // [2][POSITIONS]
@@ -165,9 +164,8 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
       }
       const bool is_cut = __any_sync(0xffffffffu, rest != 0);
       const float factor = make_up_for_cuts<17>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
-      if (half == 0) factors[stage * S::POSITIONS + position] = factor;
-      // At most kernel_w taps use it.
-      if (threadIdx.x % 32 == 0) unit_factors[unit].add((has_lost ? -factor : factor) * p.kernel_w);
+      if (half == 0 && position < S::POSITIONS) factors[stage * S::POSITIONS + position] = factor;
+      if (position % MMA_UNIT == 0 && half == 0) unit_factors[unit].add(has_lost ? -factor : factor);
     }
   };
   const auto copy_filter = [&](const Taps& of, int filter_stage) {
@@ -183,12 +181,12 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
     end_copies();
   };
 
-  if (threadIdx.x < S::UNITS) unit_factors[threadIdx.x] = {};
-  __syncthreads();
   Taps taps = {tile.first_k_block, 0, 0};
   wait_for_prerequisite();  // for the split filter
   copy_filter(taps, 0);
   gather_values(taps.k_block, 0);
+  for (int i = threadIdx.x; i < S::UNITS; i += S::THREADS) unit_factors[i] = {};
+  __syncthreads();
   split_values(0, taps.k_block, 0);
   float results[ROWS_M][COLUMNS][4] = {};
   for (int filter_stage = 0, stage = 0, shift = 0;; filter_stage ^= 1) {
@@ -224,26 +222,33 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
 
   __syncthreads();  // the epilogue's buffers lie where the windows were
   const TensorCoreTile own = find_tile();
-  float* const buffer = reinterpret_cast<float*>(dynamic) + warp * Output::BUFFER;
   const AccuracyLimit limit(p);
-#pragma unroll
-  for (int m = 0; m < ROWS_M; ++m) {
+  const float taps_of_phase = (p.kernel_w + tap_step - 1) / tap_step;  // at most: each adds its unit's factor
+  const auto output_of = [&](int m) {
     const int channel = own.first_channel + first_row + m * Output::ROWS;
     const int end = end_of_group<GENERAL>(p, own.first_channel);
-    const Output output{p, plan.epilogue, {p, by_pitch, own.first_pixel + first_column}, y + own.output, channel, end};
-    const RowFactors row_factors(filter_factors, channel + lane / 4, end);
+    return Output{p, plan.epilogue, {p, by_pitch, own.first_pixel + first_column}, y + own.output, channel, end};
+  };
+  bool finite = true;
+#pragma unroll
+  for (int m = 0; m < ROWS_M; ++m) {
+    const Output output = output_of(m);
+    const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j) {
-      // Windows reach into the next unit.
-      const int unit = (first_column + 8 * j) / MMA_UNIT, next = min(unit + 1, S::UNITS - 1);
-      const ColumnFactors both = {unit_factors[unit].all + unit_factors[next].all,
-                                  unit_factors[unit].lost + unit_factors[next].lost};
+      // The unit of eight columns, and the next one if their windows may reach into it.
+      const int first = (first_column + 8 * j) / MMA_UNIT, last = (first_column + 8 * j + 7 + MAX_SHIFT) / MMA_UNIT;
+      ColumnFactors both = unit_factors[first];
+      if (last > first) both.all += unit_factors[last].all, both.lost += unit_factors[last].lost;
+      both.all *= taps_of_phase, both.lost *= taps_of_phase;
       check_accuracy(results[m][j], limit, both, both, row_factors);
     }
-    const bool finite = output.store(results[m], row_factors, buffer);
-    if (__any_sync(0xffffffffu, !finite)) {
-      const int of_k_block = K_BLOCK * p.kernel_w;  // values of the reduction
-      output.store_strict(x, f, own.first_k_block * of_k_block, own.last_k_block * of_k_block);
-    }
+    finite &= output.store(results[m], row_factors, reinterpret_cast<float*>(dynamic) + warp * Output::BUFFER);
+  }
+  if (!__any_sync(0xffffffffu, !finite)) return;
+  const int of_k_block = K_BLOCK * p.kernel_w;  // values of the reduction
+#pragma unroll 1
+  for (int m = 0; m < ROWS_M; ++m) {
+    output_of(m).store_strict(x, f, own.first_k_block * of_k_block, own.last_k_block * of_k_block);
   }
 }

@@ -8,10 +8,8 @@
 // dilation d it is column j * s + i * d, and there are s / gcd(s, d) phases.
 // The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
+#include "include/position_descriptor.cuh"
 #include "include/positions.cuh"
-#include "include/warpgroups.cuh"
-
-constexpr int CHUNK_BYTES = CHUNK * 2;
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
@@ -36,11 +34,6 @@ struct Shape {
   static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
 };
 
-// Descriptor of positions from `address` on, `plane` bytes from a chunk of K to the next.
-__device__ inline unsigned long long position_descriptor(unsigned address, int plane) {
-  constexpr unsigned long long CORE_MATRIX_BYTES = 8 * CHUNK_BYTES;
-  return CORE_MATRIX_BYTES / 16 << 32 | static_cast<unsigned long long>(plane / 16) << 16 | (address & 0x3ffff) >> 4;
-}
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.

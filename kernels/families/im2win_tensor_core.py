@@ -31,7 +31,7 @@ from ..tiles.tensor_core import (
 )
 
 #: Biased exponent of FP32's Inf and NaN.
-_SPECIAL_EXPONENT = 255
+SPECIAL_EXPONENT = 255
 
 
 def window_offsets(problem: ConvProblem, taps: int = 1) -> np.ndarray:
@@ -68,7 +68,7 @@ def exponent_limit(problem: ConvProblem) -> int:
 
     A sum is at most K times the largest value, since the filter is scaled to less than 1.
     """
-    return _SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
+    return SPECIAL_EXPONENT - 1 - math.ceil(math.log2(problem.gemm_shape[2]))
 
 
 #: How many of the tiles that are estimated to be the fastest are timed.
@@ -95,7 +95,7 @@ class TensorCorePlan(OverlappingPlan):
 
         `autotune` tries the `others`, tiles and parts, too.
         """
-        self._make_other = partial(TensorCorePlan, problem, device, kernels)
+        self._make_other: Callable[..., TensorCorePlan] = partial(TensorCorePlan, problem, device, kernels)
         self._others = others
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
@@ -129,6 +129,7 @@ class TensorCorePlan(OverlappingPlan):
             k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(m, device=device)
+        self._constants: tuple[torch.Tensor, ...] = (self._filter, self._factors, self._offsets)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
         self._epilogue = Epilogue()
         self.scratch = (self._partials,)
@@ -158,12 +159,9 @@ class TensorCorePlan(OverlappingPlan):
         self.__dict__.update(fastest.__dict__)
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
-        launch, epilogue = (
-            self._kernels.launch,
-            (self._epilogue.bias, self._epilogue.residual, int(self._epilogue.relu)),
-        )
-        in_parts = self._splits > 1
-        tensors = (x, f, self._filter, self._factors, self._offsets, self._partials if in_parts else y)
+        launch, in_parts = self._kernels.launch, self._splits > 1
+        epilogue = (self._epilogue.bias, self._epilogue.residual, int(self._epilogue.relu))
+        tensors = (x, f, *self._constants, self._partials if in_parts else y)
         numbers = (*self._tile_arguments, *((None, None, 0) if in_parts else epilogue), *self._plan)
         threads, shared = self._tile.threads, self._tile.shared_bytes
         launch(self._convolve, self._grid, threads, *tensors, *numbers, shared_bytes=shared, overlap=overlap)
@@ -172,8 +170,8 @@ class TensorCorePlan(OverlappingPlan):
             launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, *epilogue, *sizes)
 
 
-def _has_wgmma(device: torch.device) -> bool:
-    # PTX ISA: wgmma is an instruction of compute capability 9.0 alone.
+def has_wgmma(device: torch.device) -> bool:
+    """Whether there is wgmma, an instruction of compute capability 9.0 alone (PTX ISA)."""
     return torch.cuda.get_device_capability(device) == (9, 0)
 
 
@@ -187,7 +185,7 @@ class Im2winTensorCore(Algorithm):
 
     def _tiles(self, device: torch.device) -> tuple[TensorCoreTile, ...]:
         """The tiles that the device can run."""
-        return (*WGMMA_TILES, *SLIDING_TILES) if _has_wgmma(device) else (*MMA_TILES, *MMA_SLIDING_TILES)
+        return (*WGMMA_TILES, *SLIDING_TILES) if has_wgmma(device) else (*MMA_TILES, *MMA_SLIDING_TILES)
 
     def plan(self, problem: ConvProblem, device: torch.device, kernels: KernelLibrary | None, tf32: bool) -> Plan:
         library = require_kernels(kernels)

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 from torch import fx, nn
-from torch.fx.experimental.optimization import fuse as fold_batch_norm
+from torch.fx.experimental import optimization
 from torch.nn import functional
 
 from .dispatch import NUMERICS
@@ -17,6 +17,11 @@ from .modules import REPLACED_BY, convert
 _RELUS = {torch.relu, torch.relu_, functional.relu, functional.relu_}
 _ADDS = {operator.add, operator.iadd, torch.add}
 _OURS = tuple(REPLACED_BY.values())
+
+
+def fold_batch_norm(model: nn.Module) -> fx.GraphModule:
+    """A copy of `model`, traced, with its batch norm folded into weights and biases."""
+    return cast("fx.GraphModule", optimization.fuse(model))
 
 
 def fuse(model: nn.Module, numerics: str = NUMERICS[0], *, fallback: bool = True) -> fx.GraphModule:
@@ -29,7 +34,7 @@ def fuse(model: nn.Module, numerics: str = NUMERICS[0], *, fallback: bool = True
     """
     if model.training:
         raise ValueError("fuse is for inference, and the model is in training mode: call model.eval() first")
-    traced = cast("fx.GraphModule", fold_batch_norm(model))
+    traced = fold_batch_norm(model)
     convert(traced, numerics, fallback=fallback)
     uses = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
     for node in list(traced.graph.nodes):

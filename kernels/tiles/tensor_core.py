@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..problem import FLOAT_BYTES, ConvProblem
 from .division import division_numbers
@@ -47,7 +48,7 @@ MAX_SHARED_BYTES = 227 * 1024
 MAX_PARTIAL_BYTES = 48 * 2**20
 #: The buffer of a warp's epilogue, and those of all consumer warps.
 _WARP_EPILOGUE_BYTES = 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
-_EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
+EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _wgmma(
         m=m,
         n=n,
         threads=128 * (CONSUMER_WARPGROUPS + producers),
-        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + _EPILOGUE_BYTES,
+        shared_bytes=ring + losses + barriers + TILE_ALIGNMENT + EPILOGUE_BYTES,
         k_block_time=times[0],
         tile_time=times[1],
         parts=parts,
@@ -171,7 +172,7 @@ def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float
     factors = -(-SLIDING_WINDOW_STAGES * units // 2) * 2 * FLOAT_BYTES
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
     window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
-    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - _EPILOGUE_BYTES - window_barriers
+    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
     filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
@@ -210,16 +211,16 @@ def _mma_sliding(
 
     `blocks` share a multiprocessor's registers; `halves` tells whether what is empty in the last K block is left out.
     """
-    positions = -(-(n + MAX_SHIFT) // MMA_UNIT) * MMA_UNIT
+    units = -(-(n + MAX_SHIFT) // MMA_UNIT)
     warps = m // warp_m * (n // warp_n)
-    rings = 2 * ((positions + m) * ROW_BYTES + positions * FLOAT_BYTES)
+    rings = 2 * ((units * MMA_UNIT + m) * ROW_BYTES + (n + MAX_SHIFT) * FLOAT_BYTES) + 2 * units * FLOAT_BYTES
     return SlidingTile(
         program="im2win_tensor_core_mma_sliding",
         arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}, {int(halves)}",
         m=m,
         n=n,
         threads=32 * warps,
-        shared_bytes=rings + positions // MMA_UNIT * 2 * FLOAT_BYTES,
+        shared_bytes=rings,
         k_block_time=times[0],
         tile_time=times[1],
         parts=2,
@@ -254,10 +255,11 @@ SLIDING_TILES = (
     _sliding(2, 88, 2, (710, 2300)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
+#: Their times are estimates.
 MMA_SLIDING_TILES = (
-    _mma_sliding(64, 112, 32, 56, 3, False, (350, 2000)),
+    _mma_sliding(64, 112, 32, 56, 2, True, (350, 2000)),
     _mma_sliding(64, 224, 32, 56, 1, True, (680, 4000)),
-    _mma_sliding(96, 112, 48, 56, 2, True, (500, 2500)),
+    _mma_sliding(96, 80, 48, 40, 2, True, (380, 2000)),
     _mma_sliding(128, 112, 32, 56, 1, True, (680, 2500)),
 )
 
@@ -278,9 +280,10 @@ INSTANCES = {
 
 #: A tile, and into how many parts the reduction is split.
 Choice = tuple[TensorCoreTile, int]
+SomeTile = TypeVar("SomeTile", bound=TensorCoreTile)
 
 
-def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCoreTile]) -> list[Choice]:
+def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile]) -> list[tuple[SomeTile, int]]:
     """Each of `tiles` with the number of parts that takes the least estimated time, the fastest first.
 
     Splitting fills a device that has too few tiles, at the price of writing and reading the partial results.
@@ -288,7 +291,7 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCo
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
-    def cost(choice: Choice) -> float:
+    def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
@@ -300,3 +303,18 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[TensorCo
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
 
     return sorted((min(((tile, parts) for parts in splits(tile)), key=cost) for tile in tiles), key=cost)
+
+
+#: Compute capability -> FP16 products with FP32 sums for one of FP32, in a multiprocessor and clock. FP32: 64 at 8.0,
+#: else 128 (CUDA C++ Programming Guide, "Arithmetic Instructions", table of throughputs). Tensor cores: 1024 at 8.0,
+#: 256 at 8.6, 8.9 and 12.0, 2048 at 9.0 (white papers of GA100, GA102, AD102, GB202 and GH100), at least so at 10.0.
+#: Workstation GPUs of 8.6 and 8.9 have twice their GeForce cards' rate; the capability does not tell them apart.
+_FP16_RATES = {(8, 0): 16, (8, 6): 2, (8, 9): 2, (9, 0): 16, (10, 0): 16, (12, 0): 2}
+
+
+def pays(capability: tuple[int, int]) -> bool:
+    """Whether three FP16 products take less time than one FP32 product on a GPU of this compute capability.
+
+    One that is not listed is taken for the next lower one.
+    """
+    return _FP16_RATES[max((one for one in _FP16_RATES if one <= capability), default=(8, 0))] > 3

@@ -26,6 +26,9 @@ LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() 
 RESNET50 = {name: benchdnn.parse(name).layer for name in catalog.read().groups["suite"]["resnet50"]["layers"]}
 DEVICE = torch.device("cuda", 0)
 NAMES = ("im2win_tensor_core", "im2win_tensor_core_mma")
+MODULES = dict.fromkeys(NAMES, "kernels.families.im2win_tensor_core") | {
+    "im2win_tensor_core_winograd": "kernels.families.im2win_tensor_core_winograd"
+}
 BASELINE = reference_algorithm(catalog.read())
 
 
@@ -38,13 +41,13 @@ def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> t
 
 def tensor_core_plan(name: str, problem: ConvProblem, library: KernelLibrary) -> Plan:
     try:
-        return algorithms.load(name, "kernels.families.im2win_tensor_core").plan(problem, DEVICE, library, False)
+        return algorithms.load(name, MODULES[name]).plan(problem, DEVICE, library, False)
     except UnsupportedError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODULES)
 def test_no_worse_than_strict_fp32(name: str, layer: str, library: KernelLibrary) -> None:
     problem = ConvProblem.from_layer(LAYERS[layer], 2)
     ours = tensor_core_plan(name, problem, library)

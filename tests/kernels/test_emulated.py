@@ -363,7 +363,11 @@ def test_inf_and_nan_come_out_as_in_fp32(
     torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("tile", [SLIDING_TILES[2], WGMMA_TILES[2], WGMMA_TILES[-1]], ids=lambda tile: tile.arguments)
+@pytest.mark.parametrize(
+    "tile",
+    [SLIDING_TILES[2], WGMMA_TILES[2], WGMMA_TILES[-1], MMA_SLIDING_TILES[0], *MMA_TILES[1:]],
+    ids=name_of,
+)
 def test_each_output_is_as_accurate_as_fp32(
     tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:

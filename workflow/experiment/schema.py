@@ -43,13 +43,15 @@ class Arithmetic(Enum):
 
     `fp32` is a multiply and an add for each product of the direct convolution, on the FP32 units, or on the tensor
     cores where the numeric class allows TF32. `fp32_transformed` does fewer, in another domain (FFT, Winograd). `tf32`
-    and `fp16x3` run on the tensor cores: one product in TF32 or more, three in FP16 that make up for their rounding.
+    and `fp16x3` run on the tensor cores: one product in TF32 or more, three in FP16 that make up for their rounding;
+    `fp16x3_transformed` does three for each of fewer.
     """
 
     fp32 = "fp32"
     fp32_transformed = "fp32_transformed"
     tf32 = "tf32"
     fp16x3 = "fp16x3"
+    fp16x3_transformed = "fp16x3_transformed"
 
 
 class Role(Enum):

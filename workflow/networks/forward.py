@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree
 
+from kernels.model.fusion import fold_batch_norm, fuse
 from kernels.model.modules import convert
 from workflow.networks.backends import Backend
 
@@ -28,7 +29,12 @@ def set_up(backend: Backend) -> None:
 
 def prepare(model: nn.Module, backend: Backend, inputs: Sequence[torch.Tensor]) -> tuple[nn.Module, list[torch.Tensor]]:
     """The model and its inputs as a backend takes them; the model is changed."""
-    if backend.numerics:
+    if backend.folded:
+        # The weights that are folded are not kept beside those that they become.
+        plain = model.cpu()
+        model = fuse(plain, backend.numerics) if backend.numerics else fold_batch_norm(plain)
+        model = model.to(inputs[0].device)
+    elif backend.numerics:
         convert(model, backend.numerics)
     if not backend.channels_last:
         return model, list(inputs)

@@ -133,15 +133,9 @@ __device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block,
 #define TENSOR_CORE_PARAMETERS                                                                                  \
   const float *__restrict__ bias, const float *__restrict__ residual, int relu, int k_blocks, int splits, int exponent_limit, int tiles_m, unsigned tiles_m_multiplier, unsigned tiles_m_shift, \
       int tiles_n, unsigned tiles_n_multiplier, unsigned tiles_n_shift, PROBLEM_PARAMETERS
-#define TENSOR_CORE_ARGUMENTS                          \
-  {PROBLEM_ARGUMENTS,                                  \
-   {tiles_m, tiles_m_multiplier, tiles_m_shift},       \
-   {tiles_n, tiles_n_multiplier, tiles_n_shift},       \
-   k_blocks,                                             \
-   splits,                                             \
-   exponent_limit,                                     \
-   {bias, residual, relu}}
-
+#define TENSOR_CORE_ARGUMENTS                                                                                             \
+  {PROBLEM_ARGUMENTS, {tiles_m, tiles_m_multiplier, tiles_m_shift}, {tiles_n, tiles_n_multiplier, tiles_n_shift}, k_blocks, \
+   splits, exponent_limit, {bias, residual, relu}}
 struct TensorCorePlan {
   Problem problem;
   FastDivision by_tiles_m, by_tiles_n;  // tiles along the output channels, along the pixels

@@ -45,6 +45,11 @@ class Barrier {
 __device__ inline void fence_shared_writes() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 __device__ inline void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
+// Waits for all threads of this warpgroup. Barrier 0 is __syncthreads()'s; each warpgroup that meets has one of its own.
+__device__ inline void synchronize_warpgroup(int barrier) {
+  asm volatile("bar.sync %0, 128;" ::"r"(barrier) : "memory");
+}
+
 // The registers of each thread of this warpgroup from here on; all of the block's must fit into the multiprocessor.
 template <int REGISTERS>
 __device__ inline void reduce_registers() {
@@ -75,16 +80,24 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
 
 // The instruction names each of its COLUMNS / 2 registers, so each width is written out.
 #define SUMS(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
-#define REGISTERS_64 \
+#define REGISTERS_56 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19" \
-  ", %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define SUMS_64 SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
-#define REGISTERS_88 REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43"
-#define SUMS_88 SUMS_64, SUMS(8), SUMS(9), SUMS(10)
+  ", %20, %21, %22, %23, %24, %25, %26, %27"
+#define SUMS_56 SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6)
+#define REGISTERS_64 REGISTERS_56 ", %28, %29, %30, %31"
+#define SUMS_64 SUMS_56, SUMS(7)
+#define REGISTERS_72 REGISTERS_64 ", %32, %33, %34, %35"
+#define SUMS_72 SUMS_64, SUMS(8)
+#define REGISTERS_80 REGISTERS_72 ", %36, %37, %38, %39"
+#define SUMS_80 SUMS_72, SUMS(9)
+#define REGISTERS_88 REGISTERS_80 ", %40, %41, %42, %43"
+#define SUMS_88 SUMS_80, SUMS(10)
 #define REGISTERS_96 REGISTERS_88 ", %44, %45, %46, %47"
 #define SUMS_96 SUMS_88, SUMS(11)
-#define REGISTERS_112 REGISTERS_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
-#define SUMS_112 SUMS_96, SUMS(12), SUMS(13)
+#define REGISTERS_104 REGISTERS_96 ", %48, %49, %50, %51"
+#define SUMS_104 SUMS_96, SUMS(12)
+#define REGISTERS_112 REGISTERS_104 ", %52, %53, %54, %55"
+#define SUMS_112 SUMS_104, SUMS(13)
 #define REGISTERS_120 REGISTERS_112 ", %56, %57, %58, %59"
 #define SUMS_120 SUMS_112, SUMS(14)
 #define REGISTERS_128 REGISTERS_120 ", %60, %61, %62, %63"
@@ -109,9 +122,13 @@ __device__ void multiply_tiles(float (&sums)[COLUMNS / 8][4], unsigned long long
                  : SUMS_##COLUMNS                                                                             \
                  : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                               \
   }
+DEFINE_MULTIPLY_TILES(56, "%28", "%29", "%30")
 DEFINE_MULTIPLY_TILES(64, "%32", "%33", "%34")
+DEFINE_MULTIPLY_TILES(72, "%36", "%37", "%38")
+DEFINE_MULTIPLY_TILES(80, "%40", "%41", "%42")
 DEFINE_MULTIPLY_TILES(88, "%44", "%45", "%46")
 DEFINE_MULTIPLY_TILES(96, "%48", "%49", "%50")
+DEFINE_MULTIPLY_TILES(104, "%52", "%53", "%54")
 DEFINE_MULTIPLY_TILES(112, "%56", "%57", "%58")
 DEFINE_MULTIPLY_TILES(120, "%60", "%61", "%62")
 DEFINE_MULTIPLY_TILES(128, "%64", "%65", "%66")

@@ -247,3 +247,10 @@ inline float __int_as_float(int bits) {
   std::memcpy(&value, &bits, sizeof(value));
   return value;
 }
+inline unsigned __reduce_max_sync(unsigned lanes, unsigned value) {
+  for (int mask = 1; mask < 32; mask *= 2) {
+    const int of_other = __float_as_int(__shfl_xor_sync(lanes, __int_as_float(static_cast<int>(value)), mask));
+    value = max(value, static_cast<unsigned>(of_other));
+  }
+  return value;
+}

@@ -18,6 +18,7 @@ from kernels.tiles.tensor_core import (
     SlidingTile,
     TensorCoreTile,
     choices,
+    pays,
 )
 from tests.problems import EDGES, random_problems
 
@@ -185,3 +186,17 @@ def test_sliding_tiles_hold_what_the_outputs_need(tile: SlidingTile) -> None:
 def test_sliding_tiles_say_which_filters_are_too_wide() -> None:
     widths = {width: SLIDING_TILES[0].supports(ConvProblem(1, 8, 50, 50, 8, 3, width, 2)) for width in (17, 18, 19)}
     assert widths == {17: True, 18: True, 19: False}
+
+
+def test_tensor_cores_pay_where_they_are_more_than_three_times_as_fast() -> None:
+    capabilities = ((8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1))
+    assert [one for one in capabilities if pays(one)] == [(8, 0), (9, 0), (10, 0), (10, 3)]
+
+
+def test_tiles_end_within_the_split_filter() -> None:
+    """Of 96 channels two would read beyond what 97 are padded to."""
+    tile = next(one for one in MMA_SLIDING_TILES if one.m == 96)
+    taken = {
+        channels for channels in (64, 96, 97, 130, 192, 260) if tile.supports(ConvProblem(1, 8, 9, 9, channels, 3, 3))
+    }
+    assert taken == {64, 96, 130, 192, 260}

@@ -30,6 +30,7 @@ RATES = {"fp32_flops": 1e9, "tf32_flops": 4e9, "fp16_flops": 8e9, "copy_bytes_pe
         ("fp16x3", False, 3 * 0.020736 / 8),
         ("fp32_transformed", False, None),
         ("fp32_transformed", True, None),
+        ("fp16x3_transformed", False, None),
     ],
 )
 def test_arithmetic(arithmetic: str, tf32: bool, time_ms: float | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import kernels
 from analysis.table.companions import MODEL_COLUMNS
 from workflow import model
 from workflow.experiment import catalog
@@ -211,9 +212,12 @@ def test_backends_set_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, backend in BACKENDS.items():
         forward.set_up(backend)
         assert {getattr(owner, switch) for owner, switch in switches} == {"tf32" in name}
-        network, (x,) = forward.prepare(torch.nn.Conv2d(3, 4, 3), backend, [torch.randn(1, 3, 5, 5)])
+        plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU()).eval()
+        network, (x,) = forward.prepare(plain, backend, [torch.randn(1, 3, 5, 5)])
         assert x.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in name)
-        assert (type(network) is not torch.nn.Conv2d) == ("im2win" in name)
+        kinds = {type(module) for module in network.modules()}
+        assert (kernels.Conv2d in kinds) == ("im2win" in name)
+        assert (torch.nn.BatchNorm2d not in kinds) == backend.folded == ("fold" in name or "fused" in name)
     assert ("TORCH_CUDNN_V8_API_DISABLED" in BACKENDS["pytorch_legacy"].environment) is True
 
 

@@ -1,0 +1,138 @@
+"""Tile shapes of the tensor-core convolution with Winograd's minimal filtering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..problem import FLOAT_BYTES, ConvProblem
+from .division import division_numbers
+from .tensor_core import (
+    CONSUMER_WARPGROUPS,
+    EPILOGUE_BYTES,
+    EPILOGUE_COLUMNS,
+    K_BLOCK,
+    MAX_SHARED_BYTES,
+    ROW_BYTES,
+    TILE_ALIGNMENT,
+    TensorCoreTile,
+)
+
+DEFINITIONS: dict[str, int] = {}
+
+#: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
+#: of one sign too (docs/tensor_cores.md).
+_LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 4): 96}
+
+
+@dataclass(frozen=True)
+class WinogradTile(TensorCoreTile):
+    """Shape in cuda/im2win_tensor_core_winograd.cu: `n` columns of strips of `outputs` rows, for a square filter."""
+
+    outputs: int
+    kernel: int
+
+    @property
+    def products(self) -> int:
+        """Matrix products of a strip, for each column of the filter."""
+        return self.outputs + self.kernel - 1
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether integers stay exact: the others' transforms of the filter have thirds."""
+        return (self.outputs, self.kernel) == (2, 3)
+
+    @property
+    def filter_expression(self) -> str:
+        """Name expression of the kernel that transforms and splits the filter."""
+        return _filter_expression(self.outputs, self.kernel)
+
+    def supports(self, problem: ConvProblem) -> bool:
+        return (problem.stride, problem.dilation, problem.groups) == ((1, 1), (1, 1), 1) and (
+            problem.kernel_h,
+            problem.kernel_w,
+        ) == (self.kernel, self.kernel)
+
+    def is_accurate(self, problem: ConvProblem) -> bool:
+        """Whether the reduction is so long that the error stays below sequential FP32's."""
+        return problem.in_channels >= _LEAST_CHANNELS[self.kernel, self.outputs]
+
+    def taps(self, problem: ConvProblem) -> int:
+        return self.products * self.kernel
+
+    def k_blocks(self, problem: ConvProblem) -> int:
+        return -(-problem.in_channels // K_BLOCK)
+
+    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
+        return self.tiles_m(problem), -(-self.places(problem) // self.n)
+
+    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
+        numbers = (problem.columns.padded, self.strips(problem))
+        return tuple(value for number in numbers for value in (number, *division_numbers(number)))
+
+    def strips(self, problem: ConvProblem) -> int:
+        """Strips of an image."""
+        return -(-problem.out_height // self.outputs)
+
+    def places(self, problem: ConvProblem) -> int:
+        """Columns of all strips, those of the padded input."""
+        return problem.batch * self.strips(problem) * problem.columns.padded
+
+
+def _winograd(
+    outputs: int, kernel: int, warpgroups_m: int, columns: int, stages: int, times: tuple[float, float]
+) -> WinogradTile:
+    """Two consumers, each 64 channels x `columns` positions; `stages` planes of the window tensor.
+
+    The filter has the rest of shared memory.
+    """
+    producers, products = 1, outputs + kernel - 1
+    consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
+    units = consumers_n * columns // EPILOGUE_COLUMNS
+    windows = stages * units * EPILOGUE_COLUMNS * ROW_BYTES
+    maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
+    factors = -(-stages * units // 2) * 2 * FLOAT_BYTES
+    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
+    used = TILE_ALIGNMENT + windows + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
+    filter_stages = min(12, (MAX_SHARED_BYTES - used) // (filter_tile + barrier_pair))
+    return WinogradTile(
+        program="im2win_tensor_core_winograd",
+        arguments=f"{outputs}, {kernel}, {warpgroups_m}, {columns}, {producers}, {filter_stages}, {stages}",
+        m=64 * warpgroups_m,
+        n=units * (EPILOGUE_COLUMNS - (kernel - 1)),
+        threads=128 * (CONSUMER_WARPGROUPS + producers + 1),
+        shared_bytes=used + filter_stages * (filter_tile + barrier_pair),
+        k_block_time=times[0],
+        tile_time=times[1],
+        parts=2,
+        persistent=True,
+        outputs=outputs,
+        kernel=kernel,
+    )
+
+
+#: Their times are estimates, from those of the sliding kernel's tiles; the plan times the tiles themselves.
+WINOGRAD_TILES = (
+    _winograd(2, 3, 2, 96, 8, (770, 5000)),
+    _winograd(2, 3, 1, 96, 5, (790, 6000)),
+    _winograd(2, 3, 2, 64, 8, (560, 3600)),
+    _winograd(3, 3, 2, 64, 10, (560, 4600)),
+    _winograd(3, 3, 1, 64, 8, (570, 6000)),
+    _winograd(4, 3, 2, 64, 12, (570, 5600)),
+    _winograd(4, 3, 1, 64, 8, (570, 7500)),
+    _winograd(2, 5, 1, 96, 6, (790, 6000)),
+    _winograd(4, 5, 1, 64, 8, (580, 8000)),
+    _winograd(4, 5, 2, 64, 9, (600, 6000)),
+)
+
+
+def _filter_expression(outputs: int, kernel: int) -> str:
+    return f"transform_filter<{outputs}, {kernel}>"
+
+
+#: Program -> name expressions of its kernels.
+INSTANCES = {
+    "im2win_tensor_core_winograd": (
+        *(tile.expression(general) for tile in WINOGRAD_TILES for general in (False, True)),
+        *dict.fromkeys(tile.filter_expression for tile in WINOGRAD_TILES),
+    ),
+}
