@@ -17,6 +17,7 @@ from ..families.im2win_winograd import Im2winWinograd
 from ..launch import KernelLibrary
 from ..plan import UnsupportedError
 from ..problem import ConvProblem
+from ..tiles.tensor_core import pays
 from .programs import CachedLibrary
 from .recorded import Fused, Recorded
 
@@ -27,14 +28,15 @@ _LOCK, _NOTHING = Lock(), Fused()
 _FOUND: dict[tuple[ConvProblem, torch.device, str, Fused], Recorded | str] = {}
 
 
-def algorithms(problem: ConvProblem, numerics: str) -> list[Algorithm]:
+def algorithms(problem: ConvProblem, numerics: str, capability: tuple[int, int]) -> list[Algorithm]:
     """The algorithms of a class that may take a problem, the fastest one first. Strict FP32 is FP32-accurate too."""
     if problem.is_depthwise:
         return [Im2winDepthwise("im2win_depthwise")]
     accurate: list[Algorithm] = [Im2winTensorCore("im2win_tensor_core")] if numerics == NUMERICS[0] else []
     if problem.groups > 1:
         return [Im2winGrouped("im2win_grouped"), *accurate]
-    return [*accurate, Im2winWinograd("im2win_winograd"), Im2winFused("im2win_fused")]
+    strict: list[Algorithm] = [Im2winWinograd("im2win_winograd"), Im2winFused("im2win_fused")]
+    return [*accurate, *strict] if pays(capability) else [*strict, *accurate]
 
 
 def takes(device: torch.device) -> bool:
@@ -60,7 +62,7 @@ def _make(problem: ConvProblem, device: torch.device, numerics: str, fused: Fuse
     reasons = []
     kernels = library(device)
     kernels.enter()
-    for algorithm in algorithms(problem, numerics):
+    for algorithm in algorithms(problem, numerics, _capability(device)):
         try:
             return Recorded(algorithm, problem, device, kernels, fused)
         except UnsupportedError as error:
@@ -70,10 +72,14 @@ def _make(problem: ConvProblem, device: torch.device, numerics: str, fused: Fuse
 
 def too_old(device: torch.device) -> str:
     """Why a GPU is too old for the kernels; empty if it is not."""
-    major, minor = torch.cuda.get_device_capability(device)
+    major, minor = _capability(device)
     if 10 * major + minor >= OLDEST_ARCHITECTURE:
         return ""
     return f"the GPU has compute capability {major}.{minor}, and the kernels need {OLDEST_ARCHITECTURE / 10}"
+
+
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 @cache
