@@ -13,8 +13,9 @@ _FORMATS = ("pdf", "svg", "png")
 #: What is drawn and written of each results table, below the dataset's folder.
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
 #: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
-FIGURE_LABELS = PAPER_FIGURES | {
+FIGURE_LABELS = {
     "overview": "cuDNN, the paper's kernel and ours at a glance",
+    **PAPER_FIGURES,
     "speedup": "speedup over the best cuDNN",
     "time": "time with its interval",
     "transform": "share of the transform",
