@@ -6,7 +6,8 @@
 Suites that are networks (networks.csv) have two figures of their own, and whole networks (models.csv) one; all others
 are of the other suites.
 
-Each figure is written as NAME.pdf, NAME.svg and NAME.png, the paper's also one column wide in the folder one_column.
+Each figure is written as NAME.pdf, NAME.svg and NAME.png, the paper's also one column wide in the folder one_column,
+and the overview also as overview_dark, for dark pages.
 One that a table has no data for holds a line that says so. `captions.json` has a caption for each, with numbers from
 the table. A second run writes the same bytes. The charts compute nothing: `analysis.frames` prepares tidy frames, and
 what goes out are the artists.
@@ -14,14 +15,15 @@ what goes out are the artists.
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from analysis.charts import bars, growth, heatmap, points
 from analysis.charts import networks as network_charts
-from analysis.charts.style import FORMATS, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
+from analysis.charts import overview as overview_chart
+from analysis.charts.style import FORMATS, FRONT, ONE_COLUMN, TWO_COLUMNS, Layout, draw_note, save
 from analysis.frames import cost, models, networks, paper, speed
 from analysis.frames import growth as errors
 from analysis.frames.captions import CAPTIONS, captions_json
@@ -38,17 +40,26 @@ NARROW = "one_column"
 class Drawing:
     """What prepares a figure, and what draws it.
 
-    `one_column` is whether it is drawn one column wide too, `of_networks` whether it shows networks instead of layers.
+    `one_column` is whether it is drawn one column wide too, `of_networks` whether it shows networks instead of layers,
+    `front` whether it is for the top of a page, and drawn for light and for dark ones.
     """
 
     prepare: Callable[[Archive], Picture]
     chart: Callable[[Picture, Layout], Figure]
     one_column: bool = False
     of_networks: bool = False
+    front: bool = False
+
+    def layouts(self, name: str) -> dict[str, Layout]:
+        """Give the layouts by the file that each makes (below the figures' folder, without suffix), the usual first."""
+        if self.front:
+            return {name: FRONT, f"{name}_dark": replace(FRONT, dark=True)}
+        return {name: TWO_COLUMNS} | ({f"{NARROW}/{name}": ONE_COLUMN} if self.one_column else {})
 
 
 # In the order of a report.
 FIGURES = {
+    "overview": Drawing(speed.overview, overview_chart.draw, front=True),
     "tflops": Drawing(paper.tflops, bars.grouped, one_column=True),
     "memory": Drawing(paper.memory, bars.grouped, one_column=True),
     "ablation": Drawing(paper.ablation, bars.grouped, one_column=True),
@@ -79,8 +90,9 @@ def prepare(archive: Archive, wanted: Iterable[str] = tuple(FIGURES)) -> dict[st
     return pictures
 
 
-def draw(name: str, picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
-    """Draw one of FIGURES, or why there is nothing to see."""
+def draw(name: str, picture: Picture, layout: Layout | None = None) -> Figure:
+    """Draw one of FIGURES, in its usual layout if none is given, or why there is nothing to see."""
+    layout = layout or FIGURES[name].layouts(name)[name]
     return draw_note(picture, layout) if picture.note else FIGURES[name].chart(picture, layout)
 
 
@@ -95,10 +107,9 @@ def main() -> None:
     archive = read(arguments.table)
     pictures = prepare(archive)
     for name in arguments.figure or FIGURES:
-        layouts = {"": TWO_COLUMNS} | ({NARROW: ONE_COLUMN} if FIGURES[name].one_column else {})
-        for folder, layout in layouts.items():
-            figure = draw(name, pictures[name], layout)
-            save(figure, arguments.output / folder, name, arguments.format or FORMATS)
+        for file, layout in FIGURES[name].layouts(name).items():
+            path = arguments.output / file
+            save(draw(name, pictures[name], layout), path.parent, path.name, arguments.format or FORMATS)
     write_atomically(arguments.output / CAPTIONS, captions_json(pictures))
 
 

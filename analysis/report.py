@@ -1,4 +1,4 @@
-"""Write the report of one results table, findings first, as Markdown and as one self-contained HTML file.
+"""Write the report of one results table, the claims first, as Markdown and as one self-contained HTML file.
 
     python -m analysis.report --table FOLDER --sources results/sources.json --figures FOLDER --tables FOLDER \\
         --claims FOLDER/claims.csv --output FOLDER/report.md [--html FOLDER/report.html]
@@ -21,7 +21,7 @@ from analysis.numbers.networks import without_networks
 from analysis.numbers.staleness import Staleness, compare, read_sources, stale_models
 from analysis.prose import claims, guide, method, networks
 from analysis.prose import models as of_models
-from analysis.prose.findings import about_the_paper, findings, stale_sentences
+from analysis.prose.findings import about_the_paper, findings, measured, stale_sentences
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.files import write_atomically
@@ -29,7 +29,10 @@ from analysis.writing import html
 from analysis.writing.markup import Section
 from analysis.writing.tables import Table
 
+#: The figure of the first screen.
+FRONT = "overview"
 NO_CLAIMS = "This table holds none of the paper's layers.\n"
+NO_OVERVIEW = "There is nothing to compare the kernels with: their baseline has no number.\n"
 
 
 def compose(
@@ -41,7 +44,7 @@ def compose(
     output: Path,
     older_models: frozenset[tuple[object, ...]] = frozenset(),
 ) -> list[Section]:
-    """Compose the report, the findings first; `figures` and `table_folder` are linked relative to `output`.
+    """Compose the report, the claims first; `figures` and `table_folder` are linked relative to `output`.
 
     `older_models` are the rows of whole networks (MODEL_KEY values) whose sources have changed since.
     """
@@ -57,23 +60,29 @@ def compose(
     built["network_layers"] = of_networks["network_layers"]
     parts = [f"### {table.title}\n\n{linked(name, table)}" for name, table in built.items()]
     whole = f"{_list(networks.findings(archive))}\n{linked('networks', of_networks['networks'])}".lstrip("\n")
+    older = [f"{sentence}\n" for sentence in stale_sentences(staleness)]
+    captions = read_captions(figures)
+    front = captions.pop(FRONT, "")
+    glance = f"![{FRONT}]({link(figures / f'{FRONT}.svg')})\n\n*{front}*\n" if front else NO_OVERVIEW
     drawn = [
         f"![{name}]({link(figures / f'{name}.svg')})\n\n*{caption}* ([PDF]({link(figures / f'{name}.pdf')}))\n"
-        for name, caption in read_captions(figures).items()
+        for name, caption in captions.items()
         # Without ablated variants the figure only says that there is nothing to draw.
         if name != "ablation" or layers.measurements["algorithm"].isin(ablations()).any()
     ]
     timed = of_models.findings(archive)
     forward = f"{_list(timed)}\n{linked('models', models.build(archive, older_models))}" if timed else ""
-    which = guide.body(archive)
+    which, against = guide.body(archive), _against(layers)
     of_gpus = [table for table in (gpus.compare_gpus(archive), gpus.use_of_gpus(archive)) if table]
     about_gpus = "\n".join(f"### {table.title}\n\n{table.markdown}" for table in of_gpus)
     return [
-        Section("findings", "Findings", _list(findings(layers, judged) + stale_sentences(staleness))),
-        Section("claims", "Claims of the paper", f"{claims.summary(judged, layers) or NO_CLAIMS}\n{claims.rule()}"),
+        Section("claims", "Claims of the paper", _claims(layers, judged), folded=True, opened=False),
+        Section("overview", "At a glance", glance),
+        Section("findings", "Findings", "\n".join([_list(findings(layers, judged)), *older])),
         Section("networks", network_tables.TITLES["networks"], whole),
         *([Section("models", models.TITLE, forward)] if timed else []),
         Section("guide", guide.TITLE, which, folded=which.count("\n### ") > 1),
+        Section("against", against.title, against.markdown),
         Section("figures", "Figures", "\n".join(drawn)),
         Section("claims-layers", "Claims, layer by layer", claims.to_markdown(judged), folded=True),
         Section("tables", "Tables", "\n".join(parts), folded=True),
@@ -84,6 +93,19 @@ def compose(
         *([Section("gpus", "GPUs", about_gpus)] if of_gpus else []),
         Section("provenance", "Provenance", method.provenance(archive, staleness)),
     ]
+
+
+def _claims(layers: Archive, judged: pd.DataFrame) -> str:
+    """Say what was measured, then claim by claim, then how a verdict is reached."""
+    shown = claims.rows(judged, layers)
+    how = f"### How a verdict is reached\n\n{claims.in_short()}\n\n{claims.rule()}"
+    return f"{measured(layers)}\n\n" + (f"{shown}\n{how}" if shown else NO_CLAIMS)
+
+
+def _against(layers: Archive) -> Table:
+    if layers.measurements.empty:
+        return Table("Every algorithm", pd.DataFrame(), closing="This table holds networks alone.")
+    return grids.against_best(layers)
 
 
 def write_report(title: str, sections: list[Section]) -> str:

@@ -142,6 +142,16 @@ def test_locks_are_complete(files: tuple[str, ...]) -> None:
     assert missing == []
 
 
+def test_the_release_is_one_version() -> None:
+    """In the package, in the citation, and the newest in the changelog."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+), (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest.groups() == (project()["version"], str(citation["date-released"]))
+    assert citation["version"] == project()["version"]
+    assert {"title", "message", "authors", "license", "references"} <= set(citation)
+    assert [author["family-names"] for author in citation["references"][0]["authors"]] == ["Lu", "Chu", "Guo", "Liu"]
+
+
 #: In place of the environment's Python: notes what it is called with, and under which variables; says that packages are
 #: in the environment unless there is a file `elsewhere`.
 PYTHON = """#!/bin/sh

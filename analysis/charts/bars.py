@@ -1,6 +1,6 @@
 """Bars over the layers: grouped (the paper's figures, devices side by side) and stacked (shares of a time)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -25,6 +25,8 @@ from analysis.frames.common import Panel, Picture
 from analysis.numbers.algorithms import label
 
 GROUP_WIDTH = 0.84
+#: Added to the label of a series without any bar among what was measured.
+NONE = " (no number)"
 MARK_HEIGHT = 0.05
 #: Height of a panel and of everything around the panels, in inches.
 PANEL, AROUND = 1.85, 0.85
@@ -38,7 +40,9 @@ def grouped(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
             draw_bars(axes, panel, layout)
-        legend(figure, _handles(figure, picture), 5 if layout is TWO_COLUMNS else 2)
+        handles = _handles(picture)
+        columns = 3 if any(name.endswith(NONE) for name in handles) else 5
+        legend(figure, handles, columns if layout is TWO_COLUMNS else 2)
     return figure
 
 
@@ -48,11 +52,10 @@ def by_device(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
         figure = new_figure(picture, layout, DEVICE_PANEL * len(picture.panels) + AROUND)
         grid = figure.subplots(len(picture.panels), 1, squeeze=False)
         for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
-            devices = dict.fromkeys(panel.frame["algorithm"])
-            draw_bars(axes, panel, layout, {name: series_color(index) for index, name in enumerate(devices)})
+            draw_bars(axes, panel, layout, _device_colors(panel))
             if panel.axis == "speedup":
                 axes.axhline(1, color="0.3", linewidth=0.7)
-        legend(figure, _handles(figure, picture), 3 if layout is TWO_COLUMNS else 1)
+        legend(figure, _handles(picture, _device_colors), 3 if layout is TWO_COLUMNS else 1)
     return figure
 
 
@@ -86,7 +89,7 @@ def shares(picture: Picture, layout: Layout = TWO_COLUMNS) -> Figure:
             draw = _stack if "kernel" in set(panel.frame["algorithm"]) else _transform_alone
             draw(axes, panel, place, layout)
             axes.set_ylim(0, 112)
-        legend(figure, _handles(figure, picture), 3)
+        legend(figure, handles_of(figure.axes) | _no_number(picture), 3)
     return figure
 
 
@@ -111,9 +114,24 @@ def _transform_look() -> dict[str, Any]:
     return {"color": series_color(1), "hatch": "....", "edgecolor": "black"}
 
 
-def _handles(figure: Figure, picture: Picture) -> dict[str, Artist]:
+def _handles(picture: Picture, colors: Callable[[Panel], Mapping[str, Color]] = lambda panel: {}) -> dict[str, Artist]:
+    """Make a handle for each series, in its own colour also where no bar has it; then its label says so."""
+    found: dict[str, Artist] = {}
+    for name in dict.fromkeys(name for panel in picture.panels for name in panel.frame["algorithm"]):
+        panels = [panel for panel in picture.panels if name in set(panel.frame["algorithm"])]
+        color = colors(panels[0]).get(name) or look(name)[0]
+        missing = [panel.frame[panel.frame["algorithm"] == name]["value"].isna().all() for panel in panels]
+        found[f"{label(name)}{NONE if missing[0] else ''}"] = Patch(facecolor=color, edgecolor="black")
+    return found | _no_number(picture)
+
+
+def _no_number(picture: Picture) -> dict[str, Artist]:
     absent = any(panel.frame["value"].isna().any() for panel in picture.panels)
-    return handles_of(figure.axes) | ({"no number": Patch(**NO_NUMBER)} if absent else {})
+    return {"no number": Patch(**NO_NUMBER)} if absent else {}
+
+
+def _device_colors(panel: Panel) -> dict[str, Color]:
+    return {name: series_color(index) for index, name in enumerate(dict.fromkeys(panel.frame["algorithm"]))}
 
 
 def _prepare(axes: Axes, panel: Panel, layout: Layout) -> dict[str, int]:

@@ -41,6 +41,7 @@ class Layout:
     small: float
     rotation: int
     title_width: int
+    dark: bool = False
 
     def wrap(self, text: str, share: float = 1.0) -> str:
         """Break a title's lines to the width; a `share` below 1 is for larger letters."""
@@ -48,8 +49,15 @@ class Layout:
         return "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width))
 
 
+#: What is dark on light in `paper.mplstyle`, for a page with light text on this background.
+DARK_PAGE, INK = "#0d1117", "#e6edf3"
+DARK = {name: DARK_PAGE for name in ("figure.facecolor", "axes.facecolor")} | {
+    name: INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+}
 TWO_COLUMNS = Layout(width=7.16, font=7, small=4.5, rotation=0, title_width=125)
 ONE_COLUMN = Layout(width=3.5, font=6, small=3.5, rotation=45, title_width=66)
+#: For the top of a page, on a phone too: few large letters.
+FRONT = Layout(width=4.6, font=9, small=8, rotation=0, title_width=60)
 
 
 #: The colours and markers of the classes of arithmetic.
@@ -85,7 +93,8 @@ def palette(color: str) -> Color:
 def style(layout: Layout = TWO_COLUMNS) -> Iterator[None]:
     """Apply the style of all figures, with the sizes of a layout."""
     sizes = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
-    changes = dict.fromkeys(sizes, layout.font) | {"figure.titlesize": layout.font + 2}
+    changes: dict[str, Any] = dict.fromkeys(sizes, layout.font) | {"figure.titlesize": layout.font + 2}
+    changes |= DARK if layout.dark else {}
     with mpl.style.context([STYLE, changes], after_reset=True):  # whatever a matplotlibrc of the user says
         yield
 

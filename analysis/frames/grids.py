@@ -1,17 +1,30 @@
 """The tables with a column for each layer (speed, memory, ablation), and the best cuDNN of each layer."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from analysis.numbers.algorithms import BEST_CUDNN, every_ablation, in_order, in_paper, label, paper
+from analysis.numbers.algorithms import (
+    BEST_CUDNN,
+    YARDSTICKS,
+    about,
+    every_ablation,
+    in_order,
+    in_paper,
+    is_cudnn,
+    label,
+    paper,
+)
 from analysis.numbers.series import (
     MIB,
     NOT_MEASURED,
     Selection,
     constant_memory,
+    divide,
+    geometric_mean,
+    headline,
     layer_order,
     memory_baselines,
     memory_metric,
@@ -25,7 +38,7 @@ from analysis.numbers.series import (
 )
 from analysis.table.archive import Archive
 from analysis.table.schema import KEY
-from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, number
+from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, names, number, plural
 from analysis.writing.tables import DAGGER, Block, Table
 
 #: The keys of the rows whose numbers are marked as older than today's sources.
@@ -104,13 +117,13 @@ def _grid(
             head = {**asdict(selection), "algorithm": line.algorithm, "over": line.baseline, "unit": line.unit}
             lined.append(head | {one: float(numbers[one]) for one in layers})
             cells = [_cell(found, line, layer, float(numbers[layer]), stale) for layer in layers]
-            mean = f"{number(float(numbers.mean()))} ({numbers.count()})"
+            mean = f"{number(geometric_mean(numbers.dropna()))} ({numbers.count()})"
             shown.append([name, line.unit, *cells, mean if line.baseline else ""])
         if shown:
             metric = memory_metric(rows).label if title == "Memory" else ""
             if metric and (constant := constant_memory(archive, rows)):
                 metric += f"; {constant}"
-            header = ["algorithm", "unit", *layers, "mean (layers)"]
+            header = ["algorithm", "unit", *layers, "geometric mean (layers)"]
             heading = f"{selection} (experiment {selection.experiment})"
             blocks.append(Block(header, shown, (0, 1), heading, metric))
     if not lined:
@@ -139,6 +152,61 @@ def _cell(
     # The best cuDNN is stale if the algorithm that was chosen is.
     keys = [tuple((row | {"algorithm": row["chosen"]})[column] for column in KEY) for row in rows]
     return number(value) + (DAGGER if any(key in stale for key in keys) else "")
+
+
+def against_best(archive: Archive) -> Table:
+    """Compare every algorithm that a user might choose with the yardstick of the headline, at each batch.
+
+    An algorithm of another class of arithmetic is compared with the yardstick in strict FP32 too.
+    """
+    (selection, rows), kind = headline(archive), archive.device_kind
+    yardstick = YARDSTICKS[kind]
+    unit, factor = speed_unit(kind)
+    of_suite = archive.measurements[archive.measurements["suite"] == selection.suite]
+    batches = sorted(int(batch) for batch in of_suite["batch"].unique())
+    best = {one: _speeds(archive, replace(selection, batch=one), yardstick) for one in batches}
+    lines, shown = [], []
+    for numerics in sorted(set(archive.measurements["numerics"]), key=lambda one: (one != selection.numerics, one)):
+        of_class = rows_of(archive.measurements, replace(selection, numerics=numerics))
+        for name in in_order(of_class["algorithm"]):
+            if not about(name).is_candidate or is_cudnn(name) or name == yardstick:
+                continue
+            speed = values(of_class, name, "tflops") * factor
+            over = {
+                one: divide(_speeds(archive, replace(selection, batch=one, numerics=numerics), name), best[one])
+                for one in batches
+            }
+            lines.append(
+                {"algorithm": name, "numerics": numerics}
+                | {f"over_at_batch_{one}": geometric_mean(over[one]) for one in batches}
+            )
+            shown.append([label(name), numerics, _span(speed), *(_over(over[one]) for one in batches)])
+    closing = ""
+    chosen = rows[(rows["algorithm"] == BEST_CUDNN) & (rows["status"] == "ok")]["chosen"]
+    if len(chosen):
+        counts = chosen.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
+        parts = names(f"{label(name)} on {plural(count, 'layer')}" for name, count in counts.items())
+        closing = f"At batch {selection.batch} the best cuDNN is {parts}."
+    header = ["algorithm", "class", f"{unit} at batch {selection.batch}", *(f"batch {one}" for one in batches)]
+    note = (
+        f"Relative to {label(yardstick)} in {selection.numerics}, in the geometric mean, and on how many layers faster."
+    )
+    title = f"Every algorithm against {label(yardstick)}"
+    return Table(title, pd.DataFrame(lines), (Block(header, shown, (0, 1, 2), note=note),) if shown else (), closing)
+
+
+def _speeds(archive: Archive, selection: Selection, algorithm: str) -> pd.Series:
+    return values(with_best_cudnn(rows_of(archive.measurements, selection)), algorithm, "tflops")
+
+
+def _span(speed: pd.Series) -> str:
+    if speed.empty:
+        return "-"
+    return f"{number(speed.min())} ({speed.idxmin()}) to {number(speed.max())} ({speed.idxmax()})"
+
+
+def _over(over: pd.Series) -> str:
+    return f"{number(geometric_mean(over))}x, {(over > 1).sum()} of {len(over)}" if len(over) else "-"
 
 
 def _best_cudnn(rows_by_selection: Mapping[Selection, pd.DataFrame]) -> Table:

@@ -8,6 +8,8 @@ from analysis.numbers.algorithms import label
 from analysis.numbers.series import (
     MIB,
     constant_memory,
+    decisive_layer,
+    geometric_mean,
     headline,
     layer_order,
     memory_baselines,
@@ -22,7 +24,6 @@ from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
 
 AUTHORS = "the authors' log (GPU not named; batch 64, conv4 with 32 channels)"
-FLOPS = "FLOPs are those of the direct convolution for every algorithm."
 
 
 def tflops(archive: Archive) -> Picture:
@@ -32,7 +33,7 @@ def tflops(archive: Archive) -> Picture:
     unit, factor = speed_unit(archive.device_kind)
     measured = Panel(_measured(archive, selection), unit, cells(rows, drawn, "tflops", factor))
     speed = values(rows, name, "tflops") * factor
-    caption = f"Speed on each layer ({selection}). {FLOPS} "
+    caption = f"Speed on each layer ({selection}). {_flops(archive)} "
     if speed.empty:
         caption += f"{label(name)} was ok on no layer."
     else:
@@ -52,15 +53,18 @@ def memory(archive: Archive) -> Picture:
     title = f"{_measured(archive, selection)}\n{metric.label}"
     measured = Panel(title, "memory, MiB", cells(rows, drawn, metric.column, 1 / MIB))
     said = []
+    without: dict[str, list[str]] = {}
     for baseline in memory_baselines(kind):
         saved = 100 * (1 - ratio(rows, name, baseline, metric.column))
         if not saved.empty:
-            less = "less" if saved.mean() >= 0 else "more"
-            amount = f"{number(abs(float(saved.mean())))} % {less} than {label(baseline)}"
-            said.append(f"{amount} ({plural(len(saved), 'layer')})")
+            said.append(f"{_saved(saved, baseline)} ({plural(len(saved), 'layer')})")
+            if layer := decisive_layer(saved):
+                without.setdefault(layer, []).append(_saved(saved.drop(layer), baseline))
     constant = constant_memory(archive, rows)
     caption = f"Memory on each layer ({selection}): {metric.label}{f'; {constant}' if constant else ''}."
-    caption += f" On average {label(name)} takes {names(said)}." if said else ""
+    caption += f" In the mean over the layers {label(name)} takes {names(said)}" if said else ""
+    caption += "".join(f", and without {layer} {names(rest)}" for layer, rest in without.items())
+    caption += "." if said else ""
     if kind == "cpu":
         return _picture(archive, "Memory", [measured], caption)
     logged = _authors(published.authors_memory_mib(), drawn, "memory, MiB", "peak memory of the process")
@@ -79,11 +83,29 @@ def ablation(archive: Archive) -> Picture:
     further = [name for name in algorithms.further_ablations() if name in set(rows["algorithm"])]
     measured = Panel(_measured(archive, selection), unit, cells(rows, (whole, *variants, *further), "tflops", factor))
     losses = {name: ratio(rows, whole, name, "tflops") for name in (*variants, *further)}
-    means = {name: float(loss.mean()) for name, loss in losses.items() if not loss.empty}
+    means = {name: geometric_mean(loss) for name, loss in losses.items() if not loss.empty}
     said = [f"{number(means[name])}x as fast as {label(name)}" for name in sorted(means, key=lambda one: -means[one])]
     caption = f"Speed of im2win, and of im2win without one of its optimizations each ({selection}). "
-    caption += f"On average over the layers, im2win is {names(said)}." if said else "No layer has both numbers."
+    caption += (
+        f"In the geometric mean over the layers, im2win is {names(said)}." if said else "No layer has both numbers."
+    )
     return _picture(archive, "Ablation of im2win", [measured, _authors_tflops((whole, *variants))], caption)
+
+
+def _saved(saved: pd.Series, baseline: str) -> str:
+    less = "less" if saved.mean() >= 0 else "more"
+    return f"{number(abs(float(saved.mean())))} % {less} than {label(baseline)}"
+
+
+def _flops(archive: Archive) -> str:
+    """Say what FLOPs are, and that a speed may be above the peak rate of FP32 if that was measured."""
+    peak = (archive.provenance.get("ceilings") or {}).get("fp32_flops")
+    unit, factor = speed_unit(archive.device_kind)
+    said = "FLOPs are those of the direct convolution for every algorithm"
+    if not peak:
+        return f"{said}."
+    above = f"the machine's FP32 rate ({number(peak * factor / 1e12)} {unit})"
+    return f"{said}: one that multiplies less (FFT, Winograd), or not in FP32, can be above {above}."
 
 
 def _picture(archive: Archive, what: str, panels: list[Panel], caption: str) -> Picture:

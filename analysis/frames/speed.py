@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.frames.common import FRAME_COLUMNS, Panel, Picture, cells, classes, missing, other_class
 from analysis.numbers.algorithms import (
+    AS_IT_COMES,
     BEST_CUDNN,
     TF32,
     YARDSTICKS,
@@ -19,8 +20,11 @@ from analysis.numbers.algorithms import (
     shown,
     with_transform,
 )
+from analysis.numbers.networks import BASELINE
+from analysis.numbers.overview import overview as headline_sides
 from analysis.numbers.series import (
     Selection,
+    geometric_mean,
     headline,
     layer_order,
     pick,
@@ -35,6 +39,48 @@ from analysis.table.archive import Archive
 from analysis.table.companions import read_transforms
 from analysis.writing.phrases import names, number, plural
 
+#: With fewer algorithms of cuDNN the best of them may be far from cuDNN's best.
+FEW = 3
+
+
+def overview(archive: Archive) -> Picture:
+    """Speed of each side of the headline over its baseline, the best cuDNN in strict FP32 (on a CPU: PyTorch).
+
+    A side that has no result on any layer is left out, so that the legend names what is there.
+    """
+    found = headline_sides(archive)
+    baseline, title = found.sides[BASELINE].label, f"Convolutions on {archive.device_name}"
+    if found.best[BASELINE].empty:
+        return Picture(title, note=_no_baseline(baseline, found.selection, archive.device_kind))
+    lines, said = [], []
+    for name, side in found.sides.items():
+        over = found.over(name)
+        for layer in found.layers if len(over) else ():
+            status, reason = ("ok", "") if layer in over.index else found.state(name, layer)
+            lines.append((layer, name, over.get(layer, np.nan), status, reason, side.label))
+        if len(over) and name != BASELINE:
+            ahead = f"faster on {(over > 1).sum()} of {plural(len(over), 'layer')}"
+            said.append(f"{side.label}: {ahead}, {number(geometric_mean(over))}x in the geometric mean")
+    frame = pd.DataFrame(lines, columns=[*FRAME_COLUMNS, "label"])
+    unit, factor = speed_unit(archive.device_kind)
+    absolute = values(headline(archive)[1], YARDSTICKS[archive.device_kind], "tflops") * factor
+    caption = f"Speed over {baseline} on the same layer ({found.selection}), which reaches {number(absolute.min())} "
+    caption += f"({absolute.idxmin()}) to {number(absolute.max())} {unit} ({absolute.idxmax()}). {'; '.join(said)}."
+    rivals = in_order(name for name in found.rows["algorithm"] if is_cudnn(name))
+    if 0 < len(rivals) < FEW:
+        caption += f" Of cuDNN only {names(label(name) for name in rivals)} was measured."
+    axis = f"speed relative to {baseline}"
+    return Picture(title, (Panel("", "", frame, x_axis=axis),), caption + missing(frame))
+
+
+def _no_baseline(baseline: str, selection: Selection, kind: str) -> str:
+    """Say that there is nothing to compare with, and what to measure."""
+    name = AS_IT_COMES[kind]
+    return (
+        f"{baseline} has no number on any layer of {selection}, so there is nothing to compare with; a run that names "
+        f"algorithms needs such a one too (algorithm=...,{name})"
+    )
+
 
 def speedup(archive: Archive) -> Picture:
     """Speed of every algorithm over the best cuDNN of its layer (on a CPU: over PyTorch), a panel for each class.
@@ -47,7 +93,7 @@ def speedup(archive: Archive) -> Picture:
     title = f"Speed over {label(baseline)} on {archive.device_name}"
     best = values(rows, baseline, "tflops")
     if best.empty:
-        return Picture(title, note=f"{label(baseline)} has no number on any layer of {selection}")
+        return Picture(title, note=_no_baseline(label(baseline), selection, archive.device_kind))
     panels: list[Panel] = []
     for one in classes(archive, selection):
         of_class = rows_of(archive.measurements, one)
@@ -192,7 +238,7 @@ def batches(archive: Archive) -> Picture:
     if speed.empty:
         caption += f"{label(mine)} has no layer that is ok at every batch."
     else:
-        grown = (speed[there[-1]] / speed[there[0]]).mean()
+        grown = geometric_mean(speed[there[-1]] / speed[there[0]])
         caption += f"From batch {there[0]} to {there[-1]}, {label(mine)} becomes {number(grown)}x as fast "
         caption += f"(mean of {plural(len(speed), 'layer')})."
     if fewer:

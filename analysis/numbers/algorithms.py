@@ -201,15 +201,6 @@ def is_reduced_baseline(name: str) -> bool:
     return one.role == BASELINE and TF32 in one.numerics
 
 
-def further_baselines(kind: str) -> tuple[str, ...]:
-    """List the baselines on a kind of device that are neither in the paper's figures nor in a library's best."""
-    return tuple(
-        name
-        for name, one in described().items()
-        if one.role == BASELINE and one.backend == kind and not one.in_paper and not one.best_of
-    )
-
-
 def is_ours(name: str) -> bool:
     """Whether an algorithm is a convolution of ours, the paper's or a later one."""
     return about(name).role in (PAPER, OURS)

@@ -19,6 +19,8 @@ from analysis.table.order import natural_key
 PROTOCOLS = ("end_to_end", "kernel_only", "authors")
 NOT_MEASURED = "not measured"
 MIB = 2**20
+#: A layer decides a mean if without it the mean is less than this share of what it is with it.
+DECIDES = 0.6
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,14 @@ def divide(ours: pd.Series, theirs: pd.Series) -> pd.Series:
 def geometric_mean(ratios: pd.Series) -> float:
     """Average ratios so that a ratio and its inverse cancel; NaN of none."""
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else float("nan")
+
+
+def decisive_layer(shares: pd.Series) -> str:
+    """Name the layer without which the mean of some shares is far smaller; empty if there is none."""
+    if len(shares) < 3 or not shares.mean():
+        return ""
+    without = pd.Series({layer: shares.drop(layer).mean() / shares.mean() for layer in shares.index})
+    return str(without.idxmin()) if without.min() < DECIDES else ""
 
 
 def speed_unit(kind: str) -> tuple[str, float]:

@@ -63,6 +63,24 @@ def summary(judged: pd.DataFrame, archive: Archive, reasons: bool = True) -> str
     return text + (f"\n### Why\n\n{''.join(why)}" if reasons and why else "")
 
 
+def rows(judged: pd.DataFrame, archive: Archive) -> str:
+    """Write the headline's claims as Markdown, a part for each: its verdict as heading, protocols and reasons below."""
+    alike, parts = under_every_protocol(judged, archive), []
+    for claim in headline_claims(judged, archive).to_dict("records"):
+        each = alike[alike["claim"] == claim["claim"]]
+        values = {name: quantity(claim[name], claim["unit"]) for name in ("measured", "published", "authors_logs")}
+        parts.append(f"### **{claim['verdict']}** {claim['statement']} *{values['measured']}*\n")
+        lines = [
+            [row["protocol"], f"**{row['verdict']}**", quantity(row["measured"], row["unit"]), interval_text(row)]
+            for _, row in each.iterrows()
+        ]
+        parts.append(markdown_table(["protocol", "verdict", "measured", "95 % interval"], lines, texts=(0, 1)))
+        parts.append(f"The paper publishes {values['published']}; the authors' logs give {values['authors_logs']}.\n")
+        said = [text for text in (claim["reason"], claim["explanation"], claim["decomposition"]) if _cell(text) != "-"]
+        parts.append(f"{' '.join(map(str, said))}\n" if said else "")
+    return "\n".join(parts)
+
+
 def to_markdown(judged: pd.DataFrame) -> str:
     """Write the claims as Markdown, one table per selection."""
     parts = []
@@ -78,6 +96,14 @@ def to_markdown(judged: pd.DataFrame) -> str:
             lines.append([row["statement"], verdict, *shown.values(), interval_text(row), *layers])
         parts.append(markdown_table(header, lines, texts=(0, 1, 7, 8)))
     return "\n".join(parts)
+
+
+def in_short() -> str:
+    """Explain the three verdicts in one sentence."""
+    return (
+        f"*{REPRODUCED}*: at least {ENOUGH:.0%} of the published value; *{PARTLY}*: in the claimed direction, but less "
+        f"(however much less); *{NOT_REPRODUCED}*: not even the direction."
+    )
 
 
 def rule() -> str:

@@ -36,7 +36,7 @@ def abstract_and_logs() -> str:
         f"they differ. The logs' mean speedup over cuBLAS is {faster[0]:.2f}x, the abstract says "
         f"{claimed['speedup_cublas']}x; their mean memory reductions are {cublas[0]:.1f} % and {cudnn[0]:.1f} %, the "
         f"abstract says {claimed['memory_cublas']} % and {claimed['memory_cudnn']} %. The abstract does not say how it "
-        "averages. We take the mean of the layers' ratios everywhere. The ratio of the layers' totals "
+        "averages. We take the arithmetic mean of the layers' ratios here, and here alone. The ratio of their totals "
         f"({faster[1]:.2f}x, {cublas[1]:.1f} % and {cudnn[1]:.1f} %) and the geometric mean ({faster[2]:.2f}x, "
         f"{cublas[2]:.1f} % and {cudnn[2]:.1f} %) do not give the abstract's numbers either: they seem to be rounded, "
         "or from other runs."
@@ -144,14 +144,14 @@ def _other_mathematics(rows: pd.DataFrame) -> str:
         which = names((label(name).removeprefix("cuDNN ") for name in dict.fromkeys(best[fewer])), commas=True)
         said.append(
             f"The best cuDNN is {which} on {plural(len(fewer), 'layer')} ({' '.join(fewer)}), which takes fewer "
-            f"multiplications than any direct method; there im2win is {number(over[fewer].mean())}x as fast."
+            f"multiplications than any direct method; there im2win is {number(geometric_mean(over[fewer]))}x as fast."
         )
     if others:
         ahead = [layer for layer in others if over[layer] > 1]
         where = f"on {len(ahead)} of them ({' '.join(ahead)})" if ahead else "on none of them"
         said.append(
             f"On the {plural(len(others), 'layer')} where the best is a GEMM or the autotuner's choice, im2win is "
-            f"{number(over[others].mean())}x as fast and is ahead {where}."
+            f"{number(geometric_mean(over[others]))}x as fast and is ahead {where}."
         )
     above = ratio(rows, BEST_CUDNN, CEILING, "tflops")
     beyond = list(above.index[above > 1])

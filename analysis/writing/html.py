@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.writing.markup import Section, plain_link, to_html
+from analysis.writing.markup import Section, inline, plain_link, to_html
 
 TEMPLATES = Path(__file__).parent / "templates"
 TYPES = {".csv": "text/csv", ".pdf": "application/pdf"}
@@ -25,6 +25,8 @@ def render(title: str, sections: list[Section], folder: Path, marks: Mapping[str
 
     def image(caption: str, path: str) -> str:
         name = Path(path).stem
+        if (folder / path).with_name(f"{name}_dark.svg").is_file():
+            return f'<figure id="figure-{name}" class="front">{_two_pages(folder / path, caption)}</figure>'
         try:
             drawing = inline_svg((folder / path).read_text(encoding="utf-8"), f"{name}-", caption)
         except FileNotFoundError:
@@ -43,18 +45,22 @@ def render(title: str, sections: list[Section], folder: Path, marks: Mapping[str
     def convert(text: str, prefix: str) -> Markup:
         return Markup(to_html(text, image, link, marks, prefix))
 
-    def parts(section: Section) -> list[tuple[str, Markup]]:
+    def parts(section: Section) -> list[tuple[Markup, Markup]]:
         """Split a folded section at its third-level headings."""
         if not section.folded:
             return []
         split = [part.partition("\n") for part in PART.split(section.markdown)[1:]]
-        return [(head, convert(text, f"{section.name}-{index}-")) for index, (head, _, text) in enumerate(split)]
+        return [
+            (Markup(inline(head, link, marks)), convert(text, f"{section.name}-{index}-"))
+            for index, (head, _, text) in enumerate(split)
+        ]
 
     shown = [
         {
             "name": one.name,
             "title": one.title,
             "parts": parts(one),
+            "opened": one.opened,
             "body": convert(PART.split(one.markdown)[0] if one.folded else one.markdown, f"{one.name}-"),
         }
         for one in sections
@@ -64,6 +70,16 @@ def render(title: str, sections: list[Section], folder: Path, marks: Mapping[str
     )
     texts = {name: Markup((TEMPLATES / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
     return environment.get_template("report.html.j2").render(title=title, sections=shown, **texts)
+
+
+def _two_pages(path: Path, caption: str) -> str:
+    """Show a drawing that there is for light and, as NAME_dark, for dark pages."""
+    light, dark = (
+        f"data:image/svg+xml;base64,{base64.b64encode(one.read_bytes()).decode()}"
+        for one in (path, path.with_name(f"{path.stem}_dark.svg"))
+    )
+    source = f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+    return f'<picture>{source}<img src="{light}" alt="{html.escape(caption)}"></picture>'
 
 
 def inline_svg(text: str, prefix: str, caption: str) -> str:

@@ -25,13 +25,14 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")
 class Section:
     """One part of a report: its anchor, its title, and its Markdown with headings from the third level on.
 
-    A `folded` section is long: in HTML each of its parts is shown on demand.
+    A `folded` section is long: in HTML each of its parts is shown on demand, the first at once if it is `opened`.
     """
 
     name: str
     title: str
     markdown: str
     folded: bool = False
+    opened: bool = True
 
 
 def plain_link(text: str, target: str) -> str:

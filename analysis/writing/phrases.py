@@ -7,12 +7,12 @@ from collections.abc import Container, Iterable, Sequence
 SHORT = {
     "unsupported": "unsup.",
     "out_of_memory": "OOM",
-    "incorrect": "wrong",
+    "incorrect": "incorr.",
     "failed": "failed",
     "not measured": "-",
     "no number": "-",
 }
-SHORT_EXPLAINED = "unsup. = unsupported, OOM = out of memory, wrong = incorrect result, - = not measured"
+SHORT_EXPLAINED = "unsup. = unsupported, OOM = out of memory, incorr. = incorrect result, - = not measured"
 
 
 def number(value: float, significant: int = 3) -> str:

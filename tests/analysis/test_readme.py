@@ -1,5 +1,6 @@
-"""The README's numbers and figures are those of the archive."""
+"""The pages: their numbers and figures are those of the archive, their links lead somewhere, the README is short."""
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,10 +31,38 @@ def test_readme_shows_the_figures_of_the_archive(tmp_path: Path) -> None:
     if pinned not in (ROOT / "requirements.lock").read_text().splitlines():
         pytest.skip("the figures are drawn by the pinned matplotlib, and this is another")
     readme.draw(read(ARCHIVE), tmp_path)
-    wanted = readme.drawn(read(ARCHIVE))
+    wanted = {*readme.drawn(read(ARCHIVE)), "overview_dark"}
     for name in wanted:
         assert (tmp_path / f"{name}.svg").read_bytes() == (DRAWN / f"{name}.svg").read_bytes(), "run make readme"
-    assert {path.stem for path in DRAWN.iterdir()} == set(wanted)
+    assert {path.stem for path in DRAWN.iterdir()} == wanted
+
+
+def test_the_readme_is_short_and_mostly_written_by_hand() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    generated = lines[lines.index(readme.BEGIN) : lines.index(readme.END)]
+    assert len(lines) <= 150
+    assert len(" ".join(generated)) <= len(" ".join(lines)) / 3
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    def anchors(text: str) -> set[str]:
+        titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    for target in re.findall(r'(?:\]\(|src="|srcset=")([^)"\s]+)', page.read_text()):
+        if not target.startswith("http"):
+            path, _, anchor = target.partition("#")
+            there = page.parent / path if path else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there.read_text()), target
+
+
+def test_the_index_has_every_page() -> None:
+    listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs/README.md").read_text()))
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
 def test_networks_are_shown_where_an_archive_has_them(tmp_path: Path) -> None:
@@ -42,10 +71,20 @@ def test_networks_are_shown_where_an_archive_has_them(tmp_path: Path) -> None:
     without, both = (read(write_table(tmp_path / name, given)) for name, given in (("a", layers), ("b", layers + rows)))
     write_networks(both.folder, ("net", "square", 2, None, ""))
     assert set(readme.drawn(both)) - set(readme.drawn(without)) == {"networks"}
-    text = readme.generated(both)
-    assert text.startswith(readme.generated(without).replace(f"/{without.folder.name}/", f"/{both.folder.name}/"))
+    text = readme.results(both)
     assert "| net | 64 | 1 of 1 |" in text
-    assert f"![networks](docs/figures/{both.folder.name}/networks.svg)" in text
+    assert f"![networks](figures/{both.folder.name}/networks.svg)" in text
+    assert "## Networks" not in readme.results(without)
+    asked = "| Are they over all convolutions of a network? | on 1 of 1 network | 2.00x | [networks]("
+    assert asked in readme.front(both)
+    assert "network" not in readme.front(without)
+    alone = read(write_networks(write_table(tmp_path / "c", rows), ("net", "square", 2, None, "")))
+    assert asked in readme.front(alone)
+    assert "## Speed" in readme.results(both) and "## Speed" not in readme.results(alone)
+    said = "### All convolutions of whole networks, the best mix of ours against the best cuDNN in strict FP32"
+    assert said in readme.reviewed(alone) and said not in readme.reviewed(without)
+    assert "snakemake --config experiment=networks suite=net" in readme.reviewed(alone)
+    assert "* Expected: 2.00x on net, batch 64." in readme.reviewed(alone)
 
 
 @pytest.mark.parametrize("text", ["no marks", readme.BEGIN, readme.END + readme.BEGIN, readme.BEGIN * 2 + readme.END])

@@ -20,7 +20,7 @@ USES = {
     "charts": {"table", "writing", "numbers", "frames"},
 }
 #: Modules that may name algorithms: what is derived from them, and the reasons that belong to a claim's baseline.
-NAMING = {"numbers/algorithms.py", "prose/reasons.py"}
+NAMING = {"numbers/algorithms.py", "numbers/models.py", "prose/reasons.py"}
 MODULES = sorted(path for path in ANALYSIS.rglob("*.py") if "archive" not in path.relative_to(ANALYSIS).parts[:1])
 
 

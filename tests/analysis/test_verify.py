@@ -191,7 +191,8 @@ def test_every_archive_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert run(monkeypatch, verify.main) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len([path for path in cli.ARCHIVES.iterdir() if path.is_dir()])
-    assert [line for line in lines if "generated parts of README.md, tensor_cores.md, cluster.md" in line]
+    pages = ", ".join(page.name for page in readme.PAGES)
+    assert [line for line in lines if f"generated parts of {pages}" in line]
 
 
 def test_an_archive_that_is_kept_must_have_a_manifest(
@@ -213,11 +214,11 @@ def test_a_number_of_the_readme(
         shutil.copy(ROOT / page, tmp_path / page)
     text = (tmp_path / "README.md").read_text()
     name = readme.shown_archive(text)
-    caption = re.search(r"im2win reaches \S+ \(conv\d+\) to (\S+) TFLOPS \(conv\d+\); it is", text)
-    assert caption
-    (tmp_path / "README.md").write_text(text[: caption.start(1)] + "140" + text[caption.end(1) :])
+    answer = re.search(r"on (\d+) of 12 layers \| (\S+)x \| \[results\]", text)
+    assert answer
+    (tmp_path / "README.md").write_text(text[: answer.start(2)] + "140" + text[answer.end(2) :])
     assert run(monkeypatch, verify.main, name, "--root", tmp_path) == 1
     said = capsys.readouterr().out
-    assert "README.md: it says ... 19.6 (conv7) to 140 TFLOPS" in said
-    assert f"but the archive {name} gives ... 19.6 (conv7) to {caption[1]} TFLOPS" in said
+    assert "README.md: it says ... 12 layers | 140x | [results](docs/results.md#speed)" in said
+    assert f"but the archive {name} gives ... 12 layers | {answer[2]}x | [results]" in said
     assert "run make readme" in said

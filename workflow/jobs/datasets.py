@@ -13,7 +13,9 @@ _FORMATS = ("pdf", "svg", "png")
 #: What is drawn and written of each results table, below the dataset's folder.
 PAPER_FIGURES = {"tflops": "speed per layer", "memory": "memory per layer", "ablation": "ablation"}
 #: Name -> what Snakemake's report calls it; each has a caption in workflow/report.
-FIGURE_LABELS = PAPER_FIGURES | {
+FIGURE_LABELS = {
+    "overview": "cuDNN, the paper's kernel and ours at a glance",
+    **PAPER_FIGURES,
     "speedup": "speedup over the best cuDNN",
     "time": "time with its interval",
     "transform": "share of the transform",
@@ -29,7 +31,7 @@ FIGURE_LABELS = PAPER_FIGURES | {
 FIGURES = (
     *(
         f"figures/{name}.{suffix}"
-        for name in (*FIGURE_LABELS, *(f"one_column/{one}" for one in PAPER_FIGURES))
+        for name in (*FIGURE_LABELS, "overview_dark", *(f"one_column/{one}" for one in PAPER_FIGURES))
         for suffix in _FORMATS
     ),
     "figures/captions.json",

@@ -1,4 +1,5 @@
-// Sort a table by the column whose head is clicked: numbers by size, names by their numbers, what has no number last.
+// Tables sort by the column whose head is clicked (numbers by size, names by their numbers, what has no number last) and
+// filter by words; the contents show where one is; what is folded is printed.
 "use strict";
 function number(text) {
   const found = text.match(/^-?\d[\d.]*/);
@@ -29,3 +30,36 @@ function sort(head) {
 document.querySelectorAll("th button").forEach((button) => {
   button.addEventListener("click", () => sort(button.parentNode));
 });
+const LONG = 8;
+document.querySelectorAll("table").forEach((table) => {
+  const rows = Array.from(table.tBodies[0].rows);
+  if (rows.length < LONG) return;
+  const field = document.createElement("input");
+  field.type = "search";
+  field.className = "filter";
+  field.placeholder = `filter ${rows.length} rows`;
+  field.setAttribute("aria-label", "show the rows that hold all of these words");
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/);
+    rows.forEach((row) => {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    });
+  });
+  table.closest(".scroll").before(field);
+});
+const links = new Map(Array.from(document.querySelectorAll("nav a"), (link) => [link.hash.slice(1), link]));
+const seen = new IntersectionObserver((entries) => {
+  entries.filter((one) => one.isIntersecting).forEach((one) => {
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    links.get(one.target.id).setAttribute("aria-current", "true");
+  });
+}, { rootMargin: "-10% 0px -80% 0px" });
+document.querySelectorAll("section").forEach((section) => seen.observe(section));
+const folded = () => Array.from(document.querySelectorAll("details:not([open])"));
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = folded();
+  opened.forEach((one) => { one.open = true; });
+});
+addEventListener("afterprint", () => opened.forEach((one) => { one.open = false; }));

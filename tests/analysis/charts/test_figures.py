@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
 
 from analysis import figures
@@ -75,7 +76,7 @@ def test_titles_say_what_was_measured_where(archive: Archive) -> None:
 def test_captions_have_the_tables_numbers(archive: Archive) -> None:
     text = paper.tflops(archive).text
     assert "im2win reaches 8.00 (conv1) to 16.8 TFLOPS (conv12)" in text
-    assert "faster than best cuDNN on 0 of 12 layers (0.800x on average)" in text
+    assert "faster than best cuDNN on 0 of 12 layers (mean 0.800x)" in text
     assert "25.0 % less than im2col + cuBLAS (12 layers) and 50.0 % less than best cuDNN" in paper.memory(archive).text
     assert "4.00x as fast as without micro-kernel, 1.60x as fast as without" in paper.ablation(archive).text
 
@@ -113,6 +114,38 @@ def test_a_missing_number_is_hatched_and_explained(
     assert 3.5 < mark.get_x() < 4.5  # in the group of conv5
     assert {text.get_text() for text in axes.texts} == {"n/a: out of memory", "n/a: not measured"}
     assert "no number" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_legend_of_a_part_has_the_colours_of_what_was_not_measured(
+    build: Callable[..., Path], make_rows: Callable[..., Rows]
+) -> None:
+    figure = bars.grouped(paper.tflops(table.read(build(make_rows(["im2win"])))))
+    legend = figure.legends[0]
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
+    found = {text.get_text(): patch for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)}
+    assert list(found) == [
+        "im2col + cuBLAS (no number)",
+        "best cuDNN (no number)",
+        "im2win",
+        "direct (no number)",
+        "no number",
+    ]
+    for name, algorithm in (("best cuDNN (no number)", "cudnn_best"), ("im2win", "im2win")):
+        assert to_rgb(found[name].get_facecolor()) == style.look(algorithm)[0]
+
+
+def test_what_has_nothing_to_compare_with_says_what_to_measure(
+    build: Callable[..., Path], make_rows: Callable[..., Rows]
+) -> None:
+    archive = table.read(build(make_rows(["im2win"])))
+    for name in ("speedup", "overview"):
+        picture = figures.FIGURES[name].prepare(archive)
+        assert "nothing to compare with; a run that names algorithms needs such a one too" in picture.note
+        assert "cudnn_autotuned" in picture.note
+        said = " ".join(text.get_text() for text in figures.draw(name, picture).axes[0].texts)
+        assert "nothing to compare with" in said.replace("\n", " ")
 
 
 def test_nothing_at_all_is_ok(build: Callable[..., Path], make_row: Callable[..., dict[str, Any]]) -> None:

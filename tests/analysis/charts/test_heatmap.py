@@ -21,7 +21,7 @@ def test_the_heatmap_prints_every_cell(small: Archive) -> None:
     assert [text.get_text() for text in axes.texts] == [
         *["2.00", "-", "0.50"],
         *["1.00", "failed", "1.00"],
-        *["wrong", "-", "unsup."],
+        *["incorr.", "-", "unsup."],
     ]
     boxes = [one for one in axes.patches if isinstance(one, Rectangle)]
     assert [bool(box.get_hatch()) for box in boxes] == [text.get_text()[0] not in "012" for text in axes.texts]

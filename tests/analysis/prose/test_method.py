@@ -1,9 +1,7 @@
 """What the provenance adds to the report: ceilings, discarded samples, the constant part of memory."""
 
 from analysis.frames import grids, paper
-from analysis.numbers.series import headline
 from analysis.prose import method
-from analysis.prose.findings import _memory
 from analysis.table.archive import Archive
 
 CONSTANT = "500 MiB of each is constant, the CUDA context"
@@ -12,7 +10,6 @@ CONSTANT = "500 MiB of each is constant, the CUDA context"
 def test_the_constant_part_of_memory(archive: Archive) -> None:
     archive.provenance["ceilings"] = {"context_bytes": 500 * 2**20}
     assert f"peak memory of the process; {CONSTANT}." in paper.memory(archive).caption
-    assert f"peak memory of the process ({CONSTANT})" in _memory(archive, headline(archive)[1])[0]
     assert f"peak memory of the process; {CONSTANT}" in grids.build(archive, frozenset())["memory"].markdown
 
 

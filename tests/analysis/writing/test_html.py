@@ -19,7 +19,7 @@ from analysis.writing.html import render
 from analysis.writing.markup import Section
 
 Rows = list[dict[str, Any]]
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "source"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -58,13 +58,14 @@ class Page(HTMLParser):
 def fixture_page(
     tmp_path_factory: pytest.TempPathFactory, make_rows: Callable[..., Rows], write_table: Callable[..., Path]
 ) -> Path:
-    """Write the report of a made-up table, with three figures that have the same ids."""
+    """Write the report of a made-up table, with figures that have the same ids."""
     rows = [row for protocol in ("end_to_end", "kernel_only") for row in make_rows(protocol=protocol)]
     folder = write_table(tmp_path_factory.mktemp("report"), rows)
     archive = table.read(folder)
-    pictures = {name: figures.FIGURES[name].prepare(archive) for name in ("tflops", "memory", "ablation")}
+    pictures = {name: figures.FIGURES[name].prepare(archive) for name in ("overview", "tflops", "memory", "ablation")}
     for name, picture in pictures.items():
-        figures.save(figures.draw(name, picture), folder / "figures", name, ["svg"])
+        for file, layout in figures.FIGURES[name].layouts(name).items():
+            figures.save(figures.draw(name, picture, layout), folder / "figures", file, ["svg"])
     captions = {name: f"The caption of {name}." for name in pictures} | {"batch": "Not drawn: no data."}
     (folder / "figures" / "captions.json").write_text(json.dumps(captions))
     sources = {"algorithms": {row["algorithm"]: row["source_hash"] for row in rows} | {"direct": "changed"}}
@@ -94,16 +95,27 @@ def test_the_page_is_well_formed_and_loads_nothing(page: Path) -> None:
 
 def test_every_figure_is_there_with_its_caption(page: Path) -> None:
     text = page.read_text()
-    assert re.findall(r'<figure id="figure-(\w+)"', text) == ["tflops", "memory", "ablation"]
+    assert re.findall(r'<figure id="figure-(\w+)"', text) == ["overview", "tflops", "memory", "ablation"]
+    assert text.index('id="overview"') < text.index("The caption of overview.") < text.index('id="findings"')
+    assert re.search(r'<source media="\(prefers-color-scheme: dark\)" srcset="data:image/svg\+xml;base64,\w', text)
     for name in ("tflops", "memory", "ablation"):
         assert f"The caption of {name}." in text
     assert "Not drawn" not in text
 
 
-def test_findings_come_first_and_marks_are_shown(page: Path) -> None:
+def test_the_first_screen_has_the_verdicts_and_the_overview(page: Path) -> None:
     text = page.read_text()
     names = re.findall(r'<section id="([\w-]+)">', text)
-    assert names[:4] == ["findings", "claims", "networks", "guide"]
+    assert names[:5] == ["claims", "overview", "findings", "networks", "guide"]
+    claims_section = text[text.index('<section id="claims">') : text.index('<section id="overview">')]
+    rows = re.findall(r"<details>\n<summary>(.*)</summary>", claims_section)
+    assert len(rows) == 6 + 1
+    assert rows[1] == (
+        '<strong class="mark bad">not reproduced</strong> im2win reaches up to 1.8x the TFLOPS of the best performing '
+        "cuDNN convolution <em>0.800x</em>"
+    )
+    assert "im2win is 0.800x as fast and is ahead on none of them" in claims_section
+    assert rows[-1] == "How a verdict is reached"
     assert names[-4:] == ["method", "paper", "machine", "provenance"]
     assert '<strong class="mark fair">partly</strong>' in text
     assert '<strong class="mark bad">Stale:</strong> the sources of direct' in text
@@ -132,13 +144,24 @@ def test_a_missing_figure_and_a_missing_file_are_told(tmp_path: Path) -> None:
 
 # The page reports on itself to the page around it, a window of any width: Chromium's own is never below 500 pixels.
 PROBE = """<script>addEventListener("load", () => {
+  const height = (one) => one.getBoundingClientRect().height;
   const head = document.querySelector("#guide th button");
+  const words = document.querySelector("#guide .filter");
+  const rows = Array.from(document.querySelectorAll("#guide table tbody")[0].rows);
+  words.value = "conv1 ms";
+  words.dispatchEvent(new Event("input"));
+  const filtered = rows.filter((row) => row.hidden).length;
+  const folded = document.querySelectorAll("details:not([open])").length;
+  dispatchEvent(new Event("beforeprint"));
+  const printed = document.querySelectorAll("details:not([open])").length;
+  dispatchEvent(new Event("afterprint"));
   head.click();
   head.click();
   parent.postMessage({
     window: innerWidth, wide: document.documentElement.scrollWidth,
     first: head.closest("table").querySelector("tbody td").textContent,
-    figures: Array.from(document.querySelectorAll("svg"), (one) => one.getBoundingClientRect().height > 50),
+    filtered, printed, again: document.querySelectorAll("details:not([open])").length === folded,
+    figures: Array.from(document.querySelectorAll("figure svg, figure img"), (one) => height(one) > 50),
     dark: matchMedia("(prefers-color-scheme: dark)").matches }, "*");
 });</script>"""
 AROUND = """<!DOCTYPE html><meta name="color-scheme" content="light dark"><body><script>
@@ -165,5 +188,7 @@ def test_a_browser_shows_it_without_complaint(page: Path, tmp_path: Path, width:
     assert found["window"] == width
     assert found["wide"] <= width
     assert found["first"] == "conv12"
-    assert found["figures"] == [True, True, True]
+    assert found["filtered"] == 8  # conv2 to conv9
+    assert (found["printed"], found["again"]) == (0, True)
+    assert found["figures"] == [True, True, True, True]
     assert found["dark"] == dark

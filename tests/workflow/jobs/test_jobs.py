@@ -107,7 +107,7 @@ def test_figures_are_drawn_anew_when_a_table_beside_changes(tmp_path: Path) -> N
 
 
 def test_the_figures_are_those_that_are_drawn() -> None:
-    names = [*DRAWN, *(f"one_column/{name}" for name, drawing in DRAWN.items() if drawing.one_column)]
+    names = [file for name, drawing in DRAWN.items() for file in drawing.layouts(name)]
     drawn = [f"figures/{name}.{suffix}" for name in names for suffix in FORMATS]
     assert sorted(FIGURES) == sorted([*drawn, "figures/captions.json"])
     assert list(FIGURE_LABELS) == list(DRAWN)

@@ -1,0 +1,98 @@
+"""The front page's table: a question, its answer, one number, and where to look."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.numbers.judged import headline_claims
+from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, REDUCED, compare, networks, without_networks
+from analysis.numbers.overview import PAPER, overview
+from analysis.numbers.series import divide, geometric_mean
+from analysis.numbers.verdicts import VERDICTS
+from analysis.prose.claims import in_short
+from analysis.table.archive import Archive
+from analysis.writing.phrases import markdown_table, names, number, plural
+
+#: Where a front page's answers are explained.
+RESULTS, TENSOR_CORES = "docs/results.md", "docs/tensor_cores.md"
+#: Side -> what is asked of it, and where it is answered.
+QUESTIONS = {
+    PAPER: ("Is the paper's im2win faster than {}?", f"[results]({RESULTS}#speed)"),
+    OURS: ("Are our kernels in strict FP32?", f"[results]({RESULTS}#speed)"),
+    OURS_ACCURATE: ("Are our kernels on tensor cores, as accurate as FP32?", f"[how]({TENSOR_CORES})"),
+}
+
+
+def table(archive: Archive, judged: pd.DataFrame) -> str:
+    """Write the table as Markdown, of the headline's layers and then of the networks if there are any."""
+    layers = without_networks(archive)
+    lines = list(_lines(layers, judged))
+    lines += _networks(archive)
+    return markdown_table(["question", "answer", "number", "where"], lines, texts=(0, 1, 3))
+
+
+def _lines(layers: Archive, judged: pd.DataFrame) -> Iterator[list[str]]:
+    counts = headline_claims(judged, layers)["verdict"].value_counts()
+    if len(counts):
+        parts = names(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+        total = f"{counts.get(VERDICTS[0], 0)} of {counts.sum()}"
+        yield ["Do the paper's claims hold here?", parts, total, f"[claims]({RESULTS}#the-papers-claims)"]
+    if layers.measurements.empty:
+        return
+    found = overview(layers)
+    for side, (question, where) in QUESTIONS.items():
+        if not found.over(side).empty:
+            asked = question.format(f"the {found.sides[BASELINE].label}")
+            answer, mean = _answer(found.over(side))
+            if side == OURS_ACCURATE and not found.over(REDUCED).empty:
+                ahead = divide(found.over(side), found.over(REDUCED)) > 1
+                answer += f"; than {found.sides[REDUCED].label} on {ahead.sum()}"
+            yield [asked, answer, mean, where]
+
+
+def _answer(over: pd.Series, what: str = "layer") -> list[str]:
+    return [f"on {(over > 1).sum()} of {plural(len(over), what)}", f"{number(geometric_mean(over))}x"]
+
+
+def _networks(archive: Archive) -> list[list[str]]:
+    every = {str(one): compare(one, BASELINE, MIX) for one in networks(archive)}
+    over = pd.Series({name: one.speedup for name, one in every.items() if one.layers}, dtype=float)
+    if over.empty:
+        return []
+    return [
+        ["Are they over all convolutions of a network?", *_answer(over, "network"), f"[networks]({RESULTS}#networks)"]
+    ]
+
+
+def note(archive: Archive, use: pd.DataFrame | None) -> str:
+    """Say what the table's numbers are, of what, and how long measuring took if the `use` of GPUs is known."""
+    layers, took = without_networks(archive), ""
+    if use is not None:
+        minutes = plural(round(use["elapsed_s"].sum() / 60), "minute")
+        points = plural(len(archive.provenance["points"]), "point")
+        took = f" Measuring this archive's {points} took {minutes} on {_gpus(use)}."
+    if layers.measurements.empty:
+        return f"{archive.device_name}, networks alone.{took}\n"
+    found = overview(layers)
+    where = f"{archive.device_name}, {plural(len(found.layers), 'layer')} at batch {found.selection.batch}"
+    return (
+        f"{where}, `{found.selection.protocol}`; speeds are relative to the {found.sides[BASELINE].label}, in the "
+        f"geometric mean. {in_short()}{took}\n"
+    )
+
+
+def _gpus(use: pd.DataFrame) -> str:
+    most = use["gpus"].max()
+    return f"{plural(most, 'GPU')}" + (
+        f" at a time, on {plural(use['host'].nunique(), 'host')}" if len(use) > 1 else ""
+    )
+
+
+def alternative(archive: Archive) -> str:
+    """Describe the overview for those who do not see it."""
+    layers = without_networks(archive)
+    if layers.measurements.empty:
+        return "no layers were measured"
+    sides = overview(layers).sides
+    rest = names(side.label for name, side in sides.items() if name != BASELINE)
+    return f"Speed relative to the {sides[BASELINE].label} on each layer, of {rest}"
