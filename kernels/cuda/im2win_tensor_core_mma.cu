@@ -67,7 +67,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, 1) void i
     }
     float rest = PARTS == 2 && split.rest() != 0 ? 1.0f : 0.0f;  // the sums of three parts' largest products are exact
     for (int lanes = 1; lanes < CHUNKS; lanes *= 2) rest += __shfl_xor_sync(0xffffffffu, rest, lanes);
-    const float factor = make_up_for_cuts<17>(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
+    const float factor = make_up_for_cuts<34>(scale.factor, rest != 0.0f, k_block, tile.first_pixel + row);
     if (chunk == 0) factors[stage * TILE_N + row] = factor;
     factor_sum += factor;
     has_lost |= ranks.lose_bits(scale.scale);

@@ -160,7 +160,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
         rest |= split.rest();
       }
       const bool is_cut = __any_sync(0xffffffffu, rest != 0);
-      const float factor = make_up_for_cuts<16>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
+      const float factor = make_up_for_cuts<33>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
       if (half == 0 && position < S::POSITIONS) factors[stage * S::POSITIONS + position] = factor;
       if (position % MMA_UNIT == 0 && half == 0) unit_factors[unit].add(has_lost ? -factor : factor);
     }

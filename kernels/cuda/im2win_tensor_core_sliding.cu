@@ -143,7 +143,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         const bool is_cut = __any_sync(0xffffffffu, rest != 0);
         if (lane == 0) {
-          const float factor = make_up_for_cuts<17>(scale.factor, is_cut, k_block + phase, i + unit);
+          const float factor = make_up_for_cuts<34>(scale.factor, is_cut, k_block + phase, i + unit);
           factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
         }
         fence_shared_writes();
@@ -224,8 +224,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         const AccuracyLimit limit(p);
         const float taps = (p.kernel_w + tap_step - 1) / tap_step;  // of a phase, at most
         of_lane.all *= taps, of_lane.lost *= taps;
+        const ColumnFactors most = {2.0f * max_of_warp(of_lane.all), 2.0f * max_of_warp(of_lane.lost)};
+        const bool may_be = __any_sync(0xffffffffu, may_be_inaccurate(results, limit, most, row_factors));
 #pragma unroll
-        for (int group = 0; group * EPILOGUE_COLUMNS < N; ++group) {
+        for (int group = 0; may_be && group * EPILOGUE_COLUMNS < N; ++group) {
           // Windows reach into the next group.
           const int next = min(group + 1, S::GROUPS - 1);
           const ColumnFactors both = {

@@ -129,7 +129,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
           }
           const bool is_cut = PARTS == 2 && rest != 0;  // the sums of three parts' largest products are exact
           factors[ring.stage * S::PIXELS + deal(row)] =
-              make_up_for_cuts<17>(scale.factor, is_cut, k_block, row);
+              make_up_for_cuts<34>(scale.factor, is_cut, k_block, row);
         }
         fence_shared_writes();
         full[ring.stage].arrive();  // every lane for itself, since each wrote a factor that threads read
@@ -197,18 +197,22 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
       // Two buffers in turn: another warp of the consumer may still read the last tile's.
       float* const sums_of = column_sums + (warpgroup * 2 + i / gridDim.x % 2) * N;
-      bool any_lost = row_factors.first_lost || row_factors.second_lost;
 #pragma unroll
       for (int i = 0; i < OWN; ++i) {
         const int column = i * 128 + threadIdx.x % 128;
         if (column < N) sums_of[column] = has_lost[i] ? -factor_sums[i] : factor_sums[i];
       }
       synchronize_warpgroup(1 + warpgroup);
-      for (int column = lane; column < N; column += 32) any_lost |= sums_of[column] < 0.0f;
-      if (__any_sync(0xffffffffu, any_lost)) {
+      ColumnFactors most = {};
+      for (int column = lane; column < N; column += 32) {
+        most.all = fmaxf(most.all, fabsf(sums_of[column])), most.lost = fmaxf(most.lost, -sums_of[column]);
+      }
+      if (__any_sync(0xffffffffu, most.lost > 0.0f || row_factors.first_lost || row_factors.second_lost)) {
         const AccuracyLimit limit(p);
+        most = {max_of_warp(most.all), max_of_warp(most.lost)};
+        const bool may_be = __any_sync(0xffffffffu, may_be_inaccurate(results, limit, most, row_factors));
 #pragma unroll
-        for (int j = 0; j < N / 8; ++j) {
+        for (int j = 0; may_be && j < N / 8; ++j) {
           ColumnFactors first = {}, second = {};
           first.add(sums_of[8 * j + lane % 4 * 2]), second.add(sums_of[8 * j + lane % 4 * 2 + 1]);
           check_accuracy(results[j], limit, first, second, row_factors);

@@ -46,7 +46,7 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
   const int boost = exponent < -90 ? 64 : 0;
   const float first_scale = boost > 0 ? 0x1p64f : 1.0f, second_scale = scalbnf(1.0f, 14 - exponent - boost);
   if (threadIdx.x == 0 && in_group < channels) {
-    const bool loses = least * first_scale * second_scale < 0.5f;
+    const bool loses = least * first_scale * second_scale < LEAST_WHOLE;
     const float factor = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
     factors[channel] = loses ? -factor : factor;
   }

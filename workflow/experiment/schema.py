@@ -41,10 +41,9 @@ class Statistic(Enum):
 class Arithmetic(Enum):
     """What computes the products, which bounds how fast they can come: see workflow.harness.lower_bounds.
 
-    `fp32` is a multiply and an add for each product of the direct convolution, on the FP32 units, or on the tensor
-    cores where the numeric class allows TF32. `fp32_transformed` does fewer, in another domain (FFT, Winograd). `tf32`
-    and `fp16x3` run on the tensor cores: one product in TF32 or more, three in FP16 that make up for their rounding;
-    `fp16x3_transformed` does three for each of fewer.
+    `fp32` is a multiply and an add for each product, on the FP32 units, or on the tensor cores where the numeric class
+    allows TF32; `tf32` and `fp16x3` run on the tensor cores, `fp16x3` as three products in FP16 that make up for their
+    rounding. What is `_transformed` (FFT, Winograd) takes fewer products.
     """
 
     fp32 = "fp32"

@@ -6,6 +6,8 @@
 // A value's bits but its sign, as integers of the same order; NaN is above all.
 __device__ inline unsigned rank(float value) { return 2u * __float_as_int(value); }
 
+constexpr float LEAST_WHOLE = 0x1p-3f;  // the least scaled value that is split nearly without loss
+
 // The largest rank of some values, and the least one of those that are not zero, less one. Hopper has instructions for
 // three integers, so that both together take no longer than the maximum of floats alone.
 struct Ranks {
@@ -20,11 +22,11 @@ struct Ranks {
     }
   }
   __device__ float magnitude() const { return __int_as_float(largest >> 1); }
-  // Whether a value that is not zero loses low bits when it is scaled and split: FP16 ends at 2^-24, and so do the parts
-  // of a scaled value, which has 24 bits. `scale` is a power of two.
+  // Whether a value that is not zero loses more than two of its 24 bits when it is scaled and split: FP16 ends at 2^-24,
+  // and so do the parts of a scaled value. `scale` is a power of two.
   __device__ bool lose_bits(float scale) const {
-    const float half_unscaled = __int_as_float((253 << 23) - __float_as_int(scale));  // 0.5 / scale
-    return least < rank(half_unscaled) - 1u;
+    const float unscaled = __int_as_float((251 << 23) - __float_as_int(scale));  // LEAST_WHOLE / scale
+    return least < rank(unscaled) - 1u;
   }
 };
 
@@ -35,12 +37,72 @@ struct AccuracyLimit {
   float per_factor;
   __device__ explicit AccuracyLimit(const Problem& p)
       : per_factor(0x1p14f * min(p.reduction(), K_BLOCK) / (p.reduction() + 8)) {}
-  // The result, or NaN if it is too small for what was lost. `factors` is the sum of its factors, `lost` that of those of
-  // K blocks in which a value lost bits; `filter_lost` says whether one of the filter did.
-  __device__ float check(float result, float factors, float lost, bool filter_lost) const {
-    const float limit = per_factor * (lost + (filter_lost ? factors : 0.0f));
-    return fabsf(result) < limit ? __int_as_float(0x7fffffff) : result;
+  // Of a result, for the sum of its factors, `lost` for that of those of K blocks in which a value lost bits;
+  // `filter_lost` says whether one of the filter did.
+  __device__ float of(float factors, float lost, bool filter_lost) const {
+    return per_factor * (lost + (filter_lost ? factors : 0.0f));
   }
+};
+
+// The largest of a warp's values, none of which is negative.
+__device__ inline float max_of_warp(float value) {
+  return __int_as_float(__reduce_max_sync(0xffffffffu, static_cast<unsigned>(__float_as_int(value))));
+}
+
+// What undoes the filter's scale in a thread's two rows of results, and whether the split of their filters lost bits;
+// `end` is the first channel that is not computed.
+struct RowFactors {
+  float first, second;
+  bool first_lost, second_lost;
+  __device__ RowFactors(const float* factors, int channel, int end)
+      : RowFactors(channel < end ? factors[channel] : 0.0f, channel + 8 < end ? factors[channel + 8] : 0.0f) {}
+
+ private:
+  __device__ RowFactors(float first, float second)
+      : first(fabsf(first)), second(fabsf(second)), first_lost(first < 0.0f), second_lost(second < 0.0f) {}
+};
+
+// Of a column of results: the sum of its K blocks' factors, and of those in which a value lost bits.
+struct ColumnFactors {
+  float all, lost;
+  __device__ void add(float factor) { all += fabsf(factor), lost += fmaxf(-factor, 0.0f); }
+};
+
+// Makes NaN of those of a thread's results in two columns that may not be as accurate as FP32, so that the guard computes
+// them again.
+__device__ inline void check_accuracy(float (&results)[4], const AccuracyLimit& limit, ColumnFactors first,
+                                      ColumnFactors second, const RowFactors& rows) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const ColumnFactors& column = i % 2 ? second : first;
+    const bool is_small = fabsf(results[i]) < limit.of(column.all, column.lost, i < 2 ? rows.first_lost : rows.second_lost);
+    if (is_small) results[i] = __int_as_float(0x7fffffff);
+  }
+}
+// Whether there may be such a result, which is seldom so; `most` is the most that columns have. Costs a third of the check.
+template <int COUNT>
+__device__ bool may_be_inaccurate(const float (&results)[COUNT][4], const AccuracyLimit& limit, ColumnFactors most,
+                                  const RowFactors& rows) {
+  float least[2] = {fabsf(results[0][0]), fabsf(results[0][2])};
+#pragma unroll
+  for (int j = 0; j < COUNT; ++j) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) least[i / 2] = fminf(least[i / 2], fabsf(results[j][i]));
+  }
+  return least[0] < limit.of(most.all, most.lost, rows.first_lost) ||
+         least[1] < limit.of(most.all, most.lost, rows.second_lost);
+}
+
+// Which of a block's tiles the guard has to look at again, once all are computed: a bit for each, or for several where
+// there are more than 32. Within the loop over tiles its registers would be missing.
+class Suspects {
+ public:
+  __device__ void add(int tile, bool is_suspect) { bits_ |= (is_suspect ? 1u : 0u) << bit(tile); }
+  __device__ bool has(int tile) const { return bits_ >> bit(tile) & 1; }
+
+ private:
+  __device__ static int bit(int tile) { return tile / static_cast<int>(gridDim.x) % 32; }
+  unsigned bits_ = 0;
 };
 
 // One output in strict FP32, by a warp whose lanes get the same arguments and the same sum: over values [first, last) of

@@ -113,12 +113,14 @@ struct KBlockScale {
 };
 
 // The tensor core cuts its sums instead of rounding them, which shortens a K block's by 0.9 (mixed signs) to 1.4 (one
-// sign) times 2^-24 on average. The factor of LONGER K blocks of 32, spread over the reduction and over places, is
+// sign) times 2^-24 on average. The factor of LONGER K blocks of 64, spread over the reduction and over places, is
 // therefore longer by 2^-23; as many as bring both means equally near zero on an H100. Not where values are all FP16
 // values: their sums may be exact, and stay so. A denormal factor stays as it is.
 template <int LONGER>
 __device__ inline float make_up_for_cuts(float factor, bool is_cut, int k_block, int place) {
-  return is_cut && (k_block * 7 + place * 5) % 32u < LONGER ? factor * 0x1.000002p0f : factor;
+  // A second K block is added to one of its size, where less is rounded up than in long sums.
+  const unsigned longer = k_block == 1 ? LONGER + 6 : LONGER;
+  return is_cut && (k_block * 23 + place * 37) % 64u < longer ? factor * 0x1.000002p0f : factor;
 }
 
 // What the host knows of a plan, as plain integers; and what becomes of a result.
@@ -248,47 +250,6 @@ __device__ inline int end_of_group(const Problem& p, int channel) {
   const int channels = p.group_out_channels;
   return (channel / channels + 1) * channels;
 }
-
-// What undoes the filter's scale in a thread's two rows of results, and whether the split of their filters lost bits;
-// `end` is the first channel that is not computed.
-struct RowFactors {
-  float first, second;
-  bool first_lost, second_lost;
-  __device__ RowFactors(const float* factors, int channel, int end)
-      : RowFactors(channel < end ? factors[channel] : 0.0f, channel + 8 < end ? factors[channel + 8] : 0.0f) {}
-
- private:
-  __device__ RowFactors(float first, float second)
-      : first(fabsf(first)), second(fabsf(second)), first_lost(first < 0.0f), second_lost(second < 0.0f) {}
-};
-
-// Of a column of results: the sum of its K blocks' factors, and of those in which a value lost bits.
-struct ColumnFactors {
-  float all, lost;
-  __device__ void add(float factor) { all += fabsf(factor), lost += fmaxf(-factor, 0.0f); }
-};
-
-// Makes NaN of those of a thread's results in two columns that may not be as accurate as FP32, so that the guard computes
-// them again.
-__device__ inline void check_accuracy(float (&results)[4], const AccuracyLimit& limit, ColumnFactors first,
-                                      ColumnFactors second, const RowFactors& rows) {
-  results[0] = limit.check(results[0], first.all, first.lost, rows.first_lost);
-  results[1] = limit.check(results[1], second.all, second.lost, rows.first_lost);
-  results[2] = limit.check(results[2], first.all, first.lost, rows.second_lost);
-  results[3] = limit.check(results[3], second.all, second.lost, rows.second_lost);
-}
-
-// Which of a block's tiles the guard has to look at again, once all are computed: a bit for each, or for several where
-// there are more than 32. Within the loop over tiles its registers would be missing.
-class Suspects {
- public:
-  __device__ void add(int tile, bool is_suspect) { bits_ |= (is_suspect ? 1u : 0u) << bit(tile); }
-  __device__ bool has(int tile) const { return bits_ >> bit(tile) & 1; }
-
- private:
-  __device__ static int bit(int tile) { return tile / static_cast<int>(gridDim.x) % 32; }
-  unsigned bits_ = 0;
-};
 
 // What a thread writes after m16n8 matrix instructions: two rows of results (output channels), 8 apart, and two
 // neighbouring columns of every 8, which are the pixels that pixel_of_row says.
