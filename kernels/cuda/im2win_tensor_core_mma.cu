@@ -140,7 +140,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, 1) void i
     const int channel = tile.first_channel + first_row + m * 16 + lane / 4;
     const int end = end_of_group<GENERAL>(p, tile.first_channel);
     const TensorCoreOutput<WARP_N> output(plan, y + tile.output, channel, end, tile.first_pixel + first_column);
-    const RowFactors row_factors(filter_factors, channel, end);
+    const RowFactors row_factors(filter_factors, plan.epilogue, channel, end);
 #pragma unroll
     for (int n = 0; n < WARP_N / 8; ++n) {
       const float2 sums = *reinterpret_cast<const float2*>(factors + first_column + n * 8 + lane % 4 * 2);

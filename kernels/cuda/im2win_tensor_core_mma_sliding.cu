@@ -160,7 +160,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
         rest |= split.rest();
       }
       const bool is_cut = __any_sync(0xffffffffu, rest != 0);
-      const float factor = make_up_for_cuts<33>(scale.factor, is_cut, k_block + phase, blockIdx.x + unit);
+      const float factor = make_up_for_cuts<33>(scale.factor, is_cut, k_block, blockIdx.x + unit + phase);
       if (half == 0 && position < S::POSITIONS) factors[stage * S::POSITIONS + position] = factor;
       if (position % MMA_UNIT == 0 && half == 0) unit_factors[unit].add(has_lost ? -factor : factor);
     }
@@ -230,7 +230,7 @@ __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) v
 #pragma unroll
   for (int m = 0; m < ROWS_M; ++m) {
     const Output output = output_of(m);
-    const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
+    const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, output.end);
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j) {
       // The unit of eight columns, and the next one if their windows may reach into it.

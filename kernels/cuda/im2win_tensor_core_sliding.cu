@@ -143,7 +143,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         const bool is_cut = __any_sync(0xffffffffu, rest != 0);
         if (lane == 0) {
-          const float factor = make_up_for_cuts<34>(scale.factor, is_cut, k_block + phase, i + unit);
+          const float factor = make_up_for_cuts<33>(scale.factor, is_cut, k_block, i + unit + phase);
           factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
         }
         fence_shared_writes();
@@ -219,7 +219,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
       }
       const Output output = output_of(tile);
-      const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
+      const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, output.end);
       if (__any_sync(0xffffffffu, of_lane.lost > 0.0f || row_factors.first_lost || row_factors.second_lost)) {
         const AccuracyLimit limit(p);
         const float taps = (p.kernel_w + tap_step - 1) / tap_step;  // of a phase, at most

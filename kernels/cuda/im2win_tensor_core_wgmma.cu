@@ -194,7 +194,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         if (lane == 0) empty[ring.stage].arrive();
       }
       const Output output = output_of(tile);
-      const RowFactors row_factors(filter_factors, output.channel + lane / 4, output.end);
+      const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, output.end);
       // Two buffers in turn: another warp of the consumer may still read the last tile's.
       float* const sums_of = column_sums + (warpgroup * 2 + i / gridDim.x % 2) * N;
 #pragma unroll

@@ -294,7 +294,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         }
       }
       Output output = output_of(tile, 0);
-      const RowFactors row_factors(filter_factors, output.channel + lane / 4, p.out_channels);
+      const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, p.out_channels);
       bool finite = true;
 #pragma unroll
       for (int row = 0; row < OUTPUTS; ++row) {

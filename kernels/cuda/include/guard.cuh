@@ -1,6 +1,7 @@
 // The guard of the tensor-core kernels: which results may not be as accurate as FP32, and how they are computed again.
 #pragma once
 #include "convolution.cuh"
+#include "epilogue.cuh"
 #include "half.cuh"
 
 // A value's bits but its sign, as integers of the same order; NaN is above all.
@@ -49,17 +50,18 @@ __device__ inline float max_of_warp(float value) {
   return __int_as_float(__reduce_max_sync(0xffffffffu, static_cast<unsigned>(__float_as_int(value))));
 }
 
-// What undoes the filter's scale in a thread's two rows of results, and whether the split of their filters lost bits;
-// `end` is the first channel that is not computed.
+// Of a thread's two rows of results: what undoes the filter's scale, a power of two; the bias; and whether the split of
+// their filters lost bits. `end` is the first channel that is not computed.
 struct RowFactors {
-  float first, second;
+  float first, second, first_bias, second_bias;
   bool first_lost, second_lost;
-  __device__ RowFactors(const float* factors, int channel, int end)
-      : RowFactors(channel < end ? factors[channel] : 0.0f, channel + 8 < end ? factors[channel + 8] : 0.0f) {}
-
- private:
-  __device__ RowFactors(float first, float second)
-      : first(fabsf(first)), second(fabsf(second)), first_lost(first < 0.0f), second_lost(second < 0.0f) {}
+  __device__ RowFactors(const float* factors, const Epilogue& epilogue, int channel, int end) {
+    const float of_first = channel < end ? factors[channel] : 0.0f;
+    const float of_second = channel + 8 < end ? factors[channel + 8] : 0.0f;
+    first = fabsf(of_first), second = fabsf(of_second), first_lost = of_first < 0.0f, second_lost = of_second < 0.0f;
+    first_bias = channel < end ? epilogue.bias_of(channel) : 0.0f;
+    second_bias = channel + 8 < end ? epilogue.bias_of(channel + 8) : 0.0f;
+  }
 };
 
 // Of a column of results: the sum of its K blocks' factors, and of those in which a value lost bits.

@@ -313,8 +313,8 @@ class TensorCoreOutput {
       float first[4], second[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        first[i] = results[j + i / 2][i % 2] * factors.first;
-        second[i] = results[j + i / 2][2 + i % 2] * factors.second;
+        first[i] = fmaf(results[j + i / 2][i % 2], factors.first, factors.first_bias);
+        second[i] = fmaf(results[j + i / 2][2 + i % 2], factors.second, factors.second_bias);
         check = fmaf(first[i], 0.0f, fmaf(second[i], 0.0f, check));
       }
 #pragma unroll
@@ -322,14 +322,14 @@ class TensorCoreOutput {
         const int column = 8 * j + (WIDTH == 4 ? threadIdx.x % 4 * 4 : i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2);
         if (!ONE_IMAGE && pixel_ + column >= plan_.problem.pixels()) continue;
         float* const place = ONE_IMAGE ? start + column : y_ + index_of(channel_, pixel_ + column);
-        if (!plan_.epilogue.is_identity()) {
+        if (plan_.epilogue.has_more()) {
+          const Epilogue& epilogue = plan_.epilogue;
+          const long long index = place - y_;
 #pragma unroll
-          for (int pixel = 0; pixel < WIDTH; ++pixel) {
-            const long long index = place - y_ + pixel;
-            if (has_first) first[i + pixel] = plan_.epilogue.of_finite(first[i + pixel], channel_, index);
-            if (has_second) {
-              second[i + pixel] = plan_.epilogue.of_finite(second[i + pixel], channel_ + 8, index + second_row);
-            }
+          for (int t = 0; t < WIDTH; ++t) {
+            if (has_first) first[i + t] = epilogue.after(first[i + t], epilogue.residual_at(index + t));
+            if (!has_second) continue;
+            second[i + t] = epilogue.after(second[i + t], epilogue.residual_at(index + second_row + t));
           }
         }
         if (has_first) copy<WIDTH>(place, first + i);

@@ -52,13 +52,15 @@ struct WarpOutput {
 #pragma unroll
       for (int j = 0; j < EPILOGUE_COLUMNS / 8 && group + 8 * j < N; ++j) {
         const float* const of = results[group / 8 + j];
-        *reinterpret_cast<float2*>(own + 8 * j) = make_float2(of[0] * factors.first, of[1] * factors.first);
-        *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(of[2] * factors.second, of[3] * factors.second);
+        *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
+                                                              fmaf(of[1], factors.first, factors.first_bias));
+        *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(fmaf(of[2], factors.second, factors.second_bias),
+                                                                        fmaf(of[3], factors.second, factors.second_bias));
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;
       float* to = y + columns.output_index(group + lane) + channel * plane;
-      if (!FUSES || epilogue.is_identity()) {
+      if (!FUSES || !epilogue.has_more()) {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row, to += plane) {
           if (channel + row >= end) break;
@@ -67,12 +69,21 @@ struct WarpOutput {
           check = fmaf(value, 0.0f, check);
         }
       } else {
-#pragma unroll 4
-        for (int row = 0; row < ROWS; ++row, to += plane) {
-          if (channel + row >= end) break;
-          const float value = buffer[row * ROW + lane];
-          *to = epilogue.of_finite(value, channel + row, to - y);
-          check = fmaf(value, 0.0f, check);
+        constexpr int BATCH = 8;  // loads in flight
+#pragma unroll 1
+        for (int first = 0; first < ROWS; first += BATCH, to += BATCH * plane) {
+          float added[BATCH];
+#pragma unroll
+          for (int row = 0; row < BATCH; ++row) {
+            added[row] = channel + first + row < end ? epilogue.residual_at(to - y + row * plane) : 0.0f;
+          }
+#pragma unroll
+          for (int row = 0; row < BATCH; ++row) {
+            if (channel + first + row >= end) break;
+            const float value = buffer[(first + row) * ROW + lane];
+            to[row * plane] = epilogue.after(value, added[row]);
+            check = fmaf(value, 0.0f, check);
+          }
         }
       }
     }
