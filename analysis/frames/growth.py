@@ -34,6 +34,7 @@ BOUNDS = {
     STRICT: (sequential_bound, "sequential FP32, K u"),
     ACCURATE: (compensated_bound, f"{ACCURATE}, (16 + K / 32) u"),
 }
+BIAS_AXIS = "mean error, in u = 2^-24"
 AXIS = "K = input channels x filter height x filter width"
 FRAME = ("name", "numerics", "algorithm", "kind", "layer", "x", "y")
 MEASURED, BOUND = "measured", "bound"
@@ -42,18 +43,21 @@ POINTS = 60
 
 
 def error_growth(archive: Archive) -> Picture:
-    """Error against K: in norm for every class and, given an accuracy.csv, of the worst output with its bounds."""
+    """Error against K: in norm for every class and, given an accuracy.csv, of the worst output and in the mean."""
     title = f"Error against the length of the reduction on {archive.device_name}"
     selection, _ = headline(archive)
     norm, errors = _norm(archive, selection), _errors(archive, selection)
     if norm.empty:
         return Picture(title, note="no row that is ok has both an error and a layer of known size")
     where = f"{selection.suite}, batch {selection.batch}, {selection.protocol}"
-    panels = [Panel(f"in norm: ||y - ref|| / ||ref||\n({where})", "relative error", norm, x_axis=AXIS)]
+    panels = [Panel(f"in norm: ||y - ref|| / ||ref||\n({where})", "relative error", norm, x_axis="K")]
     caption = f"Relative error against float64 over K, the number of products that an output adds up ({where}). "
     caption += f"In norm: {names(_spans(norm))}."
     if np.isfinite(errors["error_componentwise"]).any():
         panel, said = _worst(errors)
+        panels.append(panel)
+        caption += said
+        panel, said = _bias(errors)
         panels.append(panel)
         caption += said
     return Picture(title, tuple(panels), caption)
@@ -87,7 +91,7 @@ def _spans(norm: pd.DataFrame) -> list[str]:
 
 def _errors(archive: Archive, selection: Selection) -> pd.DataFrame:
     """Take the rows of accuracy.csv that are shown: ok, and of the selection's suite."""
-    errors = read_accuracy(archive.folder).astype({"error_componentwise": float})
+    errors = read_accuracy(archive.folder).astype({"error_componentwise": float, "error_mean": float})
     errors = errors[(errors["suite"] == selection.suite) & (errors["status"] == "ok")]
     chosen = [name in error_references(one) for one, name in errors[["numerics", "algorithm"]].to_numpy()]
     return errors[pd.Series(chosen, index=errors.index, dtype=bool)]
@@ -123,3 +127,31 @@ def _worst(errors: pd.DataFrame) -> tuple[Panel, str]:
     if len(finite) < len(errors):
         text += f" Left out: {plural(len(errors) - len(finite), 'result')} that overflowed."
     return Panel(title, "", pd.DataFrame(found, columns=list(FRAME)), x_axis=AXIS), text
+
+
+def _bias(errors: pd.DataFrame) -> tuple[Panel, str]:
+    """Make the panel of the mean error in the direction of the result, and the sentence on it.
+
+    Of each layer the one farthest from zero over all kinds of data; an error of one sign adds up along a network.
+    """
+    finite = errors[np.isfinite(errors["error_mean"])]
+    found, said = [], []
+    for (numerics, algorithm), rows in finite.groupby(["numerics", "algorithm"], sort=False):
+        if numerics not in BOUNDS:
+            continue
+        farthest = rows.loc[rows.groupby("layer")["error_mean"].apply(lambda one: one.abs().idxmax())].set_index(
+            "layer"
+        )
+        farthest = farthest.reindex(layer_order(farthest.index))
+        units = farthest["error_mean"] / ROUNDOFF
+        name = _name(numerics, algorithm)
+        found += [
+            (name, numerics, algorithm, MEASURED, layer, k, bias)
+            for layer, k, bias in zip(farthest.index, farthest["reduction"], units, strict=True)
+        ]
+        said.append(f"{units.min():.2f} to {units.max():.2f} u in {name}")
+    title = "bias: mean error along ref\n(the farthest from 0 of all kinds)"
+    text = (
+        f" On the right, the mean error in the direction of the result, which adds up along a network: {names(said)}."
+    )
+    return Panel(title, BIAS_AXIS, pd.DataFrame(found, columns=list(FRAME)), x_axis="K"), text

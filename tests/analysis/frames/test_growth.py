@@ -35,7 +35,7 @@ def write_errors(folder: Path) -> None:
     rows = [
         dict.fromkeys(companions.ACCURACY_COLUMNS, "")
         | {"suite": "paper_table", "batch": 4, "layer": layer, "reduction": k, "distribution": kind, "status": "ok"}
-        | {"algorithm": algorithm, "numerics": numerics, "error_componentwise": error}
+        | {"algorithm": algorithm, "numerics": numerics, "error_componentwise": error, "error_mean": -error / 4}
         for algorithm, (numerics, *found) in table_of.items()
         for layer, k, pair in zip(("conv7", "conv12"), (27, 4608), found, strict=True)
         for kind, error in zip(("uniform", "huge"), pair, strict=True)
@@ -61,7 +61,7 @@ def test_the_error_grows_with_the_reduction(build: Build, make_row: Make) -> Non
     assert points_of.loc["fp32_accurate", "y"] == [3e-8, 2e-7]
     write_errors(folder)
     picture = growth.error_growth(table.read(folder))
-    norm, worst = picture.panels
+    norm, worst, bias = picture.panels
     measured = worst.frame[worst.frame["kind"] == growth.MEASURED].groupby("numerics", sort=False)["y"].agg(list)
     assert measured["strict_fp32"] == [4e-7, 5e-6]  # the largest of both kinds of data that is finite
     assert measured["fp32_accurate"] == [1e-7, 3e-7]
@@ -69,7 +69,10 @@ def test_the_error_grows_with_the_reduction(build: Build, make_row: Make) -> Non
     assert "over 2 kinds of data" in picture.caption
     assert "Left out: 1 result that overflowed." in picture.caption
     figure = figures.draw("error_growth", picture)
-    left, right = ({str(line.get_label()): line for line in axes.lines} for axes in figure.axes)
+    mean = bias.frame.groupby("numerics", sort=False)["y"].agg(list)
+    assert mean["fp32_accurate"] == pytest.approx([-1e-7 / 4 * 2**24, -3e-7 / 4 * 2**24])
+    assert "-1.26 to -0.42 u in fp32_accurate" in picture.caption
+    left, right, _ = ({str(line.get_label()): line for line in axes.lines} for axes in figure.axes)
     assert list(left) == list(dict.fromkeys(norm.frame["name"]))
     lines = [line for line in right.values() if line.get_linestyle() == "--"]
     ends = [(data(line)[0][-1], data(line)[1][-1]) for line in lines]
