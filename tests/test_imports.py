@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "kernels.build": {"kernels.tiles"},
     "kernels.families": {"kernels", "kernels.tiles", "kernels.build"},
     "kernels.baselines": {"kernels", "kernels.families", "kernels.build", "kernels.model"},
-    "kernels.model": {"kernels", "kernels.families", "kernels.build"},
+    "kernels.model": {"kernels", "kernels.families", "kernels.tiles", "kernels.build"},
     "analysis.table": set(),
     "analysis.writing": set(),
     "analysis.numbers": {"analysis.table", "analysis.writing"},

@@ -58,4 +58,4 @@ def test_ceilings_that_cannot_be_read(tmp_path: Path, content: str | None, named
 def test_every_algorithm_says_what_computes_it(conf: Catalog) -> None:
     transformed = {name for name, entry in conf.groups["algorithm"].items() if entry["arithmetic"].endswith("formed")}
     for name in conf.names("algorithm"):
-        assert (name in transformed) == any(word in name for word in ("fft", "winograd", "autotuned"))
+        assert (name in transformed) == any(word in name for word in ("fft", "winograd", "autotuned", "channels_last"))

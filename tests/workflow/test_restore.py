@@ -60,7 +60,8 @@ def sweep_of(provenance: dict[str, Any]) -> Sweep:
     """The sweep that an archive is of, whatever conf/ says by now."""
     points = [Point(**{field: point[field] for field in Point._fields}) for point in provenance["points"]]
     sweep = SimpleNamespace(
-        experiment={"name": provenance["points"][0]["experiment"]},
+        experiment={"name": provenance["points"][0]["experiment"], "models": []},
+        selection=SimpleNamespace(axes={}),
         points={point.path: point for point in points},
         protocols={entry["name"]: entry for point in provenance["points"] for entry in point["config"]["protocols"]},
         device=provenance["device"],

@@ -41,9 +41,8 @@ class Statistic(Enum):
 class Arithmetic(Enum):
     """What computes the products, which bounds how fast they can come: see workflow.harness.lower_bounds.
 
-    `fp32` is a multiply and an add for each product, on the FP32 units, or on the tensor cores where the numeric class
-    allows TF32; `tf32` and `fp16x3` run on the tensor cores, `fp16x3` as three products in FP16 that make up for their
-    rounding. What is `_transformed` (FFT, Winograd) takes fewer products.
+    `fp32` is a multiply and an add for each product, on the FP32 units or, if the class allows TF32, the tensor cores;
+    `tf32` and `fp16x3`, three FP16 products, run on those. What is `_transformed` (FFT, Winograd) takes fewer.
     """
 
     fp32 = "fp32"
