@@ -63,7 +63,6 @@ def run(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
-    relu: bool,
     shape: Sequence[int],
 ) -> torch.Tensor:
     """Y, of `shape`, which has as many values as the convolution's; the device of X is the current one."""
@@ -71,21 +70,9 @@ def run(
     # A copy is a new tensor at each call, of which nothing can be kept.
     prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
     y = x.new_empty(shape)
-    if found.fuses:
-        bias = bias if bias is None else bias.contiguous()
-        found.compute(x, kept, y, prepared, bias, residual if residual is None else _as_read(residual))
-        return y
-    found.compute(x, kept, y, prepared)
-    return finish(y, bias, residual, relu)
-
-
-def finish(y: torch.Tensor, bias: torch.Tensor | None, residual: torch.Tensor | None, relu: bool) -> torch.Tensor:
-    """Bias, residual and ReLU by PyTorch, in place."""
-    if bias is not None:
-        y.add_(bias.view(-1, *(1,) * (y.dim() - 2)))
-    if residual is not None:
-        y.add_(residual)
-    return y.relu_() if relu else y
+    bias = None if bias is None else bias.contiguous()
+    found.compute(x, kept, y, prepared, bias, None if residual is None else _as_read(residual))
+    return y
 
 
 def _as_read(tensor: torch.Tensor) -> torch.Tensor:

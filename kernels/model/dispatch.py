@@ -13,11 +13,13 @@ from ..families.im2win import Im2winFused
 from ..families.im2win_depthwise import Im2winDepthwise
 from ..families.im2win_grouped import Im2winGrouped
 from ..families.im2win_tensor_core import Im2winTensorCore
+from ..families.im2win_tensor_core_winograd import Im2winTensorCoreWinograd
 from ..families.im2win_winograd import Im2winWinograd
 from ..launch import KernelLibrary
 from ..plan import UnsupportedError
 from ..problem import ConvProblem
 from ..tiles.tensor_core import pays
+from . import tuning
 from .programs import CachedLibrary
 from .recorded import Fused, Recorded
 
@@ -25,14 +27,22 @@ from .recorded import Fused, Recorded
 NUMERICS = ("fp32_accurate", "strict_fp32")
 
 _LOCK, _NOTHING = Lock(), Fused()
-_FOUND: dict[tuple[ConvProblem, torch.device, str, Fused], Recorded | str] = {}
+_FOUND: dict[tuple[ConvProblem, torch.device, str, Fused, bool], Recorded | str] = {}
 
 
 def algorithms(problem: ConvProblem, numerics: str, capability: tuple[int, int]) -> list[Algorithm]:
-    """The algorithms of a class that may take a problem, the fastest one first. Strict FP32 is FP32-accurate too."""
+    """The algorithms of a class that may take a problem, the fastest one first. Strict FP32 is FP32-accurate too.
+
+    Where tiles are timed (`tuning`), so are all of these.
+    """
     if problem.is_depthwise:
         return [Im2winDepthwise("im2win_depthwise")]
-    accurate: list[Algorithm] = [Im2winTensorCore("im2win_tensor_core")] if numerics == NUMERICS[0] else []
+    accurate: list[Algorithm] = []
+    if numerics == NUMERICS[0]:
+        accurate = [
+            Im2winTensorCore("im2win_tensor_core"),
+            Im2winTensorCoreWinograd("im2win_tensor_core_winograd"),
+        ]
     if problem.groups > 1:
         return [Im2winGrouped("im2win_grouped"), *accurate]
     strict: list[Algorithm] = [Im2winWinograd("im2win_winograd"), Im2winFused("im2win_fused")]
@@ -47,27 +57,32 @@ def takes(device: torch.device) -> bool:
 def find(problem: ConvProblem, device: torch.device, numerics: str, fused: Fused = _NOTHING) -> Recorded | str:
     """What computes a problem on a device, or why nothing does. The first call for a problem may compile a kernel.
 
-    `fused` is what is to be done to the results, if the kernel can.
+    `fused` is what is to be done to the results. With PyTorch's autotuner on that call times the algorithms of the
+    class and their tiles, unless a CUDA graph is captured.
     """
-    key = (problem, device, numerics, fused)
+    asked, tuned = (problem, device, numerics, fused), tuning.is_on(device)
     with _LOCK:
-        if key not in _FOUND:
+        if tuned and (*asked, True) not in _FOUND and tuning.is_capturing(device):
+            tuned = False
+        if (key := (*asked, tuned)) not in _FOUND:
             _FOUND[key] = _make(*key)
         return _FOUND[key]
 
 
-def _make(problem: ConvProblem, device: torch.device, numerics: str, fused: Fused) -> Recorded | str:
+def _make(problem: ConvProblem, device: torch.device, numerics: str, fused: Fused, tuned: bool) -> Recorded | str:
     if why := too_old(device):
         return why
-    reasons = []
+    found, reasons = [], []
     kernels = library(device)
     kernels.enter()
     for algorithm in algorithms(problem, numerics, _capability(device)):
         try:
-            return Recorded(algorithm, problem, device, kernels, fused)
+            found.append(Recorded(algorithm, problem, device, kernels, fused, tuned))
         except UnsupportedError as error:
             reasons.append(f"{algorithm.name}: {error}")
-    return "; ".join(reasons)
+        if found and not tuned:
+            break
+    return tuning.fastest(found, problem, device, fused) if found else "; ".join(reasons)
 
 
 def too_old(device: torch.device) -> str:

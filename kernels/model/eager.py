@@ -73,11 +73,10 @@ def compute(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
-    relu: bool,
 ) -> torch.Tensor:
     """Y, on X's device."""
     found, shape = known
     if not x.is_cuda or x.device.index == torch.cuda.current_device():
-        return call.run(found, x, weight, bias, residual, relu, shape)
+        return call.run(found, x, weight, bias, residual, shape)
     with torch.cuda.device(x.device):
-        return call.run(found, x, weight, bias, residual, relu, shape)
+        return call.run(found, x, weight, bias, residual, shape)

@@ -15,7 +15,9 @@ from .dispatch import NUMERICS
 from .modules import REPLACED_BY, convert
 
 _RELUS = {torch.relu, torch.relu_, functional.relu, functional.relu_}
-_ADDS = {operator.add, operator.iadd, torch.add}
+_ADDS = {operator.add, torch.add}
+#: These change their first argument.
+_ADDS_IN_PLACE = {operator.iadd, "add_"}
 _OURS = tuple(REPLACED_BY.values())
 
 
@@ -27,8 +29,8 @@ def fold_batch_norm(model: nn.Module) -> fx.GraphModule:
 def fuse(model: nn.Module, numerics: str = NUMERICS[0], *, fallback: bool = True) -> fx.GraphModule:
     """A copy of `model` in eval mode whose convolutions are this project's, and do what follows them as well.
 
-    PyTorch folds batch norm into weights and biases; a sum with another tensor of the output's shape, and a ReLU, are
-    left to the convolution where its output goes nowhere else. `numerics` and `fallback` as in `convert`. Raises
+    PyTorch folds batch norm into weights and biases; a sum with another tensor, and a ReLU, are left to the convolution
+    where its output goes nowhere else. `numerics` and `fallback` as in `convert`. Raises
     ValueError if the model is in training mode, and what torch.fx raises for a model that it cannot trace: its control
     flow must not depend on values.
     """
@@ -40,7 +42,7 @@ def fuse(model: nn.Module, numerics: str = NUMERICS[0], *, fallback: bool = True
     for node in list(traced.graph.nodes):
         if (module := _convolution(traced, node)) is None or uses[node.target] > 1:
             continue
-        if (user := _only_user(node)) is not None and (other := _summand(user, node)) is not None:
+        if (user := _only_user(node)) is not None and (other := _summand(traced, user, node)) is not None:
             node = _add(traced.graph, node, user, other)
             user = _only_user(node)
         if user is not None and _is_relu(traced, user):
@@ -63,15 +65,23 @@ def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
-def _summand(user: fx.Node, node: fx.Node) -> fx.Node | None:
-    """What `user` adds to `node`, if it does nothing else."""
-    is_sum = (user.op == "call_function" and user.target in _ADDS) or (
-        user.op == "call_method" and user.target in ("add", "add_")
-    )
-    if not is_sum or len(user.args) != 2 or user.kwargs:
+def _summand(traced: fx.GraphModule, user: fx.Node, node: fx.Node) -> fx.Node | None:
+    """What `user` adds to `node`, if it does nothing else and the convolution may as well be computed there."""
+    in_place = user.target in _ADDS_IN_PLACE
+    if not (in_place or user.target in _ADDS or (user.op, user.target) == ("call_method", "add")):
+        return None
+    if len(user.args) != 2 or user.kwargs or (in_place and user.args[0] is not node):
         return None
     others = [one for one in user.args if one is not node]
-    return others[0] if len(others) == 1 and isinstance(others[0], fx.Node) else None
+    if len(others) != 1 or not isinstance(others[0], fx.Node):
+        return None
+    # Only convolutions may be between: anything else might change in place what this one reads, and it is to be moved.
+    between = node.next
+    while between is not user:
+        if _convolution(traced, between) is None and not _is(traced, between, nn.Identity):
+            return None
+        between = between.next
+    return others[0]
 
 
 def _add(graph: fx.Graph, node: fx.Node, user: fx.Node, other: fx.Node) -> fx.Node:
@@ -85,8 +95,10 @@ def _add(graph: fx.Graph, node: fx.Node, user: fx.Node, other: fx.Node) -> fx.No
 
 
 def _is_relu(traced: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return type(traced.get_submodule(str(node.target))) is nn.ReLU
     if node.op == "call_method":
         return node.target in ("relu", "relu_")
-    return node.op == "call_function" and node.target in _RELUS
+    return _is(traced, node, nn.ReLU) or (node.op == "call_function" and node.target in _RELUS)
+
+
+def _is(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> bool:
+    return node.op == "call_module" and type(traced.get_submodule(str(node.target))) is kind

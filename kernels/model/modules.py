@@ -25,7 +25,7 @@ class _Convolved(_ConvNd):
     convolve: ClassVar[Callable[..., torch.Tensor]]
 
     def forward(self, input: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
-        """The convolution; plus `residual`, of its shape, and with negative values set to zero if `relu` is set."""
+        """The convolution; plus `residual`, and with negative values set to zero if `relu` is set."""
         return self._conv_forward(input, self.weight, self.bias, residual)
 
     def _conv_forward(

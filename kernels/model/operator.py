@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from ..plan import UnsupportedError
-from . import call, dispatch, eager
+from . import call, dispatch, eager, tuning
 
 #: stride, padding (above, below, left, right), dilation, groups.
 _ARGUMENTS = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups"
@@ -45,13 +45,13 @@ def conv2d(
 ) -> torch.Tensor:
     """`torch.nn.functional.conv2d`: input (N, C, H, W) or (C, H, W), weight (Cout, C / groups, Hf, Wf), bias (Cout).
 
-    `residual`, of the output's shape, is added to it; with `relu` what is below zero becomes zero after that. Kernels
-    on tensor cores do both, and add the bias, before they write the output.
+    `residual` is added to the output, as by `+`; with `relu` what is below zero becomes zero after that. Kernels on
+    tensor cores do both, and add the bias, before they write the output, if `residual` has its shape and type.
 
     `numerics` is `fp32_accurate` (tensor cores with error compensation, no less accurate than cuDNN's FP32) or
     `strict_fp32` (every multiply and add is IEEE FP32). Where no kernel takes the convolution PyTorch computes it or,
     without `fallback`, UnsupportedError says why. Raises what PyTorch raises for tensors that do not fit, and
-    ValueError for a `residual` of another shape or an unknown `numerics`.
+    ValueError for an unknown `numerics`.
     """
     where = (stride, padding, dilation, groups)
     return _convolve(2, input, weight, bias, residual, *where, relu, numerics, fallback)
@@ -94,18 +94,24 @@ def _convolve(
     if not torch.compiler.is_compiling() and eager.is_plain(x, weight, bias, residual):
         key = _key(dimensions, x, weight, bias, residual, (stride, padding, dilation, groups), relu, numerics)
         if (known := eager.known(key)) is not None:
-            return eager.compute(known, x, weight, bias, residual, relu)
+            return eager.compute(known, x, weight, bias, residual)
     if numerics not in dispatch.NUMERICS:
         raise ValueError(f"numerics is {numerics!r}; it must be one of {', '.join(dispatch.NUMERICS)}")
     by_torch = functional.conv2d if dimensions == 2 else functional.conv1d
     batched = x.dim() == dimensions + 2
     strides, dilations = _several(stride, dimensions), _several(dilation, dimensions)
     sides = _sides(padding, dimensions, strides, dilations, weight)
-    wrong = sides is None or strides is None or dilations is None or weight.dim() != dimensions + 2
+    wrong = sides is None or not strides or 0 in strides or dilations is None or weight.dim() != dimensions + 2
     if wrong or not (batched or x.dim() == dimensions + 1) or torch.is_autocast_enabled(x.device.type):
         # PyTorch says what is wrong; or takes the type that autocast chooses.
         return _finish(by_torch(x, weight, bias, stride, padding, dilation, groups), residual, relu)
     assert sides is not None and strides is not None and dilations is not None
+    shape = _output_shape(dimensions, x, weight, strides, sides, dilations)
+    if residual is not None and (tuple(residual.shape) != shape or residual.dtype != x.dtype):
+        y = _convolve(
+            dimensions, x, weight, bias, None, *(stride, padding, dilation, groups), False, numerics, fallback
+        )
+        return _finish(y, residual, relu)
     given, x = x, x if batched else x.unsqueeze(0)
     given_residual, residual = residual, residual if batched or residual is None else residual.unsqueeze(0)
     planes = weight
@@ -118,11 +124,9 @@ def _convolve(
         with call.on(x.device):
             found = call.find(x, planes, bias, residual, *where, relu, numerics)
         if not isinstance(found, str):
-            shape = list(found.output_shape)
-            shape = shape[:2] + shape[-dimensions:] if batched else shape[1:2] + shape[-dimensions:]
-            _check_residual(given_residual, shape)
-            eager.know(key, found, tuple(shape))
-            return eager.compute((found, tuple(shape)), given, weight, bias, given_residual, relu)
+            if not tuning.is_capturing(x.device):  # what is found then need not be the best
+                eager.know(key, found, shape)
+            return eager.compute((found, shape), given, weight, bias, given_residual)
     y = torch.ops.im2win.conv2d(x, planes, bias, residual, *where, relu, numerics, fallback)
     y = y.squeeze(2) if dimensions == 1 else y
     return y if batched else y.squeeze(0)
@@ -138,10 +142,23 @@ def _key(
     relu: bool,
     numerics: str,
 ) -> Any:
-    """All that a plain call depends on but values; and whether autocast is at work."""
+    """All that a plain call depends on but values; and whether autocast, or the autotuner, is at work."""
     tensors = [None if one is None else (one.shape, one.dtype, one.device) for one in (x, weight, bias, residual)]
     numbers = [tuple(one) if isinstance(one, list) else one for one in where]
-    return dimensions, *tensors, *numbers, relu, numerics, torch.is_autocast_enabled(x.device.type)
+    at_work = torch.is_autocast_enabled(x.device.type), tuning.is_on(x.device)
+    return dimensions, *tensors, *numbers, relu, numerics, *at_work
+
+
+def _output_shape(
+    dimensions: int, x: torch.Tensor, weight: torch.Tensor, strides: list[int], sides: list[int], dilations: list[int]
+) -> tuple[int, ...]:
+    """The output's, batched as X is; no size may be checked yet."""
+    sizes = zip(x.shape[-dimensions:], weight.shape[2:], strides, sides[::2], sides[1::2], dilations, strict=True)
+    outputs = [
+        (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+        for size, kernel, stride, before, after, dilation in sizes
+    ]
+    return (*x.shape[: -dimensions - 1], weight.shape[0], *outputs)
 
 
 def _check_residual(residual: torch.Tensor | None, shape: Sequence[int]) -> None:
@@ -151,7 +168,6 @@ def _check_residual(residual: torch.Tensor | None, shape: Sequence[int]) -> None
 
 def _finish(y: torch.Tensor, residual: torch.Tensor | None, relu: bool) -> torch.Tensor:
     """Residual and ReLU by PyTorch, on tensors that may have gradients."""
-    _check_residual(residual, y.shape)
     y = y if residual is None else y + residual
     return functional.relu(y) if relu else y
 
@@ -195,10 +211,12 @@ def _operator(
         found = call.find(x, weight, bias, residual, stride, padding, dilation, groups, relu, numerics)
         if not isinstance(found, str):
             _check_residual(residual, found.output_shape)
-            return call.run(found, x, weight, bias, residual, relu, found.output_shape)
+            return call.run(found, x, weight, bias, residual, found.output_shape)
     if not fallback:
         raise UnsupportedError(f"no kernel takes this convolution, and PyTorch was not to: {found}")
-    return _finish(_by_pytorch(x, weight, bias, stride, padding, dilation, groups), residual, relu)
+    y = _by_pytorch(x, weight, bias, stride, padding, dilation, groups)
+    _check_residual(residual, y.shape)
+    return _finish(y, residual, relu)
 
 
 def _by_pytorch(

@@ -18,6 +18,7 @@ from ..algorithm import Algorithm
 from ..packed import Launch, address
 from ..plan import Epilogue, UnsupportedError
 from ..problem import ConvProblem
+from . import tuning
 
 if TYPE_CHECKING:
     from ..launch import KernelLibrary
@@ -45,11 +46,15 @@ class Prepared(NamedTuple):
 
 
 class _Recorder:
-    """Stands for a library while a plan runs, and notes the launches instead of starting them."""
+    """Stands for a library while a plan runs, and notes the launches instead of starting them.
+
+    Until `notes` is set it starts them.
+    """
 
     def __init__(self, library: KernelLibrary) -> None:
         self._library = library
         self._noted: list[Launch] = []
+        self.notes = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._library, name)
@@ -62,9 +67,13 @@ class _Recorder:
         *arguments: torch.Tensor | int | None,
         shared_bytes: int = 0,
         cluster: int = 1,
-        overlap: bool = False,  # what runs before is not known to let another kernel begin
+        overlap: bool = False,
     ) -> None:
-        self._noted.append(Launch(kernel, grid, threads, arguments, shared_bytes, cluster))
+        if self.notes:  # what runs before is not known to let another kernel begin: no overlap
+            self._noted.append(Launch(kernel, grid, threads, arguments, shared_bytes, cluster))
+            return
+        how = {"shared_bytes": shared_bytes, "cluster": cluster, "overlap": overlap}
+        self._library.launch(kernel, grid, threads, *arguments, **how)  # type: ignore[arg-type]
 
     def take(self) -> list[Launch]:
         noted, self._noted = self._noted, []
@@ -81,22 +90,25 @@ class Recorded:
         device: torch.device,
         library: KernelLibrary,
         fused: Fused = _NOTHING,
+        tuned: bool = False,
     ) -> None:
         """Raises UnsupportedError if the algorithm declines the problem, or transforms X.
 
-        Where its kernels have no epilogue, what should be `fused` is left to the caller.
+        `tuned` has the algorithm time its tiles; else it takes the one that is estimated to be the fastest.
         """
         recorder = _Recorder(library)
         plan = algorithm.plan(problem, device, cast("KernelLibrary", recorder), tf32=False)
+        if tuned:
+            tuning.tune(plan, problem, device)
+        recorder.notes = True
         x, f, y, bias, residual = (torch.empty(0) for _ in range(5))
-        #: Whether `compute` does what was to be fused.
-        self.fuses = True
+        self._fused, self._fuses = fused, True
         try:
             if fused != _NOTHING:
                 given = (bias if fused.bias else None, residual if fused.residual else None)
                 plan.fuse(Epilogue(*given, fused.relu))
         except UnsupportedError:
-            self.fuses = False
+            self._fuses = False
         plan.prepare(x, f)
         prepare = recorder.take()
         plan.compute(x, f, y)
@@ -149,13 +161,24 @@ class Recorded:
         bias: torch.Tensor | None = None,
         residual: torch.Tensor | None = None,
     ) -> None:
-        """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device."""
+        """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device.
+
+        `bias` and `residual` are there if they were to be `fused`; what the kernels leave of that PyTorch does.
+        """
         pointers = [x.data_ptr(), f.data_ptr(), y.data_ptr(), address(bias), address(residual), *prepared.pointers]
         if self._scratch or self._semaphores:
             held = [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in self._scratch]
             held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
             pointers += [one.data_ptr() for one in held]
         self._start(self._of_compute, pointers)
+        if self._fuses:
+            return
+        if bias is not None:
+            y.add_(bias.view(-1, *(1,) * (y.dim() - 2)))
+        if residual is not None:
+            y.add_(residual)
+        if self._fused.relu:
+            y.relu_()
 
     def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
         stream = current_stream(self._device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,3 +77,41 @@ def test_the_same_network_in_fewer_steps() -> None:
 def test_a_model_in_training_mode() -> None:
     with pytest.raises(ValueError, match="training mode: call model.eval"):
         kernels.fuse(network().train())
+
+
+class Broadcast(nn.Module):
+    """Sums that widen one side or the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)
+        self.offset = nn.Parameter(torch.randn(1, 6, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = (self.first(x) + self.offset).relu()
+        return self.second(y.mean((2, 3), keepdim=True)) + x
+
+
+class InPlace(nn.Module):
+    """The other side is the convolution's input, changed in place after it was read."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.conv, self.relu, self.how = nn.Conv2d(6, 6, 1), nn.ReLU(inplace=True), how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + 0
+        y = self.conv(x)
+        if self.how == "the input":
+            return y + self.relu(x)
+        kept = x
+        kept.add_(y)  # x is what it was no more
+        return x * 2
+
+
+@pytest.mark.parametrize("make", [Broadcast, lambda: InPlace("the input"), lambda: InPlace("the other side")])
+def test_sums_that_are_not_simple(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model, x = make().eval(), torch.randn(2, 6, 9, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(kernels.fuse(model)(x), model(x), rtol=1e-4, atol=1e-4)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 import kernels
 from kernels.launch import KernelLibrary
-from kernels.model import eager, weights
+from kernels.model import dispatch, eager, tuning, weights
 from kernels.model.recorded import Prepared, Recorded
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
@@ -220,12 +221,59 @@ def test_bias_residual_and_relu(name: str, library: EmulatedLibrary, monkeypatch
         assert y.isnan().any()
 
 
-def test_a_residual_of_another_shape(by_kernels: list[str]) -> None:
+def test_a_residual_of_another_shape_or_type(by_kernels: list[str]) -> None:
     x, f = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3)
-    for gradients in (False, True):
-        message = r"residual is \[2, 6, 1, 1\]; it must have the output's shape, \[2, 6, 7, 6\]"
-        with pytest.raises(ValueError, match=message):
-            kernels.conv2d(x.requires_grad_(gradients), f, residual=torch.randn(2, 6, 1, 1))
+    for residual in (
+        torch.randn(2, 6, 1, 1),
+        torch.randn(3, 1, 1, 7, 6),
+        torch.randn(2, 6, 7, 6).double(),
+        torch.ones(()),
+    ):
+        expected = functional.relu(functional.conv2d(x, f) + residual)
+        for gradients in (False, True):
+            y = kernels.conv2d(x.requires_grad_(gradients), f, residual=residual, relu=True, fallback=False)
+            close(y, expected)
+    one, residual = torch.randn(5, 30), torch.randn(4, 1)
+    g = torch.randn(4, 5, 3)
+    close(kernels.conv1d(one, g, residual=residual, fallback=False), functional.conv1d(one, g) + residual)
+    assert len(by_kernels) == 2
+    with pytest.raises(ValueError, match=r"residual is \[1\]; it must have the output's shape, \[2, 6, 7, 6\]"):
+        torch.ops.im2win.conv2d(
+            x, f, None, torch.ones(1), [1, 1], [0, 0, 0, 0], [1, 1], 1, False, "fp32_accurate", False
+        )
+
+
+@pytest.mark.parametrize("benchmark", [False, True])
+def test_what_is_timed_under_the_autotuner(
+    benchmark: bool, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each algorithm once and the fastest one taken; only where PyTorch's autotuner is on."""
+    emulate(library, monkeypatch, ["tensor core", "fused"])
+    monkeypatch.setattr(tuning, "is_on", lambda device: torch.backends.cudnn.benchmark)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
+    times = iter((1.0, 2.0, 1.0))  # the tile of the first, then both
+    timed = []
+
+    def time(work: Callable[[], None]) -> float:
+        work()
+        timed.append(next(times))
+        return timed[-1]
+
+    monkeypatch.setattr(tuning, "time", time)
+    state = torch.random.get_rng_state()
+    problem = ConvProblem(2, 9, 11, 10, 20, 3, 3)
+    found = dispatch.find(problem, torch.device("cpu"), "fp32_accurate")
+    assert isinstance(found, Recorded)
+    assert (found.name, len(timed)) == (("fused", 3) if benchmark else ("tensor core", 0))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for _ in range(2):
+        x, f = torch.randn(2, 9, 11, 10), torch.randn(20, 9, 3, 3)
+        close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+    # While a graph is captured nothing is timed, and what was timed before is taken.
+    monkeypatch.setattr(tuning, "is_capturing", lambda device: True)
+    captured = dispatch.find(replace(problem, batch=3), torch.device("cpu"), "fp32_accurate")
+    assert isinstance(captured, Recorded) and captured.name == "tensor core"
+    assert dispatch.find(problem, torch.device("cpu"), "fp32_accurate") is found
 
 
 def test_gradients_of_all(by_kernels: list[str]) -> None:
