@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 import kernels
-from kernels.model import dispatch, operator, weights  # noqa: F401 (the operator is registered)
+from kernels.model import dispatch, eager, operator, weights  # noqa: F401 (the operator is registered)
 from kernels.model.dispatch import NUMERICS
 from kernels.problem import ConvProblem
 from tests.problems import MIXED
@@ -217,3 +217,33 @@ def test_what_is_left_to_pytorch() -> None:
     assert kernels.conv2d(x[:0], f).shape == (0, 6, 7, 6)
     with pytest.raises(RuntimeError):
         kernels.conv2d(x, f.cpu())
+
+
+@pytest.mark.parametrize("captured_first", [False, True])
+def test_timed_under_pytorchs_autotuner(captured_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_FOUND", {})
+    monkeypatch.setattr(eager, "_KNOWN", {})
+    network, x = model().eval(), torch.randn(2, 3, 40, 36, device=DEVICE)
+    expected = exact(network, x)
+    kernels.convert(network, fallback=False)
+    with torch.no_grad():
+        if captured_first:
+            network(x)  # compiles
+            for one in (dispatch._FOUND, eager._KNOWN):
+                one.clear()
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+        graph = torch.cuda.CUDAGraph()
+        if captured_first:
+            with torch.cuda.graph(graph):
+                y = network(x)
+            graph.replay()
+            assert_right(y, expected)
+            assert not any(tuned for *_, tuned in dispatch._FOUND)
+        assert_right(network(x), expected)
+        assert_right(network(x), expected)
+        assert sum(tuned for *_, tuned in dispatch._FOUND) == 5
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            y = network(x)
+        graph.replay()
+        assert_right(y, expected)
