@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..algorithm import Algorithm, register
-from ..families.cudnn_autotuned import AutotunedPlan, forget, search_until_good
+from ..families.cudnn_autotuned import AutotunedPlan
 from ..plan import Plan, UnsupportedError
 from ..problem import ConvProblem
 
@@ -45,18 +44,6 @@ class ChannelsLastPlan(AutotunedPlan):
         # PyTorch asks cuDNN for the layout of the output (`cudnn_convolution_forward_out`, aten/src/ATen/native/cudnn).
         self._convolve(self._x, self._f, self._y)
         y.copy_(self._y)
-
-    def autotune(
-        self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
-    ) -> None:
-        """As for NCHW; the conversions of X and F are not timed, since they are the same for every choice."""
-
-        def search() -> float:
-            forget(x.device)
-            self.run(x, f, y)
-            return time(lambda: self.compute(x, f, y))
-
-        search_until_good(search)
 
 
 def _channels_last(shape: tuple[int, int, int, int], device: torch.device) -> torch.Tensor:

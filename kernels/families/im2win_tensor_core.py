@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,15 +73,19 @@ def exponent_limit(problem: ConvProblem) -> int:
 
 
 #: How many of the tiles that are estimated to be the fastest are timed.
-_TIMED = 8
+TIMED = 8
 
 
-class TensorCorePlan(OverlappingPlan):
+class CompensatedPlan(OverlappingPlan):
     """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
 
-    Workspace: the split filter, as large as F but for padding, its factors, the offsets of a window's values, and the
-    partial results of a reduction in several parts.
+    Workspace: the split filter, its factors, tables that the kernel reads, and the partial results of a reduction in
+    several parts.
     """
+
+    #: The kernel that writes the split filter and its factors, and its arguments behind these tensors.
+    _filter_kernel: Any
+    _filter_numbers: tuple[int, ...]
 
     def __init__(
         self,
@@ -89,13 +94,16 @@ class TensorCorePlan(OverlappingPlan):
         kernels: KernelLibrary,
         tile: TensorCoreTile,
         splits: int,
-        others: Sequence[Choice] = (),
+        others: Sequence[Choice],
+        limit: int,
+        tables: tuple[torch.Tensor, ...] = (),
     ) -> None:
         """`tile` is one that the device can run; the reduction is computed in `splits` parts.
 
-        `autotune` tries the `others`, tiles and parts, too.
+        `autotune` tries the `others`, tiles and parts, too. `limit` is the least biased exponent of X's values with
+        which a sum might overflow FP32. Raises UnsupportedError for a problem that is too large.
         """
-        self._make_other: Callable[..., TensorCorePlan] = partial(TensorCorePlan, problem, device, kernels)
+        self._make_other: Callable[..., CompensatedPlan] = partial(type(self), problem, device, kernels)
         self._others = others
         m, n, _ = problem.gemm_shape
         if FLOAT_BYTES * math.prod(problem.input_shape) >= 2**32:
@@ -103,14 +111,13 @@ class TensorCorePlan(OverlappingPlan):
         k_blocks, taps = tile.k_blocks(problem), tile.taps(problem)
         tiles_m, tiles_n = tile.tiles(problem)
         filter_rows = problem.groups * -(-problem.group_out_channels // FILTER_PADDING) * FILTER_PADDING
-        multiprocessors = _multiprocessors(device)
+        multiprocessors = kernels.multiprocessors
         blocks = tiles_m * tiles_n * splits
         self._kernels = kernels
-        self._split_filter = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
         self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
         self._convolve = kernels.kernel(tile.program, tile.expression(problem.is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
-        self._tile, self._splits, self._filter_k_blocks = tile, splits, (k_blocks * taps, taps)
+        self._tile, self._splits = tile, splits
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid, self._sum_grid = (filter_rows,), (4 * multiprocessors,)
@@ -118,34 +125,29 @@ class TensorCorePlan(OverlappingPlan):
         self._tile_arguments = tile.arguments_of(problem)
         # In the order of TENSOR_CORE_PARAMETERS in cuda/include/tensor_core.cuh, behind the epilogue.
         self._plan = (
-            *(k_blocks, splits, exponent_limit(problem)),
+            *(k_blocks, splits, limit),
             *(tiles_m, *division_numbers(tiles_m)),
             *(tiles_n, *division_numbers(tiles_n)),
             *self._sizes,
         )
-        self._offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
         self._filter = torch.empty(
             k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(m, device=device)
-        self._constants: tuple[torch.Tensor, ...] = (self._filter, self._factors, self._offsets)
+        self._constants = (self._filter, self._factors, *tables)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
         self._epilogue = Epilogue()
         self.scratch = (self._partials,)
-        held = (self._offsets, self._filter, self._factors, self._partials)
-        self.workspace_bytes = sum(tensor.nbytes for tensor in held)
+        self.workspace_bytes = sum(tensor.nbytes for tensor in (*self._constants, *self.scratch))
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
-        sizes = (*self._filter_k_blocks, *self._sizes)
-        self._kernels.launch(self._split_filter, self._filter_grid, THREADS, f, self._filter, self._factors, *sizes)
-
-    def fuse(self, epilogue: Epilogue) -> None:
-        self._epilogue = epilogue
+        tensors = (f, self._filter, self._factors)
+        self._kernels.launch(self._filter_kernel, self._filter_grid, THREADS, *tensors, *self._filter_numbers)
 
     def autotune(
         self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, time: Callable[[Callable[[], None]], float]
     ) -> None:
-        def run_time(plan: TensorCorePlan) -> float:
+        def run_time(plan: CompensatedPlan) -> float:
             plan.run(x, f, y)
             return time(partial(plan.run, x, f, y))
 
@@ -169,13 +171,35 @@ class TensorCorePlan(OverlappingPlan):
             launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, *epilogue, *sizes)
 
 
+class TensorCorePlan(CompensatedPlan):
+    """Computes the products of im2col's GEMM; its table has the offsets of a window's values.
+
+    The split filter is as large as F but for padding.
+    """
+
+    def __init__(
+        self,
+        problem: ConvProblem,
+        device: torch.device,
+        kernels: KernelLibrary,
+        tile: TensorCoreTile,
+        splits: int,
+        others: Sequence[Choice] = (),
+    ) -> None:
+        """As CompensatedPlan."""
+        taps = tile.taps(problem)
+        offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
+        super().__init__(problem, device, kernels, tile, splits, others, exponent_limit(problem), (offsets,))
+        self._filter_kernel = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
+        self._filter_numbers = (tile.k_blocks(problem) * taps, taps, *self._sizes)
+
+    def fuse(self, epilogue: Epilogue) -> None:
+        self._epilogue = epilogue
+
+
 def has_wgmma(device: torch.device) -> bool:
     """Whether there is wgmma, an instruction of compute capability 9.0 alone (PTX ISA)."""
     return torch.cuda.get_device_capability(device) == (9, 0)
-
-
-def _multiprocessors(device: torch.device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 @register("im2win_tensor_core")
@@ -192,8 +216,8 @@ class Im2winTensorCore(Algorithm):
         # rounded.
         parts = 3 if problem.gemm_shape[2] <= K_BLOCK else 2
         tiles = [tile for tile in self._tiles(device) if tile.parts == parts and tile.supports(problem)]
-        estimated = choices(problem, _multiprocessors(device), tiles)
-        return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:_TIMED])
+        estimated = choices(problem, library.multiprocessors, tiles)
+        return TensorCorePlan(problem, device, library, *estimated[0], estimated[1:TIMED])
 
 
 @register("im2win_tensor_core_mma")

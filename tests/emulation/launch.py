@@ -54,7 +54,8 @@ class EmulatedLibrary(KernelLibrary):
 
     @property
     def multiprocessors(self) -> int:
-        return 1
+        """Few, so that a block that stays on its multiprocessor takes several tiles; and more than one such block."""
+        return 2
 
     @property
     def most_shared_bytes(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from kernels import algorithm as algorithms
 from kernels.families.cpu import im2win_transform
 from kernels.families.im2win import TiledPlan
-from kernels.families.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_tensor_core import CompensatedPlan
 from kernels.families.im2win_tensor_core_winograd import WinogradTensorCorePlan
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary, has_clusters
@@ -290,7 +290,7 @@ def test_results_repeat_bit_for_bit(name: str, library: KernelLibrary) -> None:
 
 def spoil(plan: Plan) -> None:
     """Fill what `prepare` writes with other values: a kernel that reads it too early is wrong by far."""
-    if isinstance(plan, TensorCorePlan):
+    if isinstance(plan, CompensatedPlan):
         # Finite, since the guard would compute again what comes out as NaN: 1.06 as FP16, and so no scale.
         plan._filter.fill_(0x3C)
         plan._factors.fill_(1.0)

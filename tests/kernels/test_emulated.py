@@ -13,7 +13,6 @@ import torch
 from torch.nn import functional
 
 from kernels.build.programs import PROGRAMS
-from kernels.families import im2win_tensor_core
 from kernels.families.cpu import im2win_transform
 from kernels.families.direct import DirectPlan
 from kernels.families.im2win import BasePlan, ClusterPlan, ResidentPlan, TiledPlan
@@ -255,49 +254,38 @@ SLIDING_GENERAL = [
 ]
 
 
-def tensor_core(
-    problem: ConvProblem, library: EmulatedLibrary, tile: TensorCoreTile, splits: int, monkeypatch: pytest.MonkeyPatch
-) -> Plan:
-    monkeypatch.setattr(im2win_tensor_core, "_multiprocessors", lambda device: 2)
-    return TensorCorePlan(problem, CPU, library, tile, splits)
-
-
 def name_of(tile: TensorCoreTile) -> str:
     return f"{tile.program}<{tile.arguments}>"
 
 
 @pytest.mark.parametrize("tile", [*SLIDING_TILES, *MMA_SLIDING_TILES], ids=name_of)
-def test_sliding(tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sliding(tile: SlidingTile, library: EmulatedLibrary) -> None:
     able = [problem for problem in SLIDING if tile.supports(problem)]
     assert able
     for i, problem in enumerate(able):
-        check(tensor_core(problem, library, tile, 1 + i % tile.k_blocks(problem), monkeypatch), problem)
+        check(TensorCorePlan(problem, CPU, library, tile, 1 + i % tile.k_blocks(problem)), problem)
 
 
 @pytest.mark.parametrize("tile", [SLIDING_TILES[2], SLIDING_TILES[3], MMA_SLIDING_TILES[0]], ids=name_of)
 @pytest.mark.parametrize("problem", [*SLIDING_GENERAL, *UNGROUPED, *GROUPED], ids=str)
-def test_sliding_in_general(
-    problem: ConvProblem, tile: SlidingTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sliding_in_general(problem: ConvProblem, tile: SlidingTile, library: EmulatedLibrary) -> None:
     if not tile.supports(problem):
         pytest.skip("the window is too wide")
-    check(tensor_core(problem, library, tile, 1, monkeypatch), problem)
+    check(TensorCorePlan(problem, CPU, library, tile, 1), problem)
 
 
 @pytest.mark.parametrize("tile", [WGMMA_TILES[2], WGMMA_TILES[-1], *MMA_TILES[1:]], ids=name_of)
 @pytest.mark.parametrize("problem", [*UNGROUPED, *GROUPED], ids=str)
-def test_gathering_in_general(
-    problem: ConvProblem, tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gathering_in_general(problem: ConvProblem, tile: TensorCoreTile, library: EmulatedLibrary) -> None:
     if (tile.parts == 3) != (problem.gemm_shape[2] <= K_BLOCK):
         pytest.skip("three parts are for reductions of one K block")
-    check(tensor_core(problem, library, tile, min(2, tile.k_blocks(problem)), monkeypatch), problem)
+    check(TensorCorePlan(problem, CPU, library, tile, min(2, tile.k_blocks(problem))), problem)
 
 
 @pytest.mark.parametrize("tile", [*WGMMA_TILES, *MMA_TILES], ids=name_of)
-def test_gathering(tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gathering(tile: TensorCoreTile, library: EmulatedLibrary) -> None:
     problem = ConvProblem(2, 3, 9, 11, 130, 3, 3, 1) if tile.parts == 3 else ConvProblem(2, 3, 13, 16, 130, 5, 5, 2)
-    check(tensor_core(problem, library, tile, 1 if tile.parts == 3 else 2, monkeypatch), problem)
+    check(TensorCorePlan(problem, CPU, library, tile, 1 if tile.parts == 3 else 2), problem)
 
 
 def test_only_the_kernel_after_the_preparation_overlaps(
@@ -317,8 +305,8 @@ def test_only_the_kernel_after_the_preparation_overlaps(
         (TiledPlan(problem, CPU, library, "im2win", f"im2win<{tile.arguments}>", Schedule(tile, 0)), [False, True]),
         (ClusterPlan(problem, CPU, library, clusters), [False]),
         (BasePlan(problem, CPU, library), [False, False]),
-        (tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch), [False, True]),
-        (tensor_core(problem, library, SLIDING_TILES[0], 2, monkeypatch), [False, True, False]),
+        (TensorCorePlan(problem, CPU, library, SLIDING_TILES[0], 1), [False, True]),
+        (TensorCorePlan(problem, CPU, library, SLIDING_TILES[0], 2), [False, True, False]),
     ):
         overlaps.clear()
         plan.run(x, f, y)
@@ -342,7 +330,7 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
     # Two blocks, of which a multiprocessor of five would hold both; and one that holds one alone.
     for resident, filled in ((5, False), (1, True)):
         monkeypatch.setattr(library, "resident_blocks", lambda *_, resident=resident: resident)
-        tensor_core(problem, library, SLIDING_TILES[0], 1, monkeypatch).run(x, f, y)
+        TensorCorePlan(problem, CPU, library, SLIDING_TILES[0], 1).run(x, f, y)
         assert overlaps == [False, filled]
         overlaps.clear()
 
@@ -350,15 +338,13 @@ def test_a_kernel_of_few_blocks_does_not_overlap(library: EmulatedLibrary, monke
 @pytest.mark.parametrize(
     "tile", [SLIDING_TILES[0], SLIDING_TILES[-1], WGMMA_TILES[-1], MMA_SLIDING_TILES[0], MMA_TILES[-1]], ids=name_of
 )
-def test_inf_and_nan_come_out_as_in_fp32(
-    tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inf_and_nan_come_out_as_in_fp32(tile: TensorCoreTile, library: EmulatedLibrary) -> None:
     problem = ConvProblem(2, 2, 9, 9, 70, 3, 3, 1)
     x, f = torch.rand(problem.input_shape), torch.rand(problem.filter_shape) - 0.5
     x[0, 0, 2, 3], x[1, 1, 5, 5], f[3, 0, 0, 0] = torch.inf, torch.nan, torch.inf
     y = torch.empty(problem.output_shape)
     verify.poison(y)
-    tensor_core(problem, library, tile, 1, monkeypatch).run(x, f, y)
+    TensorCorePlan(problem, CPU, library, tile, 1).run(x, f, y)
     expected = functional.conv2d(x, f)
     torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
 
@@ -368,9 +354,7 @@ def test_inf_and_nan_come_out_as_in_fp32(
     [SLIDING_TILES[2], WGMMA_TILES[2], WGMMA_TILES[-1], MMA_SLIDING_TILES[0], *MMA_TILES[1:]],
     ids=name_of,
 )
-def test_each_output_is_as_accurate_as_fp32(
-    tile: TensorCoreTile, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_output_is_as_accurate_as_fp32(tile: TensorCoreTile, library: EmulatedLibrary) -> None:
     """Values that lie far apart lose bits when they are split; outputs for which that matters are computed again."""
     problems = [
         ConvProblem(2, 4, 9, 13, 20, 1, 1),
@@ -385,5 +369,5 @@ def test_each_output_is_as_accurate_as_fp32(
             for shape in (problem.input_shape, problem.filter_shape)
         )
         y = torch.empty(problem.output_shape)
-        tensor_core(problem, library, tile, 1, monkeypatch).run(x, f, y)
+        TensorCorePlan(problem, CPU, library, tile, 1).run(x, f, y)
         assert componentwise_error(x, f, y, problem) <= 1

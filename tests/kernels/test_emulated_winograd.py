@@ -130,6 +130,20 @@ def test_only_the_kernel_after_the_preparation_overlaps(
         assert overlaps == run
 
 
+@pytest.mark.parametrize(("times", "chosen"), [((3, 1, 2), 1), ((3, 2, 1), 2), ((1, 3, 2), 0)])
+def test_the_fastest_tile_is_chosen(times: tuple[float, ...], chosen: int, library: EmulatedLibrary) -> None:
+    problem = ConvProblem(1, 70, 7, 8, 9, 3, 3, 1)
+    x, f, y = torch.rand(problem.input_shape), torch.rand(problem.filter_shape), torch.empty(problem.output_shape)
+    choices = [(TWO_OF_THREE, 1), (FOUR_OF_THREE, 1), (TWO_OF_THREE, 2)]
+    plan = WinogradTensorCorePlan(problem, CPU, library, *choices[0], choices[1:])
+    left = iter(times)
+    plan.autotune(x, f, y, lambda work: next(left))
+    assert (plan._tile, plan._splits) == choices[chosen]
+    verify.poison(y)
+    plan.run(x, f, y)
+    assert backward_error(x, f, y, problem) <= BOUND / 2
+
+
 @pytest.mark.parametrize(
     ("problem", "said"),
     [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
 
-from kernels.baselines import cudnn_channels_last
 from kernels.baselines.cudnn_channels_last import ChannelsLastPlan
+from kernels.families import cudnn_autotuned
 from kernels.problem import ConvProblem
 from tests.problems import EDGES, MIXED
 from tests.relative import BOUND, backward_error
@@ -87,8 +88,16 @@ def test_its_tensors_are_guarded(calls: Calls) -> None:
 
 def test_a_search_forgets_the_last_choice(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is timed is the convolution and the conversion of Y; another convolution comes before each search."""
-    monkeypatch.setattr(cudnn_channels_last, "forget", lambda device: calls.append(((), {"forgotten": device})))
     problem = ConvProblem(2, 3, 9, 8, 5, 3, 3)
     plan = ChannelsLastPlan(problem, CPU, tf32=False)
-    plan.autotune(*tensors(problem), lambda work: 1.0)
-    assert ["forgotten" in arguments for _, arguments in calls] == [True, False] * 5
+    monkeypatch.setattr(cudnn_autotuned, "forget", lambda device: calls.append(((), {"forgotten": device})))
+    monkeypatch.setattr(plan, "prepare", lambda x, f: calls.append(((), {"prepared": True})))
+
+    def time(work: Callable[[], None]) -> float:
+        calls.append(((), {"timed": True}))
+        work()
+        return 1.0
+
+    plan.autotune(*tensors(problem), time)
+    said = [next((word for word in ("forgotten", "prepared", "timed") if word in told), "") for _, told in calls]
+    assert said == ["forgotten", "prepared", "", "timed", ""] * 5

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from kernels.algorithm import Algorithm
-from kernels.families import im2win_tensor_core
 from kernels.families.im2win import TiledPlan
 from kernels.families.im2win_grouped import GroupedPlan
 from kernels.families.im2win_tensor_core import TensorCorePlan
@@ -44,7 +43,6 @@ class Emulated(Algorithm):
 
 def emulate(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch, names: Sequence[str] = ("tensor core",)) -> None:
     """Have the operator take tensors of the CPU, and compute them by emulated kernels."""
-    monkeypatch.setattr(im2win_tensor_core, "_multiprocessors", lambda device: 2)
     monkeypatch.setattr(dispatch, "takes", lambda device: True)
     monkeypatch.setattr(dispatch, "too_old", lambda device: "")
     monkeypatch.setattr(dispatch, "_capability", lambda device: (9, 0))
