@@ -66,6 +66,9 @@ class KernelLibrary:
         code, symbols = self._programs[program]
         return code.get_kernel(symbols[expression])
 
+    def load(self, kernels: Sequence[tuple[str, str]]) -> None:
+        """Make kernels (programs and expressions) ready that will be asked for; here whole programs are loaded."""
+
     def _load(self, program: str) -> tuple[ObjectCode, dict[str, str]]:
         """The loaded program, and its kernels' symbols by name expression."""
         if self._folder is None:

@@ -71,15 +71,17 @@ __global__ void split_filter(const float* __restrict__ f, unsigned char* __restr
 }
 
 // y[i] = partials[0][i] + partials[1][i] + ..., always in this order, so that results are the same in every run; and what
-// then becomes of it. Grid: any size.
-__global__ void sum_partials(const float* __restrict__ partials, float* __restrict__ y, const float* __restrict__ bias,
+// then becomes of it. A single part may be Y itself, of which nothing is left to do but the epilogue. Grid: any size.
+__global__ void sum_partials(const float* partials, float* y, const float* __restrict__ bias,
                              const float* __restrict__ residual, int relu, int splits, PROBLEM_PARAMETERS) {
   const Problem p = PROBLEM_ARGUMENTS;
   const Epilogue epilogue = {bias, residual, relu};
   const bool as_is = epilogue.is_identity();
-  const auto finish = [&](float sum, long long i) {
-    return as_is ? sum : epilogue(sum, static_cast<int>(i / p.pixels_per_image() % p.out_channels), i);
+  const auto channel_of = [&](long long i) {
+    return bias == nullptr ? 0 : static_cast<int>(i / p.pixels_per_image() % p.out_channels);
   };
+  // Whether four neighbours are of one channel: the divisions take longer than the memory.
+  const bool together = p.pixels_per_image() % 4 == 0;
   const long long values = static_cast<long long>(p.pixels()) * p.out_channels;
   const long long step = static_cast<long long>(gridDim.x) * blockDim.x;
   const long long first = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -90,14 +92,20 @@ __global__ void sum_partials(const float* __restrict__ partials, float* __restri
         const float4 part = reinterpret_cast<const float4*>(partials + split * values)[i];
         sum.x += part.x, sum.y += part.y, sum.z += part.z, sum.w += part.w;
       }
-      sum = make_float4(finish(sum.x, 4 * i), finish(sum.y, 4 * i + 1), finish(sum.z, 4 * i + 2), finish(sum.w, 4 * i + 3));
+      if (!as_is) {
+        const int channel = channel_of(4 * i);
+        sum.x = epilogue(sum.x, channel, 4 * i);
+        sum.y = epilogue(sum.y, together ? channel : channel_of(4 * i + 1), 4 * i + 1);
+        sum.z = epilogue(sum.z, together ? channel : channel_of(4 * i + 2), 4 * i + 2);
+        sum.w = epilogue(sum.w, together ? channel : channel_of(4 * i + 3), 4 * i + 3);
+      }
       reinterpret_cast<float4*>(y)[i] = sum;
     }
   } else {
     for (long long i = first; i < values; i += step) {
       float sum = partials[i];
       for (int split = 1; split < splits; ++split) sum += partials[split * values + i];
-      y[i] = finish(sum, i);
+      y[i] = as_is ? sum : epilogue(sum, channel_of(i), i);
     }
   }
 }

@@ -114,13 +114,13 @@ class CompensatedPlan(OverlappingPlan):
         multiprocessors = kernels.multiprocessors
         blocks = tiles_m * tiles_n * splits
         self._kernels = kernels
-        self._sum_partials = kernels.kernel("tensor_core_filter", "sum_partials")
-        self._convolve = kernels.kernel(tile.program, tile.expression(problem.is_general))
+        self._is_general = problem.is_general
+        self._convolve = kernels.kernel(tile.program, tile.expression(self._is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits = tile, splits
         self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
-        self._filter_grid, self._sum_grid = (filter_rows,), (4 * multiprocessors,)
+        self._filter_grid = (filter_rows,)
         self._sizes = problem_arguments(problem)
         self._tile_arguments = tile.arguments_of(problem)
         # In the order of TENSOR_CORE_PARAMETERS in cuda/include/tensor_core.cuh, behind the epilogue.
@@ -151,6 +151,7 @@ class CompensatedPlan(OverlappingPlan):
             plan.run(x, f, y)
             return time(partial(plan.run, x, f, y))
 
+        self._kernels.load([(tile.program, tile.expression(self._is_general)) for tile, _ in self._others])
         fastest, least = self, run_time(self)
         for choice in self._others:
             other = self._make_other(*choice)
@@ -167,8 +168,24 @@ class CompensatedPlan(OverlappingPlan):
         threads, shared = self._tile.threads, self._tile.shared_bytes
         launch(self._convolve, self._grid, threads, *tensors, *numbers, shared_bytes=shared, overlap=overlap)
         if in_parts:
-            sizes = (self._splits, *self._sizes)
-            launch(self._sum_partials, self._sum_grid, THREADS, self._partials, y, *epilogue, *sizes)
+            sum_partials(self._kernels, self._partials, y, self._epilogue, self._splits, self._sizes)
+
+
+def sum_partials(
+    kernels: KernelLibrary,
+    partials: torch.Tensor,
+    y: torch.Tensor,
+    epilogue: Epilogue,
+    count: int,
+    sizes: Sequence[int],
+) -> None:
+    """Write the sum of `count` partial results into Y, with an epilogue; a single one may be Y itself.
+
+    `sizes` are the `problem_arguments`.
+    """
+    kernel, grid = kernels.kernel("tensor_core_filter", "sum_partials"), (4 * kernels.multiprocessors,)
+    arguments = (epilogue.bias, epilogue.residual, int(epilogue.relu), count, *sizes)
+    kernels.launch(kernel, grid, THREADS, partials, y, *arguments)
 
 
 class TensorCorePlan(CompensatedPlan):

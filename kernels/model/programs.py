@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -101,8 +103,16 @@ class CachedLibrary(KernelLibrary):
         self._kernels: dict[tuple[str, str], tuple[ObjectCode, Any]] = {}
 
     def kernel(self, program: str, expression: str) -> Any:
-        if (program, expression) not in self._kernels:
-            cubin, symbol = cubin_of(program, expression, self._architecture)
+        self.load([(program, expression)])
+        return self._kernels[program, expression][1]
+
+    def load(self, kernels: Sequence[tuple[str, str]]) -> None:
+        """Those that have to be compiled are compiled side by side."""
+        missing = [one for one in dict.fromkeys(kernels) if one not in self._kernels]
+        if not missing:
+            return
+        with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1)) as pool:
+            found = list(pool.map(lambda one: cubin_of(one[0], one[1], self._architecture), missing))
+        for (program, expression), (cubin, symbol) in zip(missing, found, strict=True):
             code = ObjectCode.from_cubin(cubin, name=program)
             self._kernels[program, expression] = code, code.get_kernel(symbol)
-        return self._kernels[program, expression][1]

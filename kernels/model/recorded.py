@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
 from ..algorithm import Algorithm
+from ..families.im2win_tensor_core import sum_partials
+from ..launch import KernelLibrary, problem_arguments
 from ..packed import Launch, address
 from ..plan import Epilogue, UnsupportedError
 from ..problem import ConvProblem
 from . import tuning
-
-if TYPE_CHECKING:
-    from ..launch import KernelLibrary
 
 #: The slots of X, F, Y, bias and residual; those of the prepared filter, scratch and semaphores follow.
 _X, _F, _Y, _BIAS, _RESIDUAL = range(5)
@@ -102,16 +101,19 @@ class Recorded:
             tuning.tune(plan, problem, device)
         recorder.notes = True
         x, f, y, bias, residual = (torch.empty(0) for _ in range(5))
-        self._fused, self._fuses = fused, True
+        epilogue = Epilogue(bias if fused.bias else None, residual if fused.residual else None, fused.relu)
+        apart = False
         try:
             if fused != _NOTHING:
-                given = (bias if fused.bias else None, residual if fused.residual else None)
-                plan.fuse(Epilogue(*given, fused.relu))
+                plan.fuse(epilogue)
         except UnsupportedError:
-            self._fuses = False
+            apart = True
         plan.prepare(x, f)
         prepare = recorder.take()
         plan.compute(x, f, y)
+        if apart:
+            sizes = problem_arguments(problem, windows=False)
+            sum_partials(cast("KernelLibrary", recorder), y, y, epilogue, 1, sizes)
         compute = recorder.take()
         # All that `prepare` is handed but F it writes: the filter as `compute` reads it.
         used = [one for launch in prepare for one in launch.arguments if isinstance(one, torch.Tensor) and one is not f]
@@ -163,7 +165,7 @@ class Recorded:
     ) -> None:
         """Write the convolution of X and F, which was `prepared`, into Y; on the current stream of the device.
 
-        `bias` and `residual` are there if they were to be `fused`; what the kernels leave of that PyTorch does.
+        `bias` and `residual` are there if they were to be `fused`.
         """
         pointers = [x.data_ptr(), f.data_ptr(), y.data_ptr(), address(bias), address(residual), *prepared.pointers]
         if self._scratch or self._semaphores:
@@ -171,14 +173,6 @@ class Recorded:
             held += [torch.zeros(shape, dtype=dtype, device=self._device) for shape, dtype in self._semaphores]
             pointers += [one.data_ptr() for one in held]
         self._start(self._of_compute, pointers)
-        if self._fuses:
-            return
-        if bias is not None:
-            y.add_(bias.view(-1, *(1,) * (y.dim() - 2)))
-        if residual is not None:
-            y.add_(residual)
-        if self._fused.relu:
-            y.relu_()
 
     def _start(self, launches: Sequence[Any], pointers: Sequence[int]) -> None:
         stream = current_stream(self._device)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..plan import Plan
 from ..problem import ConvProblem
-
-if TYPE_CHECKING:
-    from .recorded import Fused, Recorded
 
 _REPEATS = 5
 #: For about two milliseconds the device does nothing, while the host queues what is to be timed.
@@ -32,33 +29,14 @@ def is_capturing(device: torch.device) -> bool:
 def tune(plan: Plan, problem: ConvProblem, device: torch.device) -> None:
     """Have a plan choose by timing on random data, if it knows several ways and there is memory for the data."""
     try:
-        x, f, y = _tensors(problem, device)
+        x, f, y = tensors(problem, device)
         plan.run(x, f, y)
         plan.autotune(x, f, y, time)
     except torch.OutOfMemoryError:
         return
 
 
-def fastest(candidates: Sequence[Recorded], problem: ConvProblem, device: torch.device, fused: Fused) -> Recorded:
-    """The one that computes a convolution, and what is `fused`, in the least time; the first for want of memory."""
-    if len(candidates) == 1:
-        return candidates[0]
-    try:
-        x, f, y = _tensors(problem, device)
-        bias = torch.zeros(problem.out_channels, device=device) if fused.bias else None
-        residual = torch.zeros_like(y) if fused.residual else None
-
-        def time_of(one: Recorded) -> float:
-            prepared = one.prepare(f)
-            one.compute(x, f, y, prepared, bias, residual)
-            return time(lambda: one.compute(x, f, y, prepared, bias, residual))
-
-        return min(candidates, key=time_of)
-    except torch.OutOfMemoryError:
-        return candidates[0]
-
-
-def _tensors(problem: ConvProblem, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(problem: ConvProblem, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """X, F and Y."""
     # Random numbers of its own: those of a program are not to depend on whether anything is timed.
     generator = torch.Generator(device).manual_seed(0)

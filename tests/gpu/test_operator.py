@@ -219,31 +219,29 @@ def test_what_is_left_to_pytorch() -> None:
         kernels.conv2d(x, f.cpu())
 
 
-@pytest.mark.parametrize("captured_first", [False, True])
-def test_timed_under_pytorchs_autotuner(captured_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_under_pytorchs_autotuner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_FOUND", {})
     monkeypatch.setattr(eager, "_KNOWN", {})
     network, x = model().eval(), torch.randn(2, 3, 40, 36, device=DEVICE)
     expected = exact(network, x)
     kernels.convert(network, fallback=False)
-    with torch.no_grad():
-        if captured_first:
-            network(x)  # compiles
-            for one in (dispatch._FOUND, eager._KNOWN):
-                one.clear()
-        monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-        graph = torch.cuda.CUDAGraph()
-        if captured_first:
-            with torch.cuda.graph(graph):
-                y = network(x)
-            graph.replay()
-            assert_right(y, expected)
-            assert not any(tuned for *_, tuned in dispatch._FOUND)
-        assert_right(network(x), expected)
-        assert_right(network(x), expected)
-        assert sum(tuned for *_, tuned in dispatch._FOUND) == 5
+
+    def timed() -> int:
+        return sum(one for *_, one in dispatch._FOUND)
+
+    def captured() -> torch.Tensor:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             y = network(x)
         graph.replay()
-        assert_right(y, expected)
+        return y
+
+    with torch.no_grad():
+        network(x)
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+        assert_right(captured(), expected)
+        assert timed() == 0
+        for _ in range(2):
+            assert_right(network(x), expected)
+        assert timed() == 5
+        assert_right(captured(), expected)
