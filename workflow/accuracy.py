@@ -3,7 +3,7 @@
     python -m workflow.accuracy --selection JSON --output accuracy.csv [--kernels DIR]
 
 Every layer of the selection at a small batch, every distribution of workflow.harness.distributions. An algorithm that
-declines a layer is a row with its reason; another failure ends the program.
+declines a layer, or fails on it, is a row with the reason.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _rows(
     device: torch.device,
     library: KernelLibrary | None,
 ) -> Iterator[Row]:
-    """One row for each distribution, all of one plan; a problem that is declined is declined for all of them."""
+    """One row for each distribution, all of one plan; where there is none, each of them has the reason."""
     known = {
         "suite": suite,
         "batch": problem.batch,
@@ -133,19 +133,26 @@ def _rows(
         plan = algorithms.load(entry["name"], entry["module"], entry["parameters"]).plan(
             problem, device, library, False
         )
-    except UnsupportedError as error:
+    except Exception as error:  # one algorithm must not cost the errors of all others
         for distribution in COMPARED:
-            yield Row(**known, distribution=distribution, status="unsupported", reason=str(error))
+            yield Row(**known, distribution=distribution, **_why(error))
         return
     with closing(plan):
         for index, distribution in enumerate(COMPARED):
             x, f = make(distribution, problem, device, seed=index)
             try:
                 found = accuracy(problem, x, f, _run(plan, problem, x, f))
-            except UnsupportedError as error:  # some problems are declined only when they are run
-                yield Row(**known, distribution=distribution, status="unsupported", reason=str(error))
+            except Exception as error:  # some problems are declined only when they are run
+                yield Row(**known, distribution=distribution, **_why(error))
             else:
                 yield Row(**known, distribution=distribution, status="ok", **asdict(found))
+
+
+def _why(error: Exception) -> dict[str, Any]:
+    """Status and reason of what did not run."""
+    if isinstance(error, UnsupportedError):
+        return {"status": "unsupported", "reason": str(error)}
+    return {"status": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
 
 
 def _run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:

@@ -98,13 +98,14 @@ def header_folders() -> list[str]:
     }
     if missing := [package for package, there in found.items() if not there]:
         raise UnsupportedError(f"headers are missing of {', '.join(missing)}: pip install '.[cutlass]' brings them")
-    return [str(inside), str(runtime), str(cccl)]
+    # CUTLASS includes <cuda/std/...> or <cccl/cuda/std/...>, as the headers' version has it.
+    return [str(inside), str(runtime), str(cccl), str(Path(str(cccl)).parent)]
 
 
 def cubin_of(tile: Tile, few_channels: bool, architecture: str) -> bytes:
     """The program for one tile, compiled or from the cache of `kernels.model.programs`.
 
-    `few_channels` is for X with VECTOR channels. Raises UnsupportedError where headers are missing.
+    `few_channels` is for X with VECTOR channels. Raises UnsupportedError where headers are missing or do not compile.
     """
     folders = header_folders()
     definitions = {
@@ -132,7 +133,12 @@ def cubin_of(tile: Tile, few_channels: bool, architecture: str) -> bytes:
                 define_macro=[(name, str(value)) for name, value in definitions.items()],
                 device_as_default_execution_space=True,
             )
+            try:
+                code = Program(SOURCE, "c++", options).compile("cubin").code
+            except Exception as error:  # of no class that cuda.core documents
+                first = next((line for line in str(error).splitlines() if "error:" in line), str(error))
+                raise UnsupportedError(f"NVRTC does not compile CUTLASS's headers: {first[:200]}") from error
             written = path.with_suffix(".new")
-            written.write_bytes(bytes(Program(SOURCE, "c++", options).compile("cubin").code))
+            written.write_bytes(bytes(code))
             written.replace(path)
     return path.read_bytes()

@@ -1,6 +1,7 @@
 // The two reorderings that bring X and F into im2win's layout (paper, section 3.1).
 #include "include/convolution.cuh"
 #include "include/overlap.cuh"
+#include "include/prefetch.cuh"
 #include "include/shared_memory.cuh"
 
 // Floats of a line of the L2, and for which block a block asks the L2 beside its own: 264 and 528 blocks ahead are equally

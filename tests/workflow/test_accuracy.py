@@ -13,7 +13,8 @@ from analysis.table import companions
 from analysis.table.files import csv_text
 from kernels.problem import ConvProblem
 from kernels.reference import reference
-from workflow.accuracy import Row, accuracy
+from workflow.accuracy import Row, _rows, accuracy
+from workflow.experiment import catalog
 from workflow.harness.distributions import COMPARED, make
 
 PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
@@ -82,3 +83,17 @@ def test_table_has_a_column_for_each_field() -> None:
     assert list(read) == list(vars(row)) == list(companions.ACCURACY_COLUMNS)
     assert read["reason"] == "too large, by far"
     assert read["error_fro"] == ""
+
+
+def test_one_that_fails_costs_no_other_its_errors() -> None:
+    """Each kind of data has a row with the reason, of what fails when it is planned as of what fails when it runs."""
+    known = catalog.read().get("algorithm", "cpu_direct")
+    for wrong, status, reason in (
+        ({"name": "no_such"}, "failed", "registers no algorithm"),
+        ({"name": "im2win_tensor_core", "module": "kernels.families.im2win_tensor_core"}, "unsupported", "NVIDIA GPU"),
+    ):
+        entry = known | wrong
+        rows = list(_rows("tiny", "conv1", PROBLEM, entry | {"programs": []}, "fp32_accurate", CPU, None))
+        assert [row.distribution for row in rows] == list(COMPARED)
+        assert {(row.status, reason in row.reason) for row in rows} == {(status, True)}, rows[0].reason
+    assert {row.status for row in _rows("tiny", "conv1", PROBLEM, known, "strict_fp32", CPU, None)} == {"ok"}

@@ -61,9 +61,6 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
-// Asks for the line of the L2 that `from` lies in. PTX ISA, section prefetch.
-__device__ inline void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
-
 // Loads a value at this place, where the compiler would sink the load to its first use; zero unless `there`. The value must
 // not be written while the kernel runs (ld.global.nc).
 __device__ inline float load_here(const float* from, bool there = true) {

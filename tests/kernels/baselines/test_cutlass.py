@@ -78,6 +78,21 @@ def test_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         header_folders()
 
 
+def test_headers_that_do_not_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of an installation that lacks some: told in one line, as any other reason why it cannot be measured."""
+    (tmp_path / "cutlass").mkdir()
+    for name in ("cutlass.h", "version.h"):
+        (tmp_path / "cutlass" / name).write_text('#include "cccl/cuda/std/type_traits"\n')
+    monkeypatch.setattr(cutlass_source, "header_folders", lambda: [str(tmp_path)])
+    monkeypatch.setenv("IM2WIN_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(
+        UnsupportedError, match="NVRTC does not compile CUTLASS's headers: .*cannot open source file"
+    ) as e:
+        cubin_of(TILES[0], False, "sm_90a")
+    assert "\n" not in str(e.value)
+    assert not list((tmp_path / "cache").glob("*.cubin"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("few_channels", [False, True])
 @pytest.mark.parametrize("tile", TILES, ids=str)

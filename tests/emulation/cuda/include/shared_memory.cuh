@@ -41,8 +41,6 @@ void wait_for_copies() {
   }
 }
 
-// Reads it: what lies outside a tensor must not be asked for.
-inline void prefetch(const float* from) { (void)*static_cast<const volatile float*>(from); }
 inline float load_here(const float* from, bool there = true) { return there ? *from : 0.0f; }
 inline int block_index() { return blockIdx.x; }
 // Blocks run in order, so that what another one is to store must be there already.
