@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.experiment.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,4 +210,4 @@ def gpu_checkout(checkout: Checkout) -> Checkout:
 
 @pytest.fixture(scope="session")
 def conf() -> Catalog:
-    return catalog.read()
+    return known_conf()

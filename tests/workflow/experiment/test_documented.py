@@ -8,13 +8,13 @@ from dataclasses import fields
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.request import KEYS, resolve
 from workflow.machine.devices import Gpu
 
 H100 = "NVIDIA H100 80GB HBM3"
-CONF = catalog.read()
+CONF = known_conf()
 GPUS = [Gpu(0, "GPU-a", H100, "sm_90a"), Gpu(1, "GPU-b", H100, "sm_90a")]
 PAGES = [ROOT / "README.md", ROOT / "docs/running.md", ROOT / "docs/artifact.md", ROOT / "docs/networks.md"]
 SHOWN = [

@@ -14,6 +14,7 @@ import pytest
 
 from analysis.table import archive as table
 from kernels.problem import ConvProblem
+from tests.shared import known_conf
 from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import (
@@ -32,7 +33,7 @@ from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
 
 H100 = "NVIDIA H100 80GB HBM3"
-CONF = catalog.read()
+CONF = known_conf()
 GPUS = [Gpu(0, "GPU-a", H100, "sm_90a"), Gpu(1, "GPU-b", H100, "sm_90a"), Gpu(2, "GPU-c", "NVIDIA A100", "sm_80")]
 
 
