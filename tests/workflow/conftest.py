@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.shared import known_conf
+from tests.workflow import forked
 from workflow.experiment.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,8 @@ class Checkout:
     """A copy of the repository in which Snakemake runs."""
 
     folder: Path
+    #: Whether what runs is forked: faster than a process that begins as the user's do.
+    forked: bool = False
 
     def environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": f"{self.folder}/stand_in{os.pathsep}{self.folder}"}
@@ -117,6 +120,8 @@ class Checkout:
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in the checkout; what it prints, errors too, is its stdout."""
+        if self.forked and command[:2] == [sys.executable, "-m"]:
+            return subprocess.CompletedProcess(command, *forked.run(command[2:], self.folder, self.environment()))
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -190,7 +195,7 @@ def checkout(real_checkout: Checkout) -> Checkout:
 
 
 def pretended(checkout: Checkout) -> Checkout:
-    """The checkout with programs that only pretend to measure and compile, on a machine without a GPU."""
+    """The checkout with programs that only pretend to measure and compile, on a machine without a GPU; forked."""
     pretend(checkout)
     (checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
     stand_in = checkout.folder / "stand_in"
@@ -198,7 +203,7 @@ def pretended(checkout: Checkout) -> Checkout:
     (stand_in / "sitecustomize.py").write_text(
         "import workflow.machine.devices\nworkflow.machine.devices.find_gpus = lambda: []\n"
     )
-    return checkout
+    return replace(checkout, forked=True)
 
 
 @pytest.fixture
