@@ -185,7 +185,7 @@ def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
 def test_so_many_gpus_of_one_model() -> None:
     config: dict[str, Any]
     for config, count in (({}, 2), ({"gpus": 1}, 1), ({"gpus": "2"}, 2)):
-        assert make(GPUS, **config).gpus == tuple(GPUS[:count])
+        assert resolve(config, lambda: GPUS, Path("none"), CONF).gpus == tuple(GPUS[:count])
     for config, said in (
         ({"gpus": 3}, "gpus is 3; the GPUs of one model on this machine are: 0 .*, 1 "),
         ({"gpus": 0}, "gpus is 0; it must be a positive whole number"),
@@ -194,7 +194,7 @@ def test_so_many_gpus_of_one_model() -> None:
         ({"gpus": 1, "cluster": "example"}, "with cluster= choose by gpu_model="),
     ):
         with pytest.raises(RequestError, match=said):
-            make(GPUS, **config)
+            resolve(config, lambda: GPUS, Path("none"), CONF)
 
 
 def test_values_come_as_snakemake_reads_them() -> None:
