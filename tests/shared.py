@@ -1,12 +1,18 @@
-"""Files that are costly to make and that every test process reads: the first one that needs them makes them."""
+"""What is costly to make and needed by many tests: made once, by the first one that needs it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from workflow.experiment import catalog
+
+#: What conf/ offers. Nobody changes it: who wants another one copies it.
+known_conf = cache(catalog.read)
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -23,7 +23,7 @@ from analysis.table.statistics import median
 from kernels import algorithm as algorithms
 from kernels.launch import KernelLibrary
 from kernels.problem import ConvProblem
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.harness import distributions, timing
 from workflow.harness.monitor import monitor
 from workflow.machine.devices import find_gpus
@@ -35,7 +35,7 @@ DEVICE = torch.device("cuda", 0)
 
 
 def main(output: Path) -> None:
-    known = catalog.read()
+    known = known_conf()
     protocol = known.get("protocol", "end_to_end")
     library = KernelLibrary(DEVICE)
     generator = torch.Generator(DEVICE)

@@ -17,19 +17,19 @@ from kernels.reference import reference
 from kernels.tiles.tensor_core import K_BLOCK, MMA_SLIDING_TILES, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
 from tests.problems import EDGES, random_problems
 from tests.relative import componentwise_error
+from tests.shared import known_conf
 from workflow.accuracy import accuracy, reference_algorithm
-from workflow.experiment import catalog
 from workflow.harness import verify
 from workflow.harness.distributions import COMPARED, make
 
-LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
-RESNET50 = {name: benchdnn.parse(name).layer for name in catalog.read().groups["suite"]["resnet50"]["layers"]}
+LAYERS = {name: layer for name, layer in known_conf().groups["layer"].items() if name.startswith("conv")}
+RESNET50 = {name: benchdnn.parse(name).layer for name in known_conf().groups["suite"]["resnet50"]["layers"]}
 DEVICE = torch.device("cuda", 0)
 NAMES = ("im2win_tensor_core", "im2win_tensor_core_mma")
 MODULES = dict.fromkeys(NAMES, "kernels.families.im2win_tensor_core") | {
     "im2win_tensor_core_winograd": "kernels.families.im2win_tensor_core_winograd"
 }
-BASELINE = reference_algorithm(catalog.read())
+BASELINE = reference_algorithm(known_conf())
 
 
 def run(plan: Plan, problem: ConvProblem, x: torch.Tensor, f: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.shared import known_conf
 from tests.workflow.harness.rogues import RoguePlan
 from tests.workflow.harness.test_cheats import CHEATS, PROTOCOLS
-from tests.workflow.harness.test_measure import known, rogue_point
+from tests.workflow.harness.test_measure import rogue_point
 from workflow import ceilings
 from workflow.harness import worker
 from workflow.harness.monitor import monitor
@@ -23,7 +24,7 @@ ON_GPU = {"another_stream": LATE, "forked_stream": LATE, "only_if_poisoned": ("s
 
 def outcome(how: str, *protocols: str) -> dict[str, Any]:
     point = rogue_point(how)
-    conf = known()
+    conf = known_conf()
     # Larger than the layer of the CPU tests: the work must take longer than looking at it.
     point |= {"layer": conf.get("layer", "conv12"), "batch": 8, "device": conf.get("device", "cuda")}
     sampling = {"warmup_seconds": 0.0, "max_seconds": 0.05}

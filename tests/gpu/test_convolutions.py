@@ -21,14 +21,14 @@ from kernels.tiles.tensor_core_winograd import WINOGRAD_TILES, WinogradTile
 from kernels.tiles.tiled import CLUSTER_BLOCKS, CLUSTER_TILES, LOADERS, RESIDENT, TILES, Schedule, fits
 from tests.problems import EDGES, GROUPED_LAYERS, MIXED, SHORT_REDUCTIONS, STRIPS, mixed_problems, random_problems
 from tests.relative import BOUND, backward_error
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.harness import verify
 
-LAYERS = {name: layer for name, layer in catalog.read().groups["layer"].items() if name.startswith("conv")}
+LAYERS = {name: layer for name, layer in known_conf().groups["layer"].items() if name.startswith("conv")}
 #: Without the one that has to be its process's first convolution (tests/gpu/test_cudnn_autotuned.py).
 ALGORITHMS = {
     name: entry
-    for name, entry in catalog.read().groups["algorithm"].items()
+    for name, entry in known_conf().groups["algorithm"].items()
     if entry["backend"] == "cuda" and name != "cudnn_autotuned_legacy"
 }
 OURS = [name for name, entry in ALGORITHMS.items() if entry["programs"]]

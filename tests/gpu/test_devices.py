@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.experiment.points import Point
 from workflow.experiment.sweep import Selection, Sweep
 
@@ -25,7 +25,7 @@ require_in_use(last)
 
 @pytest.mark.parametrize("name", ["im2win", "cudnn_gemm", "cudnn_autotuned", "im2col_cublas"])
 def test_the_gpu_is_chosen_late(name: str) -> None:
-    sweep = Sweep(catalog.read(), Selection("paper", {}))
+    sweep = Sweep(known_conf(), Selection("paper", {}))
     point = sweep.resolve(Point("paper_table", "strict_fp32", 64, "conv1", name))
     result = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(point)], capture_output=True, text=True, check=False

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.machine.settings import SPOILING
 from workflow.measure import measure_point
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def point(algorithm: str) -> dict[str, Any]:
     chosen = {"layer": ["conv12"], "algorithm": [algorithm], "batch": ["1"], "numerics": ["strict_fp32"]}
-    sweep = Sweep(catalog.read(), Selection("paper", chosen))
+    sweep = Sweep(known_conf(), Selection("paper", chosen))
     (found,) = sweep.points.values()
     return sweep.resolve(found)
 

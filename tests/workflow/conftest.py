@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
+from tests.workflow import forked
 from workflow.experiment.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,8 @@ class Checkout:
     """A copy of the repository in which Snakemake runs."""
 
     folder: Path
+    #: Whether what runs is forked: faster than a process that begins as the user's do.
+    forked: bool = False
 
     def environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": f"{self.folder}/stand_in{os.pathsep}{self.folder}"}
@@ -117,6 +120,8 @@ class Checkout:
 
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Run a command in the checkout; what it prints, errors too, is its stdout."""
+        if self.forked and command[:2] == [sys.executable, "-m"]:
+            return subprocess.CompletedProcess(command, *forked.run(command[2:], self.folder, self.environment()))
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -168,14 +173,21 @@ def copy_checkout(folder: Path) -> Checkout:
 
 def pretend(checkout: Checkout) -> None:
     """Put programs that only pretend in the place of those that measure, and have empty pictures drawn."""
-    checkout.replace(
-        "analysis/charts/style.py",
-        "            figure.savefig(content, format=suffix, metadata=METADATA[suffix])\n",
-        """            content.write(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')\n""",
-    )
+    pretend_pictures(checkout, "pdf", "svg", "png")
     checkout.replace("analysis/charts/style.py", "        figure.draw_without_rendering()\n", "")
     (checkout.folder / "workflow/harness/worker.py").write_text(WORKER)
     (checkout.folder / "workflow" / "ceilings.py").write_text(CEILINGS)
+
+
+def pretend_pictures(checkout: Checkout, *formats: str) -> None:
+    """Leave the pictures of these formats empty: fonts in a PDF take as long as all else that is drawn."""
+    drawn = "            figure.savefig(content, format=suffix, metadata=METADATA[suffix])\n"
+    empty = """content.write(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')"""
+    checkout.replace(
+        "analysis/charts/style.py",
+        drawn,
+        f"            if suffix in {formats}:\n                {empty}\n            else:\n    {drawn}",
+    )
 
 
 @pytest.fixture
@@ -190,7 +202,7 @@ def checkout(real_checkout: Checkout) -> Checkout:
 
 
 def pretended(checkout: Checkout) -> Checkout:
-    """The checkout with programs that only pretend to measure and compile, on a machine without a GPU."""
+    """The checkout with programs that only pretend to measure and compile, on a machine without a GPU; forked."""
     pretend(checkout)
     (checkout.folder / "workflow" / "compile.py").write_text(COMPILE)
     stand_in = checkout.folder / "stand_in"
@@ -198,7 +210,7 @@ def pretended(checkout: Checkout) -> Checkout:
     (stand_in / "sitecustomize.py").write_text(
         "import workflow.machine.devices\nworkflow.machine.devices.find_gpus = lambda: []\n"
     )
-    return checkout
+    return replace(checkout, forked=True)
 
 
 @pytest.fixture
@@ -210,4 +222,4 @@ def gpu_checkout(checkout: Checkout) -> Checkout:
 
 @pytest.fixture(scope="session")
 def conf() -> Catalog:
-    return catalog.read()
+    return known_conf()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Checkout
+from tests.workflow.conftest import ROOT, Checkout, pretend_pictures
 
 GUIDE = (ROOT / "docs/extending.md").read_text()
 
@@ -52,6 +52,9 @@ def refused(checkout: Checkout, config: str, *named: str) -> str:
 @pytest.mark.slow
 def test_the_guide_to_the_letter(real_checkout: Checkout) -> None:
     folder = real_checkout.folder
+    pretend_pictures(real_checkout, "pdf", "png")
+    # What else is at work here is no reason to measure for longer.
+    real_checkout.replace("conf/experiment/paper_cpu.yaml", "max_seconds: 0.3", "max_seconds: 0.3, quiet_seconds: 0.0")
     (folder / "conf/layer/mine.yaml").write_text(LAYER)
     (folder / "kernels/families/mine.py").write_text(CLASS)
     (folder / "conf/algorithm/mine.yaml").write_text(ALGORITHM)

@@ -14,8 +14,8 @@ from analysis.table.files import csv_text
 from kernels import algorithm as algorithms
 from kernels import plan
 from kernels.problem import ConvProblem
+from tests.shared import known_conf
 from workflow import transforms
-from workflow.experiment import catalog
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness.monitor import CpuMonitor
 
@@ -53,7 +53,7 @@ class Algorithm(algorithms.Algorithm):
 def sweep(monkeypatch: pytest.MonkeyPatch) -> Sweep:
     monkeypatch.setattr(algorithms, "load", lambda name, module, parameters: Algorithm(name))
     chosen = {"batch": ["1"], "layer": ["conv1", "conv12"], "algorithm": ["im2win", "direct"]}
-    return Sweep(catalog.read(), Selection("paper", chosen))
+    return Sweep(known_conf(), Selection("paper", chosen))
 
 
 def test_rows(sweep: Sweep) -> None:

@@ -78,6 +78,7 @@ struct Thread {
 inline Thread* threads;  // of the block that runs
 inline jmp_buf scheduler;
 inline int waits_over;  // of this turn of all threads
+inline void (*body)();  // what a thread does in this launch
 
 // Runs a thread until it waits or ends. Unlike swapcontext, a jump asks the operating system nothing.
 [[gnu::noinline]] inline void run(Thread& thread) {
@@ -147,6 +148,16 @@ T* place(unsigned address) {
   return reinterpret_cast<T*>(dynamic_memory + static_cast<int>(address));
 }
 
+// A thread's life: launch after launch, since to begin one asks the operating system.
+[[noreturn]] inline void live() {
+  for (;;) {
+    body();
+    threads[threadIdx.x].done = true, ++waits_over;
+    blocks[rank].meeting.leave();
+    pause();
+  }
+}
+
 template <class... Parameters, std::size_t... I>
 void call(void (*kernel)(Parameters...), const std::int64_t* arguments, std::index_sequence<I...>) {
   const auto convert = []<class T>(std::int64_t value, std::type_identity<T>) {
@@ -168,6 +179,7 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
   static const std::int64_t* with;
   constexpr std::size_t STACK = 1 << 17;
   of_this_launch = kernel, with = arguments;
+  body = [] { call(of_this_launch, with, std::index_sequence_for<Parameters...>()); };
   gridDim = {grid_x, grid_y}, blockDim = {static_cast<unsigned>(block_size), 1};
   for (unsigned first = 0; first < grid_x * grid_y; first += cluster_size) {
     cluster = {cluster_size * block_size};
@@ -179,16 +191,12 @@ void launch(void (*kernel)(Parameters...), unsigned grid_x, unsigned grid_y, int
       block.warps.assign((block_size + 31) / 32, Warp());
       block.meeting = {block_size};
       for (Thread& thread : block.threads) {
+        thread.copies.assign(1, {}), thread.exchanges = 0, thread.done = false;
+        if (thread.stack) continue;
+        thread.stack.reset(new char[STACK]);
         getcontext(&thread.context);
-        if (!thread.stack) thread.stack.reset(new char[STACK]);
         thread.context.uc_stack.ss_sp = thread.stack.get(), thread.context.uc_stack.ss_size = STACK;
-        thread.copies.assign(1, {}), thread.exchanges = 0, thread.done = thread.begun = false;
-        makecontext(&thread.context, [] {
-          call(of_this_launch, with, std::index_sequence_for<Parameters...>());
-          threads[threadIdx.x].done = true, ++waits_over;
-          blocks[rank].meeting.leave();
-          _longjmp(scheduler, 1);
-        }, 0);
+        makecontext(&thread.context, live, 0);
       }
     }
     for (bool running = true; running;) {

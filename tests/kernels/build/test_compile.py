@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kernels.build import compile as compiler
 from kernels.build.compile import CompileError, compile_program, disassemble, find_nvdisasm
 from kernels.build.programs import PROGRAMS
 from kernels.tiles.tensor_core import K_BLOCK
@@ -19,13 +20,26 @@ from kernels.tiles.tensor_core_winograd import WINOGRAD_TILES
 from kernels.tiles.winograd import WINOGRAD_TILE
 from tests.shared import make_once
 
-Compiled = Callable[[str], tuple[bytes, dict[str, Any]]]
+Compiled = Callable[..., Path]
 
 #: The one that is measured, where everything is compiled; elsewhere one kernel of each program stands for the others.
 MEASURED = "sm_90a"
 #: The oldest and the newest architecture, for which every program is compiled, and those between: a third of them each.
 OUTER, INNER = ("sm_80", "sm_120"), ("sm_86", "sm_89", "sm_100")
 ELSEWHERE = [(program, one) for i, program in enumerate(PROGRAMS) for one in (*OUTER, INNER[i % len(INNER)])]
+#: Programs and architectures, with the instruction by which their kernels use the tensor core.
+TENSOR_CORE = {
+    ("im2win_tensor_core_wgmma", "sm_90a"): "HGMMA",
+    ("im2win_tensor_core_sliding", "sm_90a"): "HGMMA",
+    ("im2win_tensor_core_winograd", "sm_90a"): "HGMMA",
+    ("im2win_tensor_core_mma", "sm_80"): "HMMA",
+    ("im2win_tensor_core_mma", "sm_120"): "HMMA",
+    ("im2win_tensor_core_mma_sliding", "sm_80"): "HMMA",
+    ("im2win_tensor_core_mma_sliding", "sm_120"): "HMMA",
+}
+#: Programs whose machine code is looked at wherever they are compiled, by their number on every architecture; of the
+#: others what is looked at below.
+DISASSEMBLED = list(PROGRAMS)[: len(INNER)]
 
 #: Kernels that prepare what the next one reads, and programs whose kernels start before those have ended.
 PREPARING = [
@@ -48,8 +62,10 @@ MEMORY = {
 }
 
 
-def instances(program: str) -> tuple[str, ...]:
+def instances(program: str, architecture: str) -> tuple[str, ...]:
     """The kernels of a program that are compiled here: of an ablation's, all of im2win's tiles, the two largest."""
+    if architecture != MEASURED and (program, architecture) not in TENSOR_CORE:
+        return PROGRAMS[program][-1:]
     return PROGRAMS[program][:2] if program.startswith("im2win_without") else PROGRAMS[program]
 
 
@@ -63,40 +79,52 @@ def check_resources(report: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """The cubin of a program for the GPU that is measured, and the report; each is compiled once."""
+    """The folder of a program's cubin, report and instructions; each is compiled and disassembled once."""
 
-    @cache
-    def read(program: str) -> tuple[bytes, dict[str, Any]]:
+    def read(program: str, architecture: str = MEASURED) -> Path:
+        looked_at = architecture == MEASURED or (program, architecture) in TENSOR_CORE or program in DISASSEMBLED
+
         def write(folder: Path) -> None:
-            cubin, report = compile_program(program, MEASURED, instances(program))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(compiler, "disassemble", cache(disassemble) if looked_at else lambda cubin: {})
+                cubin, report = compile_program(program, architecture, instances(program, architecture))
+                (folder / "instructions.json").write_text(json.dumps(compiler.disassemble(cubin)))
             (folder / "cubin").write_bytes(cubin)
             (folder / "report.json").write_text(json.dumps(report))
 
-        folder = make_once(tmp_path_factory, f"{program}-{MEASURED}", write)
-        return (folder / "cubin").read_bytes(), json.loads((folder / "report.json").read_text())
+        return make_once(tmp_path_factory, f"{program}-{architecture}", write)
 
     return read
 
 
+def report_in(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "report.json").read_text()))
+
+
+def instructions_in(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The machine instructions of every kernel, by symbol."""
+    return dict(json.loads((folder / "instructions.json").read_text()))
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_compiles_without_spills(program: str, compiled: Compiled) -> None:
-    cubin, report = compiled(program)
-    assert cubin.startswith(b"\x7fELF")
-    assert [kernel["expression"] for kernel in report["kernels"]] == list(instances(program))
+    folder = compiled(program)
+    assert (folder / "cubin").read_bytes().startswith(b"\x7fELF")
+    report = report_in(folder)
+    assert [kernel["expression"] for kernel in report["kernels"]] == list(instances(program, MEASURED))
     check_resources(report)
 
 
 @pytest.mark.parametrize(("program", "architecture"), ELSEWHERE)
-def test_other_architectures(program: str, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROGRAMS, program, PROGRAMS[program][-1:])
-    check_resources(compile_program(program, architecture)[1])
+def test_other_architectures(program: str, architecture: str, compiled: Compiled) -> None:
+    check_resources(report_in(compiled(program, architecture)))
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
 def test_machine_code_is_what_the_source_says(compiled: Compiled) -> None:
     """Strict FP32 shows in the machine code, and so does each ablated optimization."""
     instructions = {
-        program: compiled(program)[1]["kernels"][0]["instructions"]
+        program: report_in(compiled(program))["kernels"][0]["instructions"]
         for program in PROGRAMS
         if program.startswith("im2win") and program != "im2win_transform" and "tensor_core" not in program
     }
@@ -152,8 +180,7 @@ def before_the_wait(instructions: list[dict[str, Any]]) -> Counter[str]:
 @pytest.mark.parametrize("program", WAITING)
 def test_nothing_is_read_or_written_before_the_wait(program: str, compiled: Compiled) -> None:
     """But X and the offsets of a window's values, where X is gathered while the filter is still being split."""
-    cubin, report = compiled(program)
-    kernels = disassemble(cubin)
+    report, kernels = report_in(compiled(program)), instructions_in(compiled(program))
     for kernel in [kernel for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
         instructions = kernels[kernel["symbol"]]
         assert any(instruction["opcode"] == "ACQBULK" for instruction in instructions), kernel["expression"]
@@ -175,8 +202,7 @@ def test_nothing_is_read_or_written_before_the_wait(program: str, compiled: Comp
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_kernels_that_overlap(program: str, compiled: Compiled) -> None:
     """Who prepares lets the next kernel begin, before all else; only kernels that are launched so wait for another."""
-    cubin, report = compiled(program)
-    kernels = disassemble(cubin)
+    report, kernels = report_in(compiled(program)), instructions_in(compiled(program))
     for kernel in report["kernels"]:
         opcodes = [instruction["opcode"].split(".")[0] for instruction in kernels[kernel["symbol"]]]
         waits = program in WAITING and kernel["expression"] not in PREPARING
@@ -189,8 +215,8 @@ def test_kernels_that_overlap(program: str, compiled: Compiled) -> None:
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
 def test_loads_of_the_next_step_come_before_the_products_of_this_one(compiled: Compiled) -> None:
     """The compiler moved them down to where Winograd's kernel transforms what is loaded: a fifth slower on an H100."""
-    cubin, report = compiled("im2win_winograd")
-    kernels, tile = disassemble(cubin), WINOGRAD_TILE
+    folder, tile = compiled("im2win_winograd"), WINOGRAD_TILE
+    report, kernels = report_in(folder), instructions_in(folder)
     for symbol in [kernel["symbol"] for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
         between, most = 0, 0
         for instruction in kernels[symbol]:
@@ -211,25 +237,13 @@ def test_a_missing_wait_is_seen() -> None:
 
 
 @pytest.mark.skipif(find_nvdisasm() is None, reason="there is no nvdisasm")
-@pytest.mark.parametrize(
-    ("program", "architecture", "instruction"),
-    [
-        ("im2win_tensor_core_wgmma", "sm_90a", "HGMMA"),
-        ("im2win_tensor_core_sliding", "sm_90a", "HGMMA"),
-        ("im2win_tensor_core_winograd", "sm_90a", "HGMMA"),
-        ("im2win_tensor_core_mma", "sm_80", "HMMA"),
-        ("im2win_tensor_core_mma", "sm_120", "HMMA"),
-        ("im2win_tensor_core_mma_sliding", "sm_80", "HMMA"),
-        ("im2win_tensor_core_mma_sliding", "sm_120", "HMMA"),
-    ],
-)
-def test_tensor_core_kernels_use_the_tensor_core(
-    program: str, architecture: str, instruction: str, compiled: Compiled
-) -> None:
-    _, report = compiled(program) if architecture == MEASURED else compile_program(program, architecture)
+@pytest.mark.parametrize(("program", "architecture"), TENSOR_CORE)
+def test_tensor_core_kernels_use_the_tensor_core(program: str, architecture: str, compiled: Compiled) -> None:
+    report = report_in(compiled(program, architecture))
+    assert [kernel["expression"] for kernel in report["kernels"]] == list(PROGRAMS[program])
     for kernel in [kernel for kernel in report["kernels"] if kernel["expression"] not in PREPARING]:
         counts = kernel["instructions"]
-        assert counts[instruction] > 0
+        assert counts[TENSOR_CORE[program, architecture]] > 0
         # Results are promoted to FP32 sums outside the tensor core; nothing goes to local memory.
         assert counts["FFMA"] > 0
         assert not {"LDL", "STL"} & set(counts)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import fields
+from functools import cache
 
 import pytest
 
-from workflow.experiment import catalog
+from tests.shared import known_conf
+from workflow.experiment import archives
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.request import KEYS, resolve
 from workflow.machine.devices import Gpu
 
 H100 = "NVIDIA H100 80GB HBM3"
-CONF = catalog.read()
+CONF = known_conf()
+#: Once for all commands: reading all archives takes seconds.
+CHECK_ARCHIVE = cache(archives._check_archive)
 GPUS = [Gpu(0, "GPU-a", H100, "sm_90a"), Gpu(1, "GPU-b", H100, "sm_90a")]
 PAGES = [ROOT / "README.md", ROOT / "docs/running.md", ROOT / "docs/artifact.md", ROOT / "docs/networks.md"]
 SHOWN = [
@@ -26,7 +30,8 @@ SHOWN = [
 
 
 @pytest.mark.parametrize(("page", "command"), SHOWN, ids=str)
-def test_what_is_shown_is_what_a_run_takes(page: str, command: str) -> None:
+def test_what_is_shown_is_what_a_run_takes(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_check_archive", CHECK_ARCHIVE)
     words = shlex.split(command)
     config = dict(word.split("=", 1) for word in words[words.index("--config") + 1 :] if "=" in word)
     if "cluster" in config:

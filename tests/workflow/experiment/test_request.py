@@ -14,6 +14,7 @@ import pytest
 
 from analysis.table import archive as table
 from kernels.problem import ConvProblem
+from tests.shared import known_conf
 from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import (
@@ -32,7 +33,7 @@ from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
 
 H100 = "NVIDIA H100 80GB HBM3"
-CONF = catalog.read()
+CONF = known_conf()
 GPUS = [Gpu(0, "GPU-a", H100, "sm_90a"), Gpu(1, "GPU-b", H100, "sm_90a"), Gpu(2, "GPU-c", "NVIDIA A100", "sm_80")]
 
 
@@ -184,7 +185,7 @@ def test_a_cluster_measures_the_cpu_without_asking_for_a_gpu() -> None:
 def test_so_many_gpus_of_one_model() -> None:
     config: dict[str, Any]
     for config, count in (({}, 2), ({"gpus": 1}, 1), ({"gpus": "2"}, 2)):
-        assert resolve(config, lambda: GPUS, known=CONF).gpus == tuple(GPUS[:count])
+        assert resolve(config, lambda: GPUS, Path("none"), CONF).gpus == tuple(GPUS[:count])
     for config, said in (
         ({"gpus": 3}, "gpus is 3; the GPUs of one model on this machine are: 0 .*, 1 "),
         ({"gpus": 0}, "gpus is 0; it must be a positive whole number"),
@@ -193,7 +194,7 @@ def test_so_many_gpus_of_one_model() -> None:
         ({"gpus": 1, "cluster": "example"}, "with cluster= choose by gpu_model="),
     ):
         with pytest.raises(RequestError, match=said):
-            resolve(config, lambda: GPUS, known=CONF)
+            resolve(config, lambda: GPUS, Path("none"), CONF)
 
 
 def test_values_come_as_snakemake_reads_them() -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS
-from workflow.experiment import catalog
+from tests.shared import known_conf
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.harness import worker
 from workflow.harness.outcome import empty_rows, result_document
@@ -53,12 +52,11 @@ def rogue_point(how: str) -> dict[str, Any]:
 
 
 #: Composing it takes longer than many of these tests.
-known = cache(catalog.read)
 
 
 def resolved() -> dict[str, Any]:
     selection = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_im2win"]})
-    sweep = Sweep(known(), selection)
+    sweep = Sweep(known_conf(), selection)
     (point,) = sweep.points.values()
     return copy.deepcopy(sweep.resolve(point))
 
@@ -167,7 +165,7 @@ sys.exit(measure.main(sys.argv[1:]))
 
 def command(folder: Path, **axes: list[str]) -> list[str]:
     selection = Selection("tiny", {"layer": ["odd_window"], **axes})
-    group, *_ = split(Sweep(catalog.read(), selection).points.values(), 8)
+    group, *_ = split(Sweep(known_conf(), selection).points.values(), 8)
     write_json(folder / CEILINGS, {})
     options = ["--selection", selection.to_json(), "--size", "8", "--group", group, "--folder", str(folder)]
     return [*options, "--output", str(folder / "points/tiny" / group / "job-1.json"), "--device", "cpu"]

@@ -11,8 +11,8 @@ import pytest
 from analysis.charts.style import FORMATS
 from analysis.compare import FIGURES as SIDE_BY_SIDE
 from analysis.figures import FIGURES as DRAWN
+from tests.shared import known_conf
 from tests.workflow.conftest import Checkout
-from workflow.experiment import catalog
 from workflow.experiment.catalog import ROOT
 from workflow.experiment.errors import ResultError
 from workflow.experiment.request import resolve
@@ -20,7 +20,7 @@ from workflow.jobs.datasets import COMPARED, FIGURE_LABELS, FIGURES
 from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
 
-CONF = catalog.read()
+CONF = known_conf()
 H100 = Gpu(0, "GPU-a", "NVIDIA H100 80GB HBM3", "sm_90a")
 POINT = "tiny/strict_fp32/batch2/odd_window/cpu_torch"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ PAPER = ("--config", "experiment=paper", "layer=conv12", "algorithm=im2win,cudnn
 
 @pytest.fixture
 def eight_gpus(tmp_path: Path) -> Checkout:
-    return prepare(tmp_path / "checkout")
+    return replace(prepare(tmp_path / "checkout"), forked=True)
 
 
 def test_every_gpu_measures_the_anchors(eight_gpus: Checkout) -> None:

@@ -16,8 +16,8 @@ import torch
 
 import kernels
 from analysis.table.companions import MODEL_COLUMNS
+from tests.shared import known_conf
 from workflow import model
-from workflow.experiment import catalog
 from workflow.harness import timing
 from workflow.harness.monitor import CpuMonitor
 from workflow.networks import forward, timed
@@ -71,7 +71,7 @@ def test_the_table(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 PASSES = [(13, "eager"), (2, "eager")]
-SAMPLED = catalog.read().get("protocol", "end_to_end") | {"min_samples": 3, "max_samples": 3, "warmup_seconds": 0.0}
+SAMPLED = known_conf().get("protocol", "end_to_end") | {"min_samples": 3, "max_samples": 3, "warmup_seconds": 0.0}
 
 
 def told(small: str, log: Path, passes: list[tuple[int, str]] = PASSES) -> list[dict[str, Any]]:

@@ -14,7 +14,9 @@ inline std::uint16_t to_half(float value) {
 inline float from_half(std::uint16_t bits) {
   _Float16 half;
   std::memcpy(&half, &bits, sizeof(half));
-  return half;
+  float value = half;
+  asm("" : "+m"(value));  // else g++ goes on to double at once, for which the processor has no instruction
+  return value;
 }
 inline unsigned pack(float first, float second) { return to_half(first) | static_cast<unsigned>(to_half(second)) << 16; }
 inline float2 unpack(unsigned packed) {
