@@ -11,7 +11,7 @@ import torch
 
 from ..problem import ConvProblem, ProblemError
 from . import dispatch, weights
-from .recorded import Fused, Recorded
+from .recorded import Fused, Prepared, Recorded
 
 #: A kernel may read so many bytes at once.
 VECTOR_BYTES = 16
@@ -66,12 +66,25 @@ def run(
     shape: Sequence[int],
 ) -> torch.Tensor:
     """Y, of `shape`, which has as many values as the convolution's; the device of X is the current one."""
-    x, kept = _as_read(x), _as_read(weight)
+    kept = _as_read(weight)
     # A copy is a new tensor at each call, of which nothing can be kept.
     prepared = weights.prepared(found, kept) if kept is weight else found.prepare(kept)
+    return compute(found, x, kept, prepared, bias, residual, shape)
+
+
+def compute(
+    found: Recorded,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    prepared: Prepared,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    shape: Sequence[int],
+) -> torch.Tensor:
+    """The same with a weight that was `prepared`."""
     y = x.new_empty(shape)
     bias = None if bias is None else bias.contiguous()
-    found.compute(x, kept, y, prepared, bias, None if residual is None else _as_read(residual))
+    found.compute(_as_read(x), weight, y, prepared, bias, None if residual is None else _as_read(residual))
     return y
 
 

@@ -1,22 +1,42 @@
 """Calls that go past PyTorch's dispatcher, which would cost more than the launch of a kernel.
 
-Only where nothing that the dispatcher serves is at work: gradients, tracing, transforms, modes, the profiler.
+Only where nothing that the dispatcher serves is at work: gradients, tracing, transforms, modes, the profiler. A call
+with the weight and the sizes of an earlier one is that one again, with other addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+from weakref import ref
 
 import torch
 from torch.autograd import forward_ad, profiler
 
-from . import call
+from . import call, tuning, weights
 from .recorded import Recorded
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
-#: What was called with -> what computes it, and the output's shape. Few: the shapes of a model's layers.
-_KNOWN: dict[Hashable, tuple[Recorded, tuple[int, ...]]] = {}
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that was made with this weight, at this address, and what was prepared of it."""
+
+    found: Recorded
+    shape: tuple[int, ...]
+    weight: ref[torch.Tensor]
+    address: int
+    kept: weights.Kept
+
+
+#: What computes a call, and the output's shape. Few: those of a model's layers.
+_KNOWN: dict[Key, tuple[Recorded, tuple[int, ...]]] = {}
+#: With the weight's identity in place of its sizes.
+_CALLS: dict[Key, _Call] = {}
 _MOST = 4096
 
 
@@ -45,38 +65,83 @@ def is_plain(*tensors: torch.Tensor | None) -> bool:
             return False
     gradients = torch.is_grad_enabled()
     for one in tensors:
-        if one is None:
-            continue
-        if type(one) not in _PLAIN or (gradients and one.requires_grad):
+        if one is not None and (type(one) not in _PLAIN or (gradients and one.requires_grad)):
             return False
     return True
 
 
-def known(key: Hashable) -> tuple[Recorded, tuple[int, ...]] | None:
-    """What computes a call that was made before: `key` has all that it depends on, shapes and types included."""
-    try:
-        return _KNOWN.get(key)
-    except TypeError:  # something that is no number, as PyTorch will say
-        return None
-
-
-def know(key: Hashable, found: Recorded, shape: tuple[int, ...]) -> None:
-    """Remember it."""
-    if len(_KNOWN) >= _MOST:
-        _KNOWN.clear()
-    _KNOWN[key] = found, shape
+def key_of(
+    dimensions: int,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    where: tuple[Any, ...],
+    relu: bool,
+    numerics: str,
+) -> Key:
+    """The key of a plain call: all that it depends on but values; `where` is stride, padding, dilation and groups."""
+    device = x.device
+    return (
+        (id(weight), weight.shape, x.shape, x.dtype, device, dimensions, relu, numerics)
+        + where
+        + (None if bias is None else (bias.shape, bias.dtype, bias.device),)
+        + (None if residual is None else (residual.shape, residual.dtype, residual.device),)
+        + (torch.is_autocast_enabled(device.type), tuning.is_on(device))
+    )
 
 
 def compute(
-    known: tuple[Recorded, tuple[int, ...]],
+    key: Key, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, residual: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Y of a call that is known; else None."""
+    try:
+        made = _CALLS.get(key)
+    except TypeError:  # a list among the numbers, or something that is no number, as PyTorch will say
+        return None
+    if made is not None and made.weight() is weight:
+        kept = made.kept
+        is_same = weight._version == kept.version and weight.data_ptr() == made.address and weight.is_contiguous()
+        if is_same and _is_current(x.device):
+            return call.compute(made.found, x, weight, kept.prepared, bias, residual, made.shape)
+    known = _KNOWN.get(_by_sizes(key, weight))
+    return None if known is None else run(key, *known, x, weight, bias, residual)
+
+
+def know(key: Key, found: Recorded, shape: tuple[int, ...], weight: torch.Tensor) -> None:
+    """Remember what computes a call."""
+    _remember(_KNOWN, _by_sizes(key, weight), (found, shape))
+
+
+def run(
+    key: Key,
+    found: Recorded,
+    shape: tuple[int, ...],
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Y, on X's device."""
-    found, shape = known
-    if not x.is_cuda or x.device.index == torch.cuda.current_device():
-        return call.run(found, x, weight, bias, residual, shape)
-    with torch.cuda.device(x.device):
-        return call.run(found, x, weight, bias, residual, shape)
+    """Y, by what computes it; the call is remembered if its weight need not be prepared again."""
+    with call.on(x.device):
+        y = call.run(found, x, weight, bias, residual, shape)
+    if (kept := weights.kept(found, weight)) is not None:
+        its = ref(weight, lambda _: _CALLS.pop(key, None))  # what was prepared goes with it
+        _remember(_CALLS, key, _Call(found, shape, its, weight.data_ptr(), kept))
+    return y
+
+
+def _by_sizes(key: Key, weight: torch.Tensor) -> Key:
+    return (weight.dtype, weight.device, *key[1:])
+
+
+def _remember(what: dict[Key, Any], key: Key, value: Any) -> None:
+    with suppress(TypeError):  # see compute
+        if len(what) >= _MOST:
+            what.clear()
+        what[key] = value
+
+
+def _is_current(device: torch.device) -> bool:
+    """Whether a device is the current one, if it is a GPU."""
+    return device.type != "cuda" or device.index == torch._C._cuda_getDevice()

@@ -92,9 +92,10 @@ def _convolve(
 ) -> torch.Tensor:
     key = None
     if not torch.compiler.is_compiling() and eager.is_plain(x, weight, bias, residual):
-        key = _key(dimensions, x, weight, bias, residual, (stride, padding, dilation, groups), relu, numerics)
-        if (known := eager.known(key)) is not None:
-            return eager.compute(known, x, weight, bias, residual)
+        where = (stride, padding, dilation, groups)
+        key = eager.key_of(dimensions, x, weight, bias, residual, where, relu, numerics)
+        if (known := eager.compute(key, x, weight, bias, residual)) is not None:
+            return known
     if numerics not in dispatch.NUMERICS:
         raise ValueError(f"numerics is {numerics!r}; it must be one of {', '.join(dispatch.NUMERICS)}")
     by_torch = functional.conv2d if dimensions == 2 else functional.conv1d
@@ -125,28 +126,11 @@ def _convolve(
             found = call.find(x, planes, bias, residual, *where, relu, numerics)
         if not isinstance(found, str):
             if not tuning.is_capturing(x.device):  # what is found then need not be the best
-                eager.know(key, found, shape)
-            return eager.compute((found, shape), given, weight, bias, given_residual)
+                eager.know(key, found, shape, weight)
+            return eager.run(key, found, shape, given, weight, bias, given_residual)
     y = torch.ops.im2win.conv2d(x, planes, bias, residual, *where, relu, numerics, fallback)
     y = y.squeeze(2) if dimensions == 1 else y
     return y if batched else y.squeeze(0)
-
-
-def _key(
-    dimensions: int,
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-    where: tuple[Any, ...],
-    relu: bool,
-    numerics: str,
-) -> Any:
-    """All that a plain call depends on but values; and whether autocast, or the autotuner, is at work."""
-    tensors = [None if one is None else (one.shape, one.dtype, one.device) for one in (x, weight, bias, residual)]
-    numbers = [tuple(one) if isinstance(one, list) else one for one in where]
-    at_work = torch.is_autocast_enabled(x.device.type), tuning.is_on(x.device)
-    return dimensions, *tensors, *numbers, relu, numerics, *at_work
 
 
 def _output_shape(

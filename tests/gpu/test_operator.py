@@ -222,6 +222,7 @@ def test_what_is_left_to_pytorch() -> None:
 def test_timed_under_pytorchs_autotuner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_FOUND", {})
     monkeypatch.setattr(eager, "_KNOWN", {})
+    monkeypatch.setattr(eager, "_CALLS", {})
     network, x = model().eval(), torch.randn(2, 3, 40, 36, device=DEVICE)
     expected = exact(network, x)
     kernels.convert(network, fallback=False)

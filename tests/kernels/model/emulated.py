@@ -49,4 +49,5 @@ def emulate(library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch, names: Se
     monkeypatch.setattr(dispatch, "library", lambda device: library)
     monkeypatch.setattr(dispatch, "_FOUND", {})
     monkeypatch.setattr(eager, "_KNOWN", {})
+    monkeypatch.setattr(eager, "_CALLS", {})
     monkeypatch.setattr(dispatch, "algorithms", lambda *_: [Emulated(name) for name in names])

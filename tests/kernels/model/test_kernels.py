@@ -129,7 +129,7 @@ def test_a_changed_weight_is_prepared_in_the_same_place(by_kernels: list[str]) -
     for _ in range(2):
         close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
         (known,) = weights._KNOWN.values()
-        places.append([one.data_ptr() for entry in known.values() for one in entry.held.tensors])
+        places.append([one.data_ptr() for entry in known.values() for one in entry.prepared.tensors])
         f.add_(1)
     assert places[0] == places[1]
     assert len(by_kernels) == 2
@@ -150,7 +150,9 @@ def test_what_is_kept_of_a_weight_goes_with_it(by_kernels: list[str]) -> None:
         f = torch.randn(5, 4, 3, 3)
         close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
     (known,) = weights._KNOWN.values()
-    assert len(known) == 1
+    assert len(known) == len(eager._CALLS) == 1
+    del f
+    assert not eager._CALLS
 
 
 def test_threads(by_kernels: list[str]) -> None:
