@@ -13,6 +13,9 @@ from analysis.table.companions import MODEL_KEY, read_models
 BASE = "pytorch"
 OURS, FP32, TF32 = "ours", "fp32", "tf32"
 EAGER, GRAPH = "eager", "graph"
+#: The network of so many small convolutions that tells what a call costs the host (workflow/networks/calls.py). It is
+#: compared with no other network.
+CALLS, CALLS_COUNT = "calls", 100
 
 _BACKEND_LABELS = {
     BASE: "PyTorch FP32",
@@ -81,7 +84,7 @@ def in_order(backends: Iterable[str]) -> list[str]:
 def speedups(rows: pd.DataFrame, mode: str, largest: bool) -> list[Speedup]:
     """Compare each side with BASE in a mode, for each network at its largest or its smallest batch."""
     found = []
-    rows = rows[rows["mode"] == mode]
+    rows = rows[(rows["mode"] == mode) & (rows["model"] != CALLS)]
     for model, every in rows.groupby("model", sort=False):
         batch = every["batch"].max() if largest else every["batch"].min()
         ok = every[(every["batch"] == batch) & (every["status"] == "ok")].set_index("backend")
@@ -100,6 +103,12 @@ def speedups(rows: pd.DataFrame, mode: str, largest: bool) -> list[Speedup]:
             value = base["time_ms"] / best["time_ms"]
             found.append(Speedup(str(model), int(batch), mode, side, name, float(value), float(low), float(high)))
     return found
+
+
+def call_times(rows: pd.DataFrame) -> dict[str, float]:
+    """Give what a call costs the host in microseconds, for each backend that was timed."""
+    calls = rows[(rows["model"] == CALLS) & (rows["mode"] == EAGER) & (rows["status"] == "ok")]
+    return {str(row["backend"]): 1000 * row["time_ms"] / CALLS_COUNT for row in calls.to_dict("records")}
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,8 +1,23 @@
-"""Whole networks that were timed, in three sentences: at the largest batch, at the smallest in a CUDA graph, errors."""
+"""Sentences on whole networks that were timed: at the largest batch, at the smallest in a CUDA graph, errors, calls."""
 
 import pandas as pd
 
-from analysis.numbers.models import BASE, EAGER, FP32, GRAPH, OURS, SIDES, TF32, Speedup, models, speedups
+from analysis.numbers.models import (
+    BASE,
+    CALLS,
+    CALLS_COUNT,
+    EAGER,
+    FP32,
+    GRAPH,
+    OURS,
+    SIDES,
+    TF32,
+    Speedup,
+    call_times,
+    label,
+    models,
+    speedups,
+)
 from analysis.numbers.series import geometric_mean
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
@@ -16,7 +31,8 @@ def findings(archive: Archive) -> list[str]:
     said = [
         _compared(speedups(rows, EAGER, largest=True), "at their largest batch, eagerly"),
         _compared(speedups(rows, GRAPH, largest=False), "at their smallest batch, in a CUDA graph"),
-        _errors(rows),
+        _errors(rows[rows["model"] != CALLS]),
+        _calls(rows),
     ]
     return [sentence for sentence in said if sentence]
 
@@ -69,3 +85,9 @@ def _errors(rows: pd.DataFrame) -> str:
     bad = len(rows) - len(ok)
     rest = f"; {bad} of {plural(len(rows), 'row')} are not ok" if bad else ""
     return f"The largest relative error of a network's output against float64 is {names(parts)}{rest}."
+
+
+def _calls(rows: pd.DataFrame) -> str:
+    times = [f"{number(time)} us by {label(name)}" for name, time in call_times(rows).items()]
+    how = f"a {CALLS_COUNT}th of the eager forward pass of as many small ones"
+    return f"A call of a convolution costs the host {names(times)} ({how})." if times else ""

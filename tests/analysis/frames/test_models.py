@@ -12,7 +12,7 @@ import pytest
 from analysis import figures, readme
 from analysis.charts.networks import models as draw
 from analysis.frames import models
-from analysis.numbers.models import in_order, speedups
+from analysis.numbers.models import CALLS_COUNT, in_order, speedups
 from analysis.numbers.models import models as rows_of
 from analysis.numbers.staleness import compare, stale_models
 from analysis.prose import method
@@ -23,6 +23,7 @@ from analysis.table import archive as table
 from analysis.table.archive import Archive, ArchiveError, read
 from analysis.verify import verify
 from tests.analysis.conftest import make_provenance, model_row, model_rows, write_models
+from workflow.networks.calls import COUNT
 
 
 @pytest.fixture
@@ -200,3 +201,14 @@ def test_provenance_goes_along(timed: Archive, tmp_path: Path) -> None:
     assert len(lines) == 26
     assert lines[1].startswith("deep,64,pytorch,eager,ok,,7.0,")
     assert not any(line.startswith("deep,64,pytorch,eager,ok,,20.0,") for line in lines)
+
+
+def test_what_a_call_costs_is_no_networks_speed(timed: Archive) -> None:
+    before = speedups(rows_of(timed), "eager", largest=True)
+    calls = [model_row("calls", "pytorch", 5.0, batch=1), model_row("calls", "im2win", 2.0, batch=1)]
+    write_models(timed.folder, [*model_rows(), *calls])
+    assert speedups(rows_of(timed), "eager", largest=True) == before
+    said = "A call of a convolution costs the host 50.0 us by PyTorch FP32 and 20.0 us by im2win"
+    assert prose.findings(timed)[-1].startswith(said)
+    assert "calls" not in prose.findings(timed)[2]
+    assert CALLS_COUNT == COUNT
