@@ -97,7 +97,7 @@ def compute(
     """Y of a call that is known; else None."""
     try:
         made = _CALLS.get(key)
-    except TypeError:  # a list among the numbers, or something that is no number, as PyTorch will say
+    except TypeError:  # something that is no number, as PyTorch will say
         return None
     if made is not None and made.weight() is weight:
         kept = made.kept

@@ -92,7 +92,9 @@ def _convolve(
 ) -> torch.Tensor:
     key = None
     if not torch.compiler.is_compiling() and eager.is_plain(x, weight, bias, residual):
-        where = (stride, padding, dilation, groups)
+        where: tuple[Any, ...] = (stride, padding, dilation, groups)
+        if list in map(type, where):
+            where = tuple(tuple(one) if isinstance(one, list) else one for one in where)
         key = eager.key_of(dimensions, x, weight, bias, residual, where, relu, numerics)
         if (known := eager.compute(key, x, weight, bias, residual)) is not None:
             return known

@@ -295,9 +295,13 @@ def test_plain_calls_go_past_the_dispatcher(
     x, f = torch.randn(2, 5, 9, 8), torch.randn(6, 5, 3, 3)
     y = kernels.conv2d(x, f, fallback=False)
     expected = functional.conv2d(x, f)
+    kernels.conv2d(x, f, stride=[1, 2], fallback=False)
     monkeypatch.setattr(eager.call, "find", lambda *_: pytest.fail("it is known"))
     with torch.no_grad():
         assert torch.equal(kernels.conv2d(x, torch.nn.Parameter(f), fallback=False), y)
+        close(kernels.conv2d(x, f, stride=[1, 2], fallback=False), y[..., ::2])
+    monkeypatch.setattr(eager.call, "run", lambda *_: pytest.fail("its weight is prepared"))
+    assert torch.equal(kernels.conv2d(x, f, fallback=False), y)
     monkeypatch.undo()
     emulate(library, monkeypatch)
     # Whatever the dispatcher serves is served.
