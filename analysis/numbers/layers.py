@@ -1,5 +1,6 @@
 """The sizes of layers, measured and published, what kind of layer they make, and the im2col matrix."""
 
+from functools import cache
 from typing import Any
 
 from analysis.numbers import published
@@ -22,8 +23,14 @@ def layer_sizes(archive: Archive) -> dict[tuple[str, str], dict[str, Any]]:
 
 def published_sizes(layer: str) -> dict[str, int] | None:
     """Give the sizes of one of the paper's layers; None for any other."""
+    found = _published().get(layer)
+    return None if found is None else dict(found)
+
+
+@cache
+def _published() -> dict[str, dict[str, int]]:
     paper = published.layers()
-    return {name: int(paper.at[layer, name]) for name in SIZES} if layer in paper.index else None
+    return {str(layer): {name: int(paper.at[layer, name]) for name in SIZES} for layer in paper.index}
 
 
 def im2col_bytes(size: Size) -> int:
