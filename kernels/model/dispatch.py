@@ -92,7 +92,7 @@ def _fastest(candidates: Sequence[Recorded], problem: ConvProblem, device: torch
         return candidates[0]
     try:
         x, f, y = tuning.tensors(problem, device)
-        bias = torch.zeros(problem.out_channels, device=device) if fused.bias else None
+        bias = y.new_zeros(problem.out_channels) if fused.bias else None
         residual = torch.zeros_like(y) if fused.residual else None
 
         def time_of(one: Recorded) -> float:
