@@ -23,7 +23,7 @@ from kernels import algorithm as algorithms
 from kernels.plan import UnsupportedError
 from kernels.problem import ConvProblem
 from workflow.experiment import catalog
-from workflow.experiment.catalog import Catalog, check_problem, described, resolve_layer
+from workflow.experiment.catalog import check_problem
 from workflow.experiment.errors import RequestError
 from workflow.experiment.points import positive
 from workflow.harness import distributions, timing
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from kernels.launch import KernelLibrary
 
 _SUITE = "by_hand"
-
-
-def problem_of(known: Catalog, name: str, batch: int) -> ConvProblem:
-    """The convolution of a file of conf/layer, or of a descriptor. Raises RequestError."""
-    is_descriptor = known.is_descriptor("layer", name)
-    layer = described(name).layer if is_descriptor else resolve_layer(known, _SUITE, name)
-    return check_problem(layer, batch, _SUITE)
 
 
 def run(
@@ -84,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = catalog.read()
         batch = positive("batch", options.batch)
         entries = [known.get("algorithm", name) for name in options.algorithm]
-        problems = {name: problem_of(known, name, batch) for name in options.layer}
+        problems = {name: check_problem(known.get("layer", name), batch, _SUITE) for name in options.layer}
     except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -15,9 +15,10 @@ from .dispatch import NUMERICS
 from .modules import REPLACED_BY, convert
 
 _RELUS = {torch.relu, torch.relu_, functional.relu, functional.relu_}
-_ADDS = {operator.add, torch.add}
+#: Kinds and targets of nodes that add.
+_ADDS = {("call_function", operator.add), ("call_function", torch.add), ("call_method", "add")}
 #: These change their first argument.
-_ADDS_IN_PLACE = {operator.iadd, "add_"}
+_ADDS_IN_PLACE = {("call_function", operator.iadd), ("call_method", "add_")}
 _OURS = tuple(REPLACED_BY.values())
 
 
@@ -67,8 +68,8 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 def _summand(traced: fx.GraphModule, user: fx.Node, node: fx.Node) -> fx.Node | None:
     """What `user` adds to `node`, if it does nothing else and the convolution may as well be computed there."""
-    in_place = user.target in _ADDS_IN_PLACE
-    if not (in_place or user.target in _ADDS or (user.op, user.target) == ("call_method", "add")):
+    in_place = (user.op, user.target) in _ADDS_IN_PLACE
+    if not in_place and (user.op, user.target) not in _ADDS:
         return None
     if len(user.args) != 2 or user.kwargs or (in_place and user.args[0] is not node):
         return None

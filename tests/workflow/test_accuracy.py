@@ -13,8 +13,8 @@ from analysis.table import companions
 from analysis.table.files import csv_text
 from kernels.problem import ConvProblem
 from kernels.reference import reference
+from tests.shared import known_conf
 from workflow.accuracy import Row, _rows, accuracy
-from workflow.experiment import catalog
 from workflow.harness.distributions import COMPARED, make
 
 PROBLEM = ConvProblem(2, 3, 9, 8, 5, 3, 3, 1)
@@ -87,7 +87,7 @@ def test_table_has_a_column_for_each_field() -> None:
 
 def test_one_that_fails_costs_no_other_its_errors() -> None:
     """Each kind of data has a row with the reason, of what fails when it is planned as of what fails when it runs."""
-    known = catalog.read().get("algorithm", "cpu_direct")
+    known = known_conf().get("algorithm", "cpu_direct")
     for wrong, status, reason in (
         ({"name": "no_such"}, "failed", "registers no algorithm"),
         ({"name": "im2win_tensor_core", "module": "kernels.families.im2win_tensor_core"}, "unsupported", "NVIDIA GPU"),

@@ -53,7 +53,7 @@ def test_an_algorithm_added_by_a_class_and_a_file(real_checkout: Checkout) -> No
     (folder / "kernels/families/mine.py").write_text(CLASS)
     (folder / "conf/algorithm/mine.yaml").write_text(DESCRIPTION)
     real_checkout.replace("conf/experiment/tiny.yaml", "cpu_torch", "cpu_torch, mine")
-    chosen = ("layer=odd_window", "algorithm=cpu_torch,cpu_im2win,mine")
+    chosen = ("layer=odd_window,odd_channels", "algorithm=cpu_torch,cpu_im2win,mine")
     said = real_checkout.ran("--config", "experiment=tiny", *chosen)
     assert "My own way" in said  # the summary on the terminal
 

@@ -51,9 +51,6 @@ def rogue_point(how: str) -> dict[str, Any]:
     return point
 
 
-#: Composing it takes longer than many of these tests.
-
-
 def resolved() -> dict[str, Any]:
     selection = Selection("tiny", {"layer": ["odd_window"], "algorithm": ["cpu_im2win"]})
     sweep = Sweep(known_conf(), selection)
