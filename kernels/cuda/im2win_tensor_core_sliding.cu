@@ -160,16 +160,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const int end = end_of_group<GENERAL>(p, tile.first_channel);
       return Output{p, plan.epilogue, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
     };
-    // That of a tile is prefetched while the one before it is computed.
-    const auto prefetch_residual = [&](int number) {
-      if (plan.epilogue.residual == nullptr || number >= tiles) return;
-      output_of(TensorCoreTile::find<GENERAL>(plan, number, S::TILE_M, S::TILE_N)).prefetch_residual();
-    };
-    prefetch_residual(blockIdx.x);
     float sums[N / 8][4] = {};
     Suspects suspects;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      prefetch_residual(i + gridDim.x);
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
       ColumnFactors of_lane = {};  // each lane has one group's, for one of the taps of each phase

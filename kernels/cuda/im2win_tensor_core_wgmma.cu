@@ -143,17 +143,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const int end = end_of_group<GENERAL>(p, tile.first_channel);
       return Output{p, plan.epilogue, {plan, tile.first_pixel + first_column}, y + tile.output, channel, end};
     };
-    // That of a tile is prefetched while the one before it is computed.
-    const auto prefetch_residual = [&](int number) {
-      if (plan.epilogue.residual == nullptr || number >= tiles) return;
-      output_of(TensorCoreTile::find<GENERAL>(plan, number, S::TILE_M, S::PIXELS)).prefetch_residual();
-    };
-    prefetch_residual(blockIdx.x);
     constexpr int OWN = (N + 127) / 128;
     Suspects suspects;
     float sums[N / 8][4] = {}, exact[N / 8][4] = {};  // `exact` is there for three parts only
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      prefetch_residual(i + gridDim.x);
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::PIXELS);
       float results[N / 8][4] = {};
       // Each thread of a consumer has a column, or two: the sum of its factors, negative if one of its values lost bits.

@@ -1,7 +1,6 @@
 // What the kernels of producing and multiplying warpgroups share.
 #pragma once
 #include "overlap.cuh"
-#include "prefetch.cuh"
 #include "tensor_core.cuh"
 #include "wgmma.cuh"
 
@@ -39,18 +38,6 @@ struct WarpOutput {
   COLUMNS columns;
   float* y;
   int channel, end;  // the warp's first, and the first that is not computed
-
-  // Has the values that the epilogue is to add brought into the L2 cache, whatever there are.
-  __device__ void prefetch_residual() const {
-    constexpr int LINE = 32;  // of the cache, in floats
-#pragma unroll 1
-    for (int i = threadIdx.x % 32; i < ROWS * ((N + LINE - 1) / LINE); i += 32) {
-      const int column = i / ROWS * LINE, row = i % ROWS;
-      if (channel + row >= end || !columns.is_output(column)) continue;
-      const long long first = columns.output_index(column);
-      prefetch(epilogue.residual + first + (channel + row) * static_cast<long long>(p.pixels_per_image()));
-    }
-  }
 
   // results[j][0..1] are in the thread's first row, [2..3] in its second. `buffer` is the warp's own. Returns whether
   // all that this thread wrote is finite.
