@@ -122,10 +122,13 @@ def run(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Y, by what computes it; the call is remembered if its weight need not be prepared again."""
+    """Y, by what computes it; the call is remembered if its weight need not be prepared again.
+
+    Not while a CUDA graph is captured, when what is found need not be the best.
+    """
     with call.on(x.device):
         y = call.run(found, x, weight, bias, residual, shape)
-    if (kept := weights.kept(found, weight)) is not None:
+    if not tuning.is_capturing(x.device) and (kept := weights.kept(found, weight)) is not None:
         its = ref(weight, lambda _: _CALLS.pop(key, None))  # what was prepared goes with it
         _remember(_CALLS, key, _Call(found, shape, its, weight.data_ptr(), kept))
     return y

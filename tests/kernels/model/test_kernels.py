@@ -253,7 +253,7 @@ def test_what_is_timed_under_the_autotuner(
     emulate(library, monkeypatch, ["tensor core", "fused"])
     monkeypatch.setattr(tuning, "is_on", lambda device: torch.backends.cudnn.benchmark)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
-    times = iter((1.0, 2.0, 1.0))  # the tile of the first, then both
+    times = iter((1.0, 2.0, 1.0) * 2)  # the tile of the first, then both
     timed = []
 
     def time(work: Callable[[], None]) -> float:
@@ -276,6 +276,13 @@ def test_what_is_timed_under_the_autotuner(
     captured = dispatch.find(replace(problem, batch=3), torch.device("cpu"), "fp32_accurate")
     assert isinstance(captured, Recorded) and captured.name == "tensor core"
     assert dispatch.find(problem, torch.device("cpu"), "fp32_accurate") is found
+    # A call with the same weight is found anew once it can be timed.
+    x, f = torch.randn(4, 9, 11, 10), torch.randn(20, 9, 3, 3)
+    close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+    assert len(timed) == (3 if benchmark else 0)
+    monkeypatch.setattr(tuning, "is_capturing", lambda device: False)
+    close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+    assert len(timed) == (6 if benchmark else 0)
 
 
 def test_gradients_of_all(by_kernels: list[str]) -> None:
