@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.numbers import models
 from analysis.numbers.judged import headline_claims
 from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, REDUCED, compare, networks, without_networks
 from analysis.numbers.overview import PAPER, overview
@@ -14,7 +15,7 @@ from analysis.table.archive import Archive
 from analysis.writing.phrases import markdown_table, names, number, plural
 
 #: Where a front page's answers are explained.
-RESULTS, TENSOR_CORES = "docs/results.md", "docs/tensor_cores.md"
+RESULTS, TENSOR_CORES, MODELS = "docs/results.md", "docs/tensor_cores.md", "docs/in_a_model.md"
 #: Side -> what is asked of it, and where it is answered.
 QUESTIONS = {
     PAPER: ("Is the paper's im2win faster than {}?", f"[results]({RESULTS}#speed)"),
@@ -24,10 +25,11 @@ QUESTIONS = {
 
 
 def table(archive: Archive, judged: pd.DataFrame) -> str:
-    """Write the table as Markdown, of the headline's layers and then of the networks if there are any."""
+    """Write the table as Markdown: the headline's layers, then networks' convolutions and whole networks, if any."""
     layers = without_networks(archive)
     lines = list(_lines(layers, judged))
     lines += _networks(archive)
+    lines += _models(archive)
     return markdown_table(["question", "answer", "number", "where"], lines, texts=(0, 1, 3))
 
 
@@ -64,6 +66,22 @@ def _networks(archive: Archive) -> list[list[str]]:
     ]
 
 
+def _models(archive: Archive) -> list[list[str]]:
+    found = models.speedups(models.models(archive), models.EAGER, largest=True)
+    sides = {
+        side: pd.Series({one.model: one.value for one in found if one.side == side}, dtype=float)
+        for side in models.SIDES
+    }
+    ours, reduced = sides[models.OURS], sides[models.TF32]
+    over = divide(ours, sides[models.FP32])
+    if over.empty:
+        return []
+    answer, mean = _answer(over, "network")
+    if not reduced.empty:
+        answer += f"; than its TF32 on {(divide(ours, reduced) > 1).sum()}"
+    return [["Is a whole network with them faster than PyTorch in FP32?", answer, mean, f"[in a model]({MODELS})"]]
+
+
 def note(archive: Archive, use: pd.DataFrame | None) -> str:
     """Say what the table's numbers are, of what, and how long measuring took if the `use` of GPUs is known."""
     layers, took = without_networks(archive), ""
@@ -75,9 +93,12 @@ def note(archive: Archive, use: pd.DataFrame | None) -> str:
         return f"{archive.device_name}, networks alone.{took}\n"
     found = overview(layers)
     where = f"{archive.device_name}, {plural(len(found.layers), 'layer')} at batch {found.selection.batch}"
+    whole = ""
+    if _models(archive):
+        whole = "; those of whole networks, eagerly at their largest batch, to the fastest way of PyTorch's FP32"
     return (
         f"{where}, `{found.selection.protocol}`; speeds are relative to the {found.sides[BASELINE].label}, in the "
-        f"geometric mean. {in_short()}{took}\n"
+        f"geometric mean{whole}. {in_short()}{took}\n"
     )
 
 

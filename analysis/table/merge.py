@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.table.archive import Archive
 from analysis.table.companions import MODEL_KEY, MODELS, read_beside
+from analysis.table.schema import KEY
 
 #: What a table holds: rows, samples and provenance, as `analysis.table.archive.write` takes them.
 Content = tuple[list[dict[str, Any]], Iterator[dict[str, Any]], dict[str, Any]]
@@ -39,7 +40,8 @@ def merge(new: Archive, old: Archive | None = None) -> Content:
             environments.append(environment)
         point["environment"] = environments.index(environment)
     provenance |= {"environments": environments, "points": [*new.provenance["points"], *points]}
-    anchors = [anchor for anchor in old.provenance.get("anchors", ()) if anchor["experiment"] not in again]
+    kept = {_anchor(row) for row in _records(_others(old.measurements, again))}
+    anchors = [anchor for anchor in old.provenance.get("anchors", ()) if _anchor(anchor) in kept]
     if anchors:
         provenance["anchors"] = [*new.provenance.get("anchors", ()), *anchors]
     if models:
@@ -66,6 +68,11 @@ def merge_companion(name: str, columns: Sequence[str], new: Path, old: Path, sui
     writer.writeheader()
     writer.writerows(merged)
     return text.getvalue()
+
+
+def _anchor(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The point and protocol of a row of the table, or of a time that each GPU of a host measured."""
+    return tuple(str(row[column]) for column in KEY if column != "experiment")
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -42,6 +42,17 @@ def results(conf: Catalog, tmp_path: Path) -> Path:
     return folder
 
 
+def measured_by_every_gpu(results: Path, conf: Catalog, selection: Selection) -> None:
+    """Add the times of anchors to a results table, as on a host with several GPUs."""
+    sweep = Sweep(conf, selection)
+    for gpu in ("GPU-1", "GPU-2"):
+        store(results / "gpus" / gpu, sweep, "cpu_torch", document(sweep, "cpu_torch"))
+    anchors = aggregate.collect_anchors(sweep, results, ["GPU-1", "GPU-2"])
+    assert len(anchors) >= 2
+    provenance = json.loads((results / table.PROVENANCE).read_text())
+    write_json(results / table.PROVENANCE, provenance | {"anchors": anchors})
+
+
 def command(results: Path, *options: str) -> list[str]:
     return [*(options or ("--folder", str(results))), "--archives", str(results.parents[1] / "archives")]
 
@@ -87,6 +98,7 @@ def test_an_archive_keeps_what_it_has_of_other_experiments(
     """Networks are measured by one run, the paper's layers by another, each perhaps on a machine of its own."""
     first = results.parents[1] / "archives/cpu"
     (results / NETWORKS).write_text("suite,layer,count,flops,unsupported,source\ntiny,odd_window,2,10,,somewhere\n")
+    measured_by_every_gpu(results, conf, SELECTION)
     assert archive.main(command(results)) == 0
     before = table.read(first)
     other = Selection("paper_cpu", {"suite": ["tiny"], **SELECTION.axes})
@@ -98,6 +110,7 @@ def test_an_archive_keeps_what_it_has_of_other_experiments(
     assert aggregate.main(["--selection", other.to_json(), "--folder", str(folder)]) == 0
     provenance = json.loads((folder / table.PROVENANCE).read_text())
     write_json(folder / table.PROVENANCE, provenance | {"device": before.provenance["device"]})
+    measured_by_every_gpu(folder, conf, other)
     capsys.readouterr()
     for _ in range(2):  # the second time it replaces what is there
         assert archive.main(["--folder", str(folder), "--archives", str(first.parent)]) == 0
@@ -113,6 +126,7 @@ def test_an_archive_keeps_what_it_has_of_other_experiments(
             assert {**found, "environment": 0} == {**one, "environment": 0}
         assert after.provenance["ceilings"]["copy_bytes_per_s"] == 2e12
         assert (first / NETWORKS).read_text() == (results / NETWORKS).read_text()
+        assert after.provenance["anchors"] == table.read(folder).provenance["anchors"] + before.provenance["anchors"]
 
 
 def test_a_manifest_is_written_of_what_holds_alone(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

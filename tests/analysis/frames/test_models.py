@@ -118,6 +118,7 @@ def test_without_whole_networks_nothing_is_said(archive: Archive, tmp_path: Path
     assert models.overview(archive).note == models.NONE
     assert models.build(archive).blocks == ()
     assert "models" not in readme.drawn(archive)
+    assert "whole network" not in readme.front(archive)
     assert readme.in_a_model(archive) == "No whole network was timed on Test GPU 9000 so far.\n"
 
 
@@ -126,6 +127,11 @@ def test_the_page_and_the_report_have_them(timed: Archive, judge: Callable[[Arch
     page = readme.in_a_model(timed)
     assert "](figures/test-gpu/models.svg)" in page
     assert "* Whole networks at their largest batch" in page and "| deep | 64 | eager |" in page
+    front = readme.front(timed)
+    line = (
+        "| Is a whole network with them faster than PyTorch in FP32? | on 1 of 2 networks; than its TF32 on 0 | 1.26x |"
+    )
+    assert line in front and "of whole networks, eagerly at their largest batch, to the fastest way" in front
     staleness = compare(timed, {"algorithms": {}, "harness": "harness"})
     sections = compose(timed, staleness, judge(timed), tmp_path, tmp_path, tmp_path / "report.md")
     assert [one.title for one in sections if one.name == "models"] == ["Whole networks"]
