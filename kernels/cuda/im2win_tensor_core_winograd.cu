@@ -73,10 +73,15 @@ struct UnitLargest {
 // The bits of an FP32 value that do not fit into its high part.
 constexpr unsigned LOW_BITS = 0x1fff;
 
-// Makes up for what the tensor core cuts off its sums, by a factor: 2^-23 of a K block's sums for three taps, which are six
-// instructions on large sums. The factor stays exact, and one FMA applies it. What is exact has nothing cut.
+// The product at point 1, which adds up a strip's values: the only one whose sums have one sign where all values do. So much
+// would be cut off them that each tap's are added to the results by themselves.
+constexpr int SUMMING_PRODUCT = 1;
+
+// Makes up for what the tensor core cuts off a product's sums, by a factor: 0.9 * 2^-23 of a K block's sums for three taps,
+// which are six instructions on large sums. The factor stays exact, and one FMA applies it. What is exact has nothing cut.
 __device__ inline float lengthen(float factor, int taps, int k_block, bool is_cut) {
-  const int units = is_cut ? taps * (k_block + 1) / 3 - taps * k_block / 3 : 0;
+  const auto units_up_to = [=](int end) { return (3 * taps * end + 5) / 10; };
+  const int units = is_cut ? units_up_to(k_block + 1) - units_up_to(k_block) : 0;
   return fmaf(factor, units * 0x1p-23f, factor);
 }
 
@@ -91,7 +96,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
-  using Output = WarpOutput<N, StripRow<OUTPUTS, KERNEL>, false>;
+  using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, false>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   static_assert(WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
@@ -201,9 +206,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         const UnitLargest<OUTPUTS, KERNEL> unit_largest(*reinterpret_cast<float4(*)[PRODUCTS]>(of_rows));
         const KBlockScale scale(unit_largest.largest * (1 << winograd.headroom), exponent_limit);
         const float4 cut = of_rows[PRODUCTS];
-        const float factor = unit_largest.spread_too_far()
-                                 ? __int_as_float(0x7fffffff)
-                                 : lengthen(scale.factor, KERNEL, k_block, cut.x + cut.y + cut.z + cut.w > 0.0f);
+        const bool has_cuts = cut.x + cut.y + cut.z + cut.w > 0.0f;
+        const float undo = unit_largest.spread_too_far() ? __int_as_float(0x7fffffff) : scale.factor;
         at = window;
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, at.next()) {
@@ -217,7 +221,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
                               chunk * S::PLANE_BYTES + position * CHUNK_BYTES;
           store_shared(to, split.parts[0]);
           store_shared(to + CHUNKS * S::PLANE_BYTES, split.parts[1]);
-          if (threadIdx.x % 128 == 0) factors[at.stage * S::UNITS + unit] = factor;
+          if (threadIdx.x % 128 == 0) {
+            factors[at.stage * S::UNITS + unit] =
+                product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo, has_cuts, k_block, tile.first_pixel + unit)
+                                           : lengthen(undo, KERNEL, k_block, has_cuts);
+          }
         }
         fence_shared_writes();
         __syncwarp();
@@ -235,16 +243,16 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     const unsigned long long first_a = tile_descriptor(shared_address(filters) + first_channel * ROW_BYTES);
     const unsigned long long first_b =
         position_descriptor(shared_address(windows) + part * S::PART_BYTES, S::PLANE_BYTES);
-    const auto output_of = [&](const TensorCoreTile& tile, int row) {
+    const auto output_of = [&](const TensorCoreTile& tile) {
       const int channel = tile.first_channel + first_channel + warp % 4 * Output::ROWS;
-      const StripRow<OUTPUTS, KERNEL> columns{p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS, row};
-      return Output{p, plan.epilogue, columns, y + tile.output, channel, p.out_channels};
+      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS}, y + tile.output,
+                    channel, p.out_channels};
     };
     Suspects suspects;
-    float sums[N / 8][4] = {};
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
-      float results[OUTPUTS][N / 8][4] = {};
+      float results[OUTPUTS * N / 8][4] = {};  // row by row
+      float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
 #pragma unroll 1
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll
@@ -254,62 +262,58 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
           Ring<FILTER_STAGES> at = filter;
 #pragma unroll 1
           for (int tap = 0; tap < KERNEL; ++tap, at.next()) filter_full[at.stage].wait(at.parity);
-          start_products();
-#pragma unroll
-          for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
-            const PartProduct of = part_product<2>(i);
-            at = filter;
-            // Unrolled it would keep the descriptors of all instructions in registers.
+          const int taps = product == SUMMING_PRODUCT ? 1 : KERNEL;  // at once
 #pragma unroll 1
-            for (int tap = 0; tap < KERNEL; ++tap, at.next()) {
-              const unsigned long long a = further(first_a, at.stage * S::FILTER_BYTES);
+          for (int first = 0; first < KERNEL; first += taps) {
+            start_products();
 #pragma unroll
-              for (int k = 0; k < K_BLOCK; k += 16) {
-                const int from_a = of.filter * K_BLOCK * 2 + k * 2;
-                const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES + tap * CHUNK_BYTES;
-                multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > 0 || k > 0);
+            for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
+              const PartProduct of = part_product<2>(i);
+              at = filter;
+              // Unrolled it would keep the descriptors of all instructions in registers.
+#pragma unroll 1
+              for (int tap = first; tap < first + taps; ++tap, at.next()) {
+                const unsigned long long a = further(first_a, at.stage * S::FILTER_BYTES);
+#pragma unroll
+                for (int k = 0; k < K_BLOCK; k += 16) {
+                  const int from_a = of.filter * K_BLOCK * 2 + k * 2;
+                  const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES + tap * CHUNK_BYTES;
+                  multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > first || k > 0);
+                }
               }
             }
-          }
-          finish_products<N>(sums);
+            finish_products<N>(sums);
 #pragma unroll
-          for (int j = 0; j < N / 8; ++j) {
-            const float undo = factors[window.stage * S::UNITS + part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
+            for (int j = 0; j < N / 8; ++j) {
+              const float undo = factors[window.stage * S::UNITS + part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
 #pragma unroll
-            for (int output = 0; output < OUTPUTS; ++output) {
-              const float coefficient = winograd.output[output][product];
-              if (coefficient == 0.0f) continue;
+              for (int output = 0; output < OUTPUTS; ++output) {
+                const float coefficient = winograd.output[output][product];
+                if (coefficient == 0.0f) continue;
+                float* const of = results[output * N / 8 + j];
 #pragma unroll
-              for (int i = 0; i < 4; ++i) {
-                results[output][j][i] = fmaf(sums[j][i], coefficient * undo, results[output][j][i]);
+                for (int i = 0; i < 4; ++i) of[i] = fmaf(sums[j][i], coefficient * undo, of[i]);
               }
             }
-          }
-          __syncwarp();
+            __syncwarp();
 #pragma unroll
-          for (int tap = 0; tap < KERNEL; ++tap, filter.next()) {
-            if (lane == 0) filter_empty[filter.stage].arrive();
+            for (int tap = 0; tap < taps; ++tap, filter.next()) {
+              if (lane == 0) filter_empty[filter.stage].arrive();
+            }
           }
           if (lane == 0) window_empty[window.stage].arrive();
         }
       }
-      Output output = output_of(tile, 0);
+      const Output output = output_of(tile);
       const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, p.out_channels);
-      bool finite = true;
-#pragma unroll
-      for (int row = 0; row < OUTPUTS; ++row) {
-        output.columns.row = row;
-        finite &= output.store(results[row], row_factors, buffers + warp * Output::BUFFER);
-      }
+      const bool finite = output.store(results, row_factors, buffers + warp * Output::BUFFER);
       suspects.add(i, __any_sync(0xffffffffu, !finite));
     }
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
       const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       const int window_values = K_BLOCK * KERNEL * KERNEL;
-      for (int row = 0; row < OUTPUTS; ++row) {
-        output_of(tile, row).store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
-      }
+      output_of(tile).store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
     }
   }
 #endif

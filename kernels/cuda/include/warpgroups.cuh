@@ -46,16 +46,22 @@ struct WarpOutput {
     const long long plane = p.pixels_per_image();
     float* const own = buffer + lane / 4 * ROW + lane % 4 * 2;
     float check = 0.0f;  // NaN as soon as one result is not finite
-#pragma unroll
+    // What writes a group is there once, since fetching instructions takes time, too, where reductions are short. Registers
+    // have no index, so each group has its own code for passing on its results.
+#pragma unroll FUSES ? 1 : N / EPILOGUE_COLUMNS
     for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
       __syncwarp();
 #pragma unroll
-      for (int j = 0; j < EPILOGUE_COLUMNS / 8 && group + 8 * j < N; ++j) {
-        const float* const of = results[group / 8 + j];
-        *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
-                                                              fmaf(of[1], factors.first, factors.first_bias));
-        *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(fmaf(of[2], factors.second, factors.second_bias),
-                                                                        fmaf(of[3], factors.second, factors.second_bias));
+      for (int first = 0; first < N; first += EPILOGUE_COLUMNS) {
+        if (first != group) continue;
+#pragma unroll
+        for (int j = 0; j < EPILOGUE_COLUMNS / 8 && first + 8 * j < N; ++j) {
+          const float* const of = results[first / 8 + j];
+          *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
+                                                                fmaf(of[1], factors.first, factors.first_bias));
+          *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(
+              fmaf(of[2], factors.second, factors.second_bias), fmaf(of[3], factors.second, factors.second_bias));
+        }
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;

@@ -75,29 +75,30 @@ struct StripPlace {
   }
 };
 
-// The columns of a consumer's results in one row of the strips, for WarpOutput. They are the positions of groups from the
-// first one on.
-template <int OUTPUTS, int KERNEL>
-struct StripRow {
+// The columns of a consumer's results, for WarpOutput: N in each row of the strips, which are the positions of groups from
+// the first one on.
+template <int OUTPUTS, int KERNEL, int N>
+struct StripRows {
+  static_assert(N % EPILOGUE_COLUMNS == 0, "rows begin with a group");
   const Problem& p;
   FastDivision by_pitch, by_strips;
-  int first_group, row;
+  int first_group;
   __device__ StripPlace<OUTPUTS> place(int column) const {
-    const int group = first_group + column / EPILOGUE_COLUMNS;
+    const int group = first_group + column % N / EPILOGUE_COLUMNS;
     return {by_pitch, by_strips, group * GROUP_OUTPUTS<KERNEL> + column % EPILOGUE_COLUMNS};
   }
   __device__ bool is_output(int column) const {
     const StripPlace<OUTPUTS> at = place(column);
     return column % EPILOGUE_COLUMNS < GROUP_OUTPUTS<KERNEL> && at.image < p.batch && at.column < p.out_width &&
-           at.first_row + row < p.out_height;
+           at.first_row + column / N < p.out_height;
   }
   __device__ long long output_index(int column) const {
     const StripPlace<OUTPUTS> at = place(column);
     return static_cast<long long>(at.image) * p.out_channels * p.pixels_per_image() +
-           (at.first_row + row) * p.out_width + at.column;
+           (at.first_row + column / N) * p.out_width + at.column;
   }
   __device__ Pixel pixel(int column) const {
     const StripPlace<OUTPUTS> at = place(column);
-    return {at.image, at.first_row + row, at.column};
+    return {at.image, at.first_row + column / N, at.column};
   }
 };
