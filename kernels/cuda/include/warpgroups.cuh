@@ -76,19 +76,20 @@ struct WarpOutput {
         }
       } else {
         constexpr int BATCH = 8;  // loads in flight
+        const bool adds = epilogue.residual != nullptr;
+        const float* from = epilogue.residual + (to - y);
+        const float least = epilogue.relu != 0 ? 0.0f : -__int_as_float(0x7f800000);
 #pragma unroll 1
-        for (int first = 0; first < ROWS; first += BATCH, to += BATCH * plane) {
+        for (int first = 0; first < ROWS; first += BATCH) {
+          const int rows = end - channel - first;
           float added[BATCH];
 #pragma unroll
-          for (int row = 0; row < BATCH; ++row) {
-            added[row] = channel + first + row < end ? epilogue.residual_at(to - y + row * plane) : 0.0f;
-          }
+          for (int row = 0; row < BATCH; ++row, from += plane) added[row] = adds && row < rows ? __ldg(from) : 0.0f;
 #pragma unroll
-          for (int row = 0; row < BATCH; ++row) {
-            if (channel + first + row >= end) break;
-            const float value = buffer[(first + row) * ROW + lane];
-            to[row * plane] = epilogue.after(value, added[row]);
-            check = fmaf(value, 0.0f, check);
+          for (int row = 0; row < BATCH; ++row, to += plane) {
+            const float value = buffer[(first + row) * ROW + lane], sum = value + added[row];
+            if (row < rows) *to = sum < least ? least : sum;  // a NaN stays one, by which the guard knows it
+            check = fmaf(row < rows ? value : 0.0f, 0.0f, check);
           }
         }
       }
