@@ -116,7 +116,7 @@ SIGNS = {
 
 @pytest.mark.parametrize("kind", SIGNS)
 @pytest.mark.parametrize("layer", [*LAYERS, *RESNET50])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODULES)
 def test_no_bias(name: str, layer: str, kind: str, library: KernelLibrary) -> None:
     """Errors do not shrink results, which would add up along a network."""
     problem = ConvProblem.from_layer((LAYERS | RESNET50)[layer], 4)
