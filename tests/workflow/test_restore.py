@@ -128,8 +128,8 @@ def test_every_archive_there_is(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ARCHIVED)
 def test_whole_networks_come_back(name: str, tmp_path: Path) -> None:
     source = ARCHIVES / name
-    for path, document in model_documents(find(name)):
-        write_json(tmp_path / path, document)
+    for path, job in model_documents(find(name)):
+        write_json(tmp_path / path, job)
     jobs = [json.loads(path.read_text()) for path in tmp_path.rglob("run-1.json")]
     assert all(models.kept(job, job["identity"]) == job["rows"] for job in jobs)
     text = io.StringIO()
