@@ -2,10 +2,11 @@
 
     python -m workflow.restore --archive NAME_OR_FOLDER [--results results]
 
-Writes RESULTS/SLUG/points/EXPERIMENT/POINT/result.json of every point of the archive and RESULTS/SLUG/ceilings.json,
-where SLUG is the device that it was measured on. What of it holds the next run decides, as of every result. Logs are in
-no archive; the anchors of a host's GPUs and the tables beside the results table are measured anew. Exits 1 with a
-message where there is no such archive, it is damaged, or RESULTS/SLUG holds something already: then nothing is written.
+Writes RESULTS/SLUG/points/EXPERIMENT/POINT/result.json of every point of the archive, RESULTS/SLUG/models/ of its whole
+networks, and RESULTS/SLUG/ceilings.json, where SLUG is the device that it was measured on. What of it holds the next
+run decides, as of every result. Logs are in no archive; the anchors of a host's GPUs and the other tables beside the
+results table are measured anew. Exits 1 with a message where there is no such archive, it is damaged, or RESULTS/SLUG
+holds something already: then nothing is written.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from analysis.table import archive as table
+from analysis.table.companions import MODEL_COLUMNS, MODEL_KEY, read_models
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS, KINDS, POINT_KEY
 from workflow.aggregate import UNKNOWN_ENVIRONMENT
@@ -28,6 +31,7 @@ from workflow.experiment.errors import RequestError, ResultError
 from workflow.experiment.folders import results_folder
 from workflow.experiment.points import Point
 from workflow.harness.outcome import result_document
+from workflow.jobs.models import Job
 from workflow.jobs.results import CEILINGS
 from workflow.session.lock import hold
 
@@ -68,6 +72,32 @@ def documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield Path("points", point["experiment"], where, "result.json"), document | {"attempt": point["attempt"]}
 
 
+def model_documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The result of every job of whole networks (see workflow.models) and where it lies, as `documents` gives those.
+
+    A job has rows of one identity: of more, as after several runs, those of the others are left out.
+    """
+    cells = {tuple(row[column] for column in MODEL_KEY): row for row in read_models(archive.folder).to_dict("records")}
+    found: dict[Job, dict[str, Any]] = {}
+    for one in archive.provenance.get("models", ()):
+        row = cells[tuple(one[column] for column in MODEL_KEY)]
+        document = found.setdefault(Job(one["model"], one["backend"]), {"identity": one["config"], "rows": []})
+        if document["identity"] == one["config"]:
+            environment = archive.provenance["environments"][one["environment"]]
+            restored = {column: _model_cell(row[column], column) for column in MODEL_COLUMNS if column != "source_hash"}
+            document["rows"].append({"row": restored, "environment": environment})
+    for job, document in found.items():
+        yield job.path / "run-1.json", document
+
+
+def _model_cell(value: Any, column: str) -> Any:
+    if isinstance(value, str):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if column in ("batch", "samples", "peak_bytes") else float(value)
+
+
 def _cell(value: Any, kind: str) -> Any:
     """A value of the table as a result has it: nothing where it is empty, or a number that JSON does not have."""
     if kind == "text":
@@ -92,7 +122,7 @@ def restore(archive: table.Archive, results: Path) -> Path:
     unfinished = results / f".restoring-{folder.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        for path, document in documents(archive):
+        for path, document in chain(documents(archive), model_documents(archive)):
             write_json(unfinished / path, document)
         if archive.provenance.get("ceilings"):
             write_json(unfinished / CEILINGS, archive.provenance["ceilings"])
@@ -125,9 +155,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (RequestError, table.ArchiveError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    points = len(archive.provenance["points"])
+    points, models = len(archive.provenance["points"]), len(archive.provenance.get("models", ()))
+    also = f" and {models} rows of whole networks" if models else ""
     config = "" if results == "results" else f" --config {shlex.quote(f'results={options.results}')}"
-    print(f"{archive.device_name}: {points} points of {archive.folder} are in {folder}")
+    print(f"{archive.device_name}: {points} points{also} of {archive.folder} are in {folder}")
     print(f"go on from there: snakemake{config}")
     return 0
 

@@ -78,7 +78,7 @@ def _models(archive: Archive) -> list[list[str]]:
         return []
     answer, mean = _answer(over, "network")
     if not reduced.empty:
-        answer += f"; than its TF32 on {(divide(ours, reduced) > 1).sum()}"
+        answer += f"; than its fastest in TF32 on {(divide(ours, reduced) > 1).sum()}"
     return [["Is a whole network with them faster than PyTorch in FP32?", answer, mean, f"[in a model]({MODELS})"]]
 
 

@@ -46,7 +46,7 @@ def _compared(found: list[Speedup], how: str) -> str:
         f"Whole networks {how}: ours is faster than PyTorch in FP32 as it comes on {_ahead(ours > 1)}, "
         f"{number(geometric_mean(ours))}x in the geometric mean, {_span(ours)}"
     )
-    for side, what in ((FP32, "than the faster of its two FP32 interfaces"), (TF32, "than its TF32")):
+    for side, what in ((FP32, "than its fastest way in FP32"), (TF32, "than its fastest in TF32")):
         others = pd.Series(sides[side], dtype=float)
         both = [name for name in ours.index if name in others.index]
         if both:

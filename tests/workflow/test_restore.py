@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from analysis.table import archive as table
+from analysis.table.companions import MODEL_COLUMNS, MODELS
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS, KEY, KINDS, MANIFEST, POINT_KEY, text_of
 from tests.workflow.conftest import ROOT, Checkout
@@ -26,8 +27,9 @@ from workflow.experiment.archives import ARCHIVES
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.points import Point
 from workflow.experiment.sweep import Selection, Sweep
+from workflow.jobs import models
 from workflow.jobs.results import CEILINGS, brief, holds
-from workflow.restore import find, main, restore
+from workflow.restore import find, main, model_documents, restore
 
 ARCHIVED = sorted(path.name for path in ARCHIVES.iterdir())
 ENDS_WITH_A_KILL = """
@@ -116,11 +118,27 @@ def test_every_archive_there_is(name: str, tmp_path: Path) -> None:
         for read in (lambda of: (of / table.MEASUREMENTS).read_text(), unpacked):
             lines = [line for line in cells(read(source)) if line["experiment"] == experiment]
             assert cells(read(again)) == lines
-        # The GPUs of a host measure its anchors anew, and whole networks are timed anew.
+        # The GPUs of a host measure its anchors anew, and these sweeps have no whole networks.
         found = provenance_of(again)
         assert {"anchors", "models"} & set(found) == set()
         assert points_of(found, experiment) == points_of(provenance, experiment)
         assert all(found[one] == provenance[one] for one in ("device", "ceilings"))
+
+
+@pytest.mark.parametrize("name", ARCHIVED)
+def test_whole_networks_come_back(name: str, tmp_path: Path) -> None:
+    source = ARCHIVES / name
+    for path, job in model_documents(find(name)):
+        write_json(tmp_path / path, job)
+    jobs = [json.loads(path.read_text()) for path in tmp_path.rglob("run-1.json")]
+    assert all(models.kept(job, job["identity"]) == job["rows"] for job in jobs)
+    text = io.StringIO()
+    for job in jobs:
+        rows = [one["row"] | {"source_hash": job["identity"]["source_hash"]} for one in job["rows"]]
+        csv.DictWriter(text, MODEL_COLUMNS).writerows(rows)
+    lines = (source / MODELS).read_text().splitlines()[1:] if (source / MODELS).exists() else []
+    assert sorted(text.getvalue().splitlines()) == sorted(lines)
+    assert bool(lines) == ("models" in provenance_of(source))
 
 
 @pytest.fixture
