@@ -13,7 +13,7 @@
 ##   TABLES=...           what make compare compares: its first one with each other one
 ##   CORES=all            CPU cores that snakemake may use
 ##   ARCHIVE=...          the folder in analysis/archive that the README shows (readme)
-##   TEST_WORKERS=4       test processes
+##   TEST_WORKERS=3       test processes
 ##   ENVIRONMENT=active   use the Python environment that is active now (conda, or a machine with no package index)
 ##                        and build no .venv
 ##
@@ -28,7 +28,7 @@ SHELL := /bin/bash
 ARGS ?=
 CORES ?= all
 ARCHIVE ?= nvidia-h100-80gb-hbm3
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 ENVIRONMENT ?= venv
 PYTHON_CANDIDATES := python3 python3.13 python3.12 python3.11
 
