@@ -15,10 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-TESTS = Path(__file__).parent
-GPU_TESTS = TESTS / "gpu"
-#: These come first: those that mostly wait, while others compute, and those that take long, so that none begins last.
-FIRST = (TESTS / "slurm", TESTS / "workflow", TESTS / "kernels/build")
+GPU_TESTS = Path(__file__).parent / "gpu"
+SLURM_TESTS = Path(__file__).parent / "slurm"
 
 
 def why_no_gpu() -> str:
@@ -42,8 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if GPU_TESTS in item.path.parents:
             item.add_marker(pytest.mark.gpu)
-    places = {folder: place for place, folder in enumerate(FIRST)}
-    items.sort(key=lambda item: min(places.get(folder, len(places)) for folder in item.path.parents))
+    # Those that mostly wait come first, while others compute.
+    items.sort(key=lambda item: SLURM_TESTS not in item.path.parents)
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     reason = why_no_gpu() if gpu_items else ""
     for item in gpu_items:

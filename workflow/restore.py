@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.table import archive as table
-from analysis.table.companions import MODEL_COLUMNS, MODEL_KEY, read_models
+from analysis.table.companions import MODEL_COLUMNS, key_of, read_models
 from analysis.table.files import write_json
 from analysis.table.schema import COLUMNS, KINDS, POINT_KEY
 from workflow.aggregate import UNKNOWN_ENVIRONMENT
@@ -77,10 +77,10 @@ def model_documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, An
 
     A job has rows of one identity: of more, as after several runs, those of the others are left out.
     """
-    cells = {tuple(row[column] for column in MODEL_KEY): row for row in read_models(archive.folder).to_dict("records")}
+    cells = {key_of(row): row for row in read_models(archive.folder).to_dict("records")}
     found: dict[Job, dict[str, Any]] = {}
     for one in archive.provenance.get("models", ()):
-        row = cells[tuple(one[column] for column in MODEL_KEY)]
+        row = cells[key_of(one)]
         document = found.setdefault(Job(one["model"], one["backend"]), {"identity": one["config"], "rows": []})
         if document["identity"] == one["config"]:
             environment = archive.provenance["environments"][one["environment"]]
@@ -91,11 +91,8 @@ def model_documents(archive: table.Archive) -> Iterator[tuple[Path, dict[str, An
 
 
 def _model_cell(value: Any, column: str) -> Any:
-    if isinstance(value, str):
-        return value
-    if math.isnan(value):
-        return None
-    return int(value) if column in ("batch", "samples", "peak_bytes") else float(value)
+    kind = "integer" if column in ("batch", "samples", "peak_bytes") else "number"
+    return value if isinstance(value, str) else _cell(value, kind)
 
 
 def _cell(value: Any, kind: str) -> Any:

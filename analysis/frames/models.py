@@ -6,10 +6,10 @@ import pandas as pd
 
 from analysis.frames.common import Panel, Picture
 from analysis.frames.networks import SPEED_COLUMNS
-from analysis.numbers.models import BASE, EAGER, GRAPH, SIDES, Speedup, in_order, key_of, label, models, speedups
+from analysis.numbers.models import BASE, EAGER, GRAPH, SIDES, Speedup, in_order, label, models, speedups
 from analysis.numbers.series import geometric_mean
 from analysis.table.archive import Archive
-from analysis.table.companions import MODEL_COLUMNS
+from analysis.table.companions import MODEL_COLUMNS, key_of
 from analysis.writing.phrases import SHORT, SHORT_EXPLAINED, names, number, plural
 from analysis.writing.tables import DAGGER, Block, Table
 

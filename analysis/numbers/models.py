@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from analysis.table.archive import Archive
-from analysis.table.companions import MODEL_KEY, read_models
+from analysis.table.companions import read_models
 
 #: PyTorch in FP32 as it comes: what all others are compared with.
 BASE = "pytorch"
@@ -105,12 +104,15 @@ def speedups(rows: pd.DataFrame, mode: str, largest: bool) -> list[Speedup]:
     return found
 
 
+def by_side(found: Iterable[Speedup]) -> dict[str, pd.Series]:
+    """Give the speedups of each of SIDES, by network."""
+    values: dict[str, dict[str, float]] = {side: {} for side in SIDES}
+    for one in found:
+        values[one.side][one.model] = one.value
+    return {side: pd.Series(of_side, dtype=float) for side, of_side in values.items()}
+
+
 def call_times(rows: pd.DataFrame) -> dict[str, float]:
     """Give what a call costs the host in microseconds, for each backend that was timed."""
     calls = rows[(rows["model"] == CALLS) & (rows["mode"] == EAGER) & (rows["status"] == "ok")]
     return {str(row["backend"]): 1000 * row["time_ms"] / CALLS_COUNT for row in calls.to_dict("records")}
-
-
-def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Give the values of MODEL_KEY of a row."""
-    return tuple(row[column] for column in MODEL_KEY)

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.numbers.algorithms import in_order
 from analysis.table.archive import Archive
-from analysis.table.companions import MODEL_KEY, read_models
+from analysis.table.companions import key_of, read_models
 from analysis.table.errors import ArchiveError
 from analysis.table.schema import KEY, POINT_KEY
 
@@ -99,4 +99,4 @@ def stale_models(archive: Archive, sources: Mapping[str, Any]) -> frozenset[tupl
     today = sources.get("backends", {})
     rows = read_models(archive.folder).to_dict("records")
     older = [row for row in rows if row["status"] == "ok" and today.get(row["backend"]) != row["source_hash"]]
-    return frozenset(tuple(row[column] for column in MODEL_KEY) for row in older)
+    return frozenset(key_of(row) for row in older)

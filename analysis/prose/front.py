@@ -67,11 +67,7 @@ def _networks(archive: Archive) -> list[list[str]]:
 
 
 def _models(archive: Archive) -> list[list[str]]:
-    found = models.speedups(models.models(archive), models.EAGER, largest=True)
-    sides = {
-        side: pd.Series({one.model: one.value for one in found if one.side == side}, dtype=float)
-        for side in models.SIDES
-    }
+    sides = models.by_side(models.speedups(models.models(archive), models.EAGER, largest=True))
     ours, reduced = sides[models.OURS], sides[models.TF32]
     over = divide(ours, sides[models.FP32])
     if over.empty:

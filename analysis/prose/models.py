@@ -13,6 +13,7 @@ from analysis.numbers.models import (
     SIDES,
     TF32,
     Speedup,
+    by_side,
     call_times,
     label,
     models,
@@ -38,8 +39,8 @@ def findings(archive: Archive) -> list[str]:
 
 
 def _compared(found: list[Speedup], how: str) -> str:
-    sides = {side: {one.model: one.value for one in found if one.side == side} for side in SIDES}
-    ours = pd.Series(sides[OURS], dtype=float)
+    sides = by_side(found)
+    ours = sides[OURS]
     if ours.empty:
         return ""
     said = (
@@ -47,7 +48,7 @@ def _compared(found: list[Speedup], how: str) -> str:
         f"{number(geometric_mean(ours))}x in the geometric mean, {_span(ours)}"
     )
     for side, what in ((FP32, "than its fastest way in FP32"), (TF32, "than its fastest in TF32")):
-        others = pd.Series(sides[side], dtype=float)
+        others = sides[side]
         both = [name for name in ours.index if name in others.index]
         if both:
             over = ours[both] / others[both]

@@ -5,9 +5,9 @@ Imports pandas only to read one, so that the names of the files cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.table.errors import RESTORE, ArchiveError
 from analysis.table.schema import STATUSES, wrong_columns
@@ -49,6 +49,11 @@ COMPANIONS = {
     NETWORKS: NETWORK_COLUMNS,
     MODELS: MODEL_COLUMNS,
 }
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of MODEL_KEY of a row."""
+    return tuple(row[column] for column in MODEL_KEY)
 
 
 def read_beside(folder: Path, name: str, columns: Sequence[str], texts: Sequence[str] = ()) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.table.archive import Archive
-from analysis.table.companions import MODEL_KEY, MODELS, read_beside
+from analysis.table.companions import MODELS, key_of, read_beside
 from analysis.table.schema import KEY
 
 #: What a table holds: rows, samples and provenance, as `analysis.table.archive.write` takes them.
@@ -76,7 +76,7 @@ def _anchor(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[column]) for column in MODEL_KEY)
+    return tuple(map(str, key_of(row)))
 
 
 def _lines(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
