@@ -110,7 +110,7 @@ def compute(
 
 def know(key: Key, found: Recorded, shape: tuple[int, ...], weight: torch.Tensor) -> None:
     """Remember what computes a call."""
-    _remember(_KNOWN, _by_sizes(key, weight), (found, shape))
+    _remember(_KNOWN, _by_sizes(key, weight), (found, shape), weight.device)
 
 
 def run(
@@ -122,15 +122,12 @@ def run(
     bias: torch.Tensor | None,
     residual: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Y, by what computes it; the call is remembered if its weight need not be prepared again.
-
-    Not while a CUDA graph is captured, when what is found need not be the best.
-    """
+    """Y, by what computes it; the call is remembered if its weight need not be prepared again."""
     with call.on(x.device):
         y = call.run(found, x, weight, bias, residual, shape)
-    if not tuning.is_capturing(x.device) and (kept := weights.kept(found, weight)) is not None:
+    if (kept := weights.kept(found, weight)) is not None:
         its = ref(weight, lambda _: _CALLS.pop(key, None))  # what was prepared goes with it
-        _remember(_CALLS, key, _Call(found, shape, its, weight.data_ptr(), kept))
+        _remember(_CALLS, key, _Call(found, shape, its, weight.data_ptr(), kept), weight.device)
     return y
 
 
@@ -138,7 +135,10 @@ def _by_sizes(key: Key, weight: torch.Tensor) -> Key:
     return (weight.dtype, weight.device, *key[1:])
 
 
-def _remember(what: dict[Key, Any], key: Key, value: Any) -> None:
+def _remember(what: dict[Key, Any], key: Key, value: Any, device: torch.device) -> None:
+    """Not while a CUDA graph is captured, when what is found need not be the best."""
+    if tuning.is_capturing(device):
+        return
     with suppress(TypeError):  # see compute
         if len(what) >= _MOST:
             what.clear()

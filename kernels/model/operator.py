@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from ..plan import UnsupportedError
-from . import call, dispatch, eager, tuning
+from . import call, dispatch, eager
 
 #: stride, padding (above, below, left, right), dilation, groups.
 _ARGUMENTS = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups"
@@ -127,8 +127,7 @@ def _convolve(
         with call.on(x.device):
             found = call.find(x, planes, bias, residual, *where, relu, numerics)
         if not isinstance(found, str):
-            if not tuning.is_capturing(x.device):  # what is found then need not be the best
-                eager.know(key, found, shape, weight)
+            eager.know(key, found, shape, weight)
             return eager.run(key, found, shape, given, weight, bias, given_residual)
     y = torch.ops.im2win.conv2d(x, planes, bias, residual, *where, relu, numerics, fallback)
     y = y.squeeze(2) if dimensions == 1 else y
