@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..algorithm import Algorithm, register, require_kernels
-from ..launch import THREADS, KernelLibrary, problem_arguments
+from ..launch import THREADS, KernelLibrary, filter_arguments, problem_arguments
 from ..plan import Epilogue, OverlappingPlan, Plan, UnsupportedError
 from ..problem import FLOAT_BYTES, ConvProblem
 from ..tiles.division import division_numbers
@@ -208,7 +208,7 @@ class TensorCorePlan(CompensatedPlan):
         offsets = torch.from_numpy(window_offsets(problem, taps)).to(device)
         super().__init__(problem, device, kernels, tile, splits, others, exponent_limit(problem), (offsets,))
         self._filter_kernel = kernels.kernel("tensor_core_filter", f"split_filter<{tile.parts}>")
-        self._filter_numbers = (tile.k_blocks(problem) * taps, taps, *self._sizes)
+        self._filter_numbers = (tile.k_blocks(problem) * taps, taps, *filter_arguments(problem))
 
     def fuse(self, epilogue: Epilogue) -> None:
         self._epilogue = epilogue

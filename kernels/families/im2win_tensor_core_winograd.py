@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from ..algorithm import Algorithm, register, require_kernels
-from ..launch import KernelLibrary
+from ..launch import KernelLibrary, filter_arguments
 from ..plan import Epilogue, Plan, UnsupportedError, take_only
 from ..problem import ConvProblem
 from ..tiles.tensor_core import choices
@@ -51,7 +51,7 @@ class WinogradTensorCorePlan(CompensatedPlan):
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
         super().__init__(problem, device, kernels, tile, splits, others, exponent_limit(problem))
         self._filter_kernel = kernels.kernel(tile.program, tile.filter_expression)
-        self._filter_numbers = (tile.k_blocks(problem), *self._sizes)
+        self._filter_numbers = (tile.k_blocks(problem), *filter_arguments(problem))
 
     def fuse(self, epilogue: Epilogue) -> None:
         if self._splits == 1:  # else it is done where the parts are summed

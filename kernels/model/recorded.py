@@ -7,7 +7,7 @@ graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple, cast
@@ -42,6 +42,10 @@ class Prepared(NamedTuple):
 
     tensors: list[torch.Tensor]
     pointers: list[int]
+
+
+#: What launches that prepare a filter do -> its number.
+_PREPARATIONS: dict[Hashable, int] = {}
 
 
 class _Recorder:
@@ -134,6 +138,12 @@ class Recorded:
             [library.bind(launch, [slots.get(id(one)) for one in launch.arguments]) for launch in launches]
             for launches in (prepare, compute)
         )
+        done = [
+            (launch.kernel, launch.grid, launch.threads, *(slots.get(id(one), one) for one in launch.arguments))
+            for launch in prepare
+        ]
+        # Records with the same number prepare a filter alike, as those of several batch sizes may.
+        self.preparation = _PREPARATIONS.setdefault((device, *done, *self._prepared), len(_PREPARATIONS))
         # The launches have the addresses of what is in no slot.
         self._constants = [
             one

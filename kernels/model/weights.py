@@ -1,10 +1,13 @@
-"""Filters as the kernels read them, prepared once for each weight, and again after it has changed."""
+"""Filters as the kernels read them, prepared once for each weight, and again after it has changed.
+
+What is prepared alike is shared, by several batch sizes for instance, and goes with its weight: at the latest when
+another weight is prepared.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -27,8 +30,8 @@ class Kept:
 
 #: No version of a tensor.
 _UNKNOWN = -1
-#: Of each record: (address of the weight's storage, the weight's offset in it) -> what was prepared of it.
-_KNOWN: WeakKeyDictionary[Recorded, dict[tuple[int, int], Kept]] = WeakKeyDictionary()
+#: (how it is prepared, address of the weight's storage, the weight's offset in it) -> what was prepared of it.
+_KNOWN: dict[tuple[int, int, int], Kept] = {}
 
 
 def prepared(record: Recorded, weight: torch.Tensor) -> Prepared:
@@ -40,19 +43,19 @@ def prepared(record: Recorded, weight: torch.Tensor) -> Prepared:
     """
     if weight.is_inference():
         return record.prepare(weight)
-    known, key = _KNOWN.setdefault(record, {}), _place(weight)
-    found = known.get(key)
+    key = _key(record, weight)
+    found = _KNOWN.get(key)
     if found is not None and found.storage.expired():
         found = None  # that of a weight that is gone, whose address another one has now
     capturing = weight.is_cuda and torch.cuda.is_current_stream_capturing()
     if found is None or found.version != weight._version:
         if capturing:
             return record.prepare(weight)
+        if found is None:  # a new weight, perhaps instead of others
+            for gone in [one for one, entry in list(_KNOWN.items()) if entry.storage.expired()]:
+                _KNOWN.pop(gone, None)
         # In the same tensors, which a CUDA graph may read.
-        found = _prepare(record, weight, found.prepared if found else None)
-        for gone in [one for one, entry in list(known.items()) if entry.storage.expired()]:
-            del known[gone]
-        known[key] = found
+        _KNOWN[key] = found = _prepare(record, weight, found.prepared if found else None)
     elif not (found.ended or capturing or found.stream == current_stream(weight.device)):
         _wait(found)
     if not (found.ended or capturing):
@@ -64,15 +67,14 @@ def kept(record: Recorded, weight: torch.Tensor) -> Kept | None:
     """What `prepared` keeps of a weight, if nothing need be waited for; it holds while its version is the weight's."""
     if weight.is_inference() or not weight.is_contiguous():
         return None
-    found = _KNOWN.get(record, {}).get(_place(weight))
+    found = _KNOWN.get(_key(record, weight))
     return found if found is not None and found.ended and found.version == weight._version else None
 
 
 def forget() -> None:
     """Prepare all weights anew when they are next used: after changes through `weight.data`, which nobody sees."""
-    for known in list(_KNOWN.values()):
-        for entry in list(known.values()):
-            entry.version = _UNKNOWN
+    for entry in list(_KNOWN.values()):
+        entry.version = _UNKNOWN
 
 
 def _prepare(record: Recorded, weight: torch.Tensor, before: Prepared | None) -> Kept:
@@ -85,8 +87,8 @@ def _prepare(record: Recorded, weight: torch.Tensor, before: Prepared | None) ->
     return Kept(storage, weight._version, made, current_stream(weight.device), event is None, event)
 
 
-def _place(weight: torch.Tensor) -> tuple[int, int]:
-    return weight.untyped_storage()._cdata, int(weight.storage_offset())
+def _key(record: Recorded, weight: torch.Tensor) -> tuple[int, int, int]:
+    return record.preparation, weight.untyped_storage()._cdata, int(weight.storage_offset())
 
 
 def _wait(found: Kept) -> None:

@@ -84,12 +84,13 @@ class Timer:
                 if mode == "graph" and self.device.type != "cuda":
                     yield Row(self.name, batch, self.backend, mode, "unsupported", "CUDA graphs need an NVIDIA GPU")
                     continue
+                network: nn.Module | None
                 try:
                     network, taken = forward.prepare(model, backend, inputs(batch))
                     yield self._time(network, taken, (batch, mode), wanted[batch])
                 except torch.OutOfMemoryError as error:
                     yield Row(self.name, batch, self.backend, mode, "out_of_memory", first_line(error))
-                taken = []
+                network, taken = None, []
                 self._free()
 
     def _exact(self, model: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -46,22 +46,16 @@ struct WarpOutput {
     const long long plane = p.pixels_per_image();
     float* const own = buffer + lane / 4 * ROW + lane % 4 * 2;
     float check = 0.0f;  // NaN as soon as one result is not finite
-    // What writes a group is there once, since fetching instructions takes time, too, where reductions are short. Registers
-    // have no index, so each group has its own code for passing on its results.
-#pragma unroll FUSES ? 1 : N / EPILOGUE_COLUMNS
+#pragma unroll
     for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
       __syncwarp();
 #pragma unroll
-      for (int first = 0; first < N; first += EPILOGUE_COLUMNS) {
-        if (first != group) continue;
-#pragma unroll
-        for (int j = 0; j < EPILOGUE_COLUMNS / 8 && first + 8 * j < N; ++j) {
-          const float* const of = results[first / 8 + j];
-          *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
-                                                                fmaf(of[1], factors.first, factors.first_bias));
-          *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(
-              fmaf(of[2], factors.second, factors.second_bias), fmaf(of[3], factors.second, factors.second_bias));
-        }
+      for (int j = 0; j < EPILOGUE_COLUMNS / 8 && group + 8 * j < N; ++j) {
+        const float* const of = results[group / 8 + j];
+        *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
+                                                              fmaf(of[1], factors.first, factors.first_bias));
+        *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(fmaf(of[2], factors.second, factors.second_bias),
+                                                                        fmaf(of[3], factors.second, factors.second_bias));
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;
@@ -76,20 +70,19 @@ struct WarpOutput {
         }
       } else {
         constexpr int BATCH = 8;  // loads in flight
-        const bool adds = epilogue.residual != nullptr;
-        const float* from = epilogue.residual + (to - y);
-        const float least = epilogue.relu != 0 ? 0.0f : -__int_as_float(0x7f800000);
 #pragma unroll 1
-        for (int first = 0; first < ROWS; first += BATCH) {
-          const int rows = end - channel - first;
+        for (int first = 0; first < ROWS; first += BATCH, to += BATCH * plane) {
           float added[BATCH];
 #pragma unroll
-          for (int row = 0; row < BATCH; ++row, from += plane) added[row] = adds && row < rows ? __ldg(from) : 0.0f;
+          for (int row = 0; row < BATCH; ++row) {
+            added[row] = channel + first + row < end ? epilogue.residual_at(to - y + row * plane) : 0.0f;
+          }
 #pragma unroll
-          for (int row = 0; row < BATCH; ++row, to += plane) {
-            const float value = buffer[(first + row) * ROW + lane], sum = value + added[row];
-            if (row < rows) *to = sum < least ? least : sum;  // a NaN stays one, by which the guard knows it
-            check = fmaf(row < rows ? value : 0.0f, 0.0f, check);
+          for (int row = 0; row < BATCH; ++row) {
+            if (channel + first + row >= end) break;
+            const float value = buffer[(first + row) * ROW + lane];
+            to[row * plane] = epilogue.after(value, added[row]);
+            check = fmaf(value, 0.0f, check);
           }
         }
       }

@@ -129,7 +129,7 @@ def test_a_changed_weight_is_prepared_in_the_same_place(by_kernels: list[str]) -
     for _ in range(2):
         close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
         (known,) = weights._KNOWN.values()
-        places.append([one.data_ptr() for entry in known.values() for one in entry.prepared.tensors])
+        places.append([one.data_ptr() for one in known.prepared.tensors])
         f.add_(1)
     assert places[0] == places[1]
     assert len(by_kernels) == 2
@@ -145,14 +145,20 @@ def test_an_inference_tensor_is_prepared_every_time(by_kernels: list[str]) -> No
 
 
 def test_what_is_kept_of_a_weight_goes_with_it(by_kernels: list[str]) -> None:
-    x = torch.randn(1, 4, 6, 6)
-    for _ in range(5):
-        f = torch.randn(5, 4, 3, 3)
+    for batch in range(1, 6):  # not only when that of the same sizes comes again
+        x, f = torch.randn(batch, 4, 6, 6), torch.randn(5, 4, 3, 3)
         close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
-    (known,) = weights._KNOWN.values()
-    assert len(known) == len(eager._CALLS) == 1
+        assert len(weights._KNOWN) == len(eager._CALLS) == 1
     del f
     assert not eager._CALLS
+
+
+def test_batch_sizes_share_what_is_prepared(by_kernels: list[str]) -> None:
+    f = torch.randn(5, 4, 3, 3)
+    for batch in (1, 2, 1, 3):
+        x = torch.randn(batch, 4, 6, 6)
+        close(kernels.conv2d(x, f, fallback=False), functional.conv2d(x, f))
+    assert len(by_kernels) == len(weights._KNOWN) == 1
 
 
 def test_threads(by_kernels: list[str]) -> None:
