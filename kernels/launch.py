@@ -212,11 +212,3 @@ def problem_arguments(problem: ConvProblem, windows: bool = True) -> tuple[int, 
         *division_numbers(p.out_height),
         *division_numbers(columns.padded),
     )
-
-
-def filter_arguments(problem: ConvProblem) -> tuple[int, ...]:
-    """The arguments of PROBLEM_PARAMETERS for a kernel that reads F alone: the same whatever it is applied to."""
-    p = problem
-    kernel = p.kernel_h, p.kernel_w
-    applied_once = ConvProblem(1, p.in_channels, *kernel, p.out_channels, *kernel, groups=p.groups)
-    return problem_arguments(applied_once, windows=False)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..algorithm import Algorithm, register, require_kernels
-from ..launch import THREADS, KernelLibrary, filter_arguments, problem_arguments
+from ..launch import THREADS, KernelLibrary, problem_arguments
 from ..plan import Epilogue, OverlappingPlan, Plan, UnsupportedError
 from ..problem import FLOAT_BYTES, ConvProblem
 from ..tiles.division import division_numbers
@@ -212,6 +212,14 @@ class TensorCorePlan(CompensatedPlan):
 
     def fuse(self, epilogue: Epilogue) -> None:
         self._epilogue = epilogue
+
+
+def filter_arguments(problem: ConvProblem) -> tuple[int, ...]:
+    """The arguments of PROBLEM_PARAMETERS for a kernel that reads F alone: the same whatever it is applied to."""
+    p = problem
+    kernel = p.kernel_h, p.kernel_w
+    applied_once = ConvProblem(1, p.in_channels, *kernel, p.out_channels, *kernel, groups=p.groups)
+    return problem_arguments(applied_once, windows=False)
 
 
 def has_wgmma(device: torch.device) -> bool:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import torch
 
 from ..algorithm import Algorithm, register, require_kernels
-from ..launch import KernelLibrary, filter_arguments
+from ..launch import KernelLibrary
 from ..plan import Epilogue, Plan, UnsupportedError, take_only
 from ..problem import ConvProblem
 from ..tiles.tensor_core import choices
 from ..tiles.tensor_core_winograd import WINOGRAD_TILES, WinogradTile
-from .im2win_tensor_core import SPECIAL_EXPONENT, TIMED, CompensatedPlan, has_wgmma
+from .im2win_tensor_core import SPECIAL_EXPONENT, TIMED, CompensatedPlan, filter_arguments, has_wgmma
 
 #: By how much the transforms make a sum larger, as an exponent of two: the outputs' transform adds less than 2^5 times
 #: the largest product, and a product's values are less than twice what the kernel scales.
