@@ -1,4 +1,4 @@
-"""The shell's variables that change what is measured: those a measuring process goes without, those recorded."""
+"""Variables that change what is measured: those a measuring process goes without, those it has, those recorded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ SPOILING = {
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "cuBLAS takes TF32, whatever is asked for",
     "TORCH_CUDNN_V8_API_DISABLED": "PyTorch asks another interface of cuDNN",
 }
+#: What a measuring process has instead. cuDNN spreads a grouped convolution over streams of its own; with as many
+#: queues as a device has, the stream on which the harness looks whether work began too early does not wait for them.
+_INSTEAD = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}
 #: What may change a number is recorded: variables whose names begin so.
 _RECORDED = (
     "CUDA_",
@@ -33,13 +36,14 @@ _NOT_RECORDED = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process without those that would spoil a measurement."""
-    return {name: value for name, value in environment.items() if name not in SPOILING}
+    """The variables of a process that measures: without those that would spoil it."""
+    return {name: value for name, value in environment.items() if name not in SPOILING} | _INSTEAD
 
 
 def spoiled_by(environment: Mapping[str, str]) -> str:
     """The variables that are set and would spoil a measurement, with what they do; nothing if there are none."""
-    return "; ".join(f"{name}={environment[name]} ({what})" for name, what in SPOILING.items() if name in environment)
+    spoiling = [name for name in SPOILING if name in environment and environment[name] != _INSTEAD.get(name)]
+    return "; ".join(f"{name}={environment[name]} ({SPOILING[name]})" for name in spoiling)
 
 
 def settings() -> dict[str, str]:

@@ -9,7 +9,8 @@ from workflow.machine.settings import SPOILING, clean, settings, spoiled_by
 
 def test_a_measuring_process_goes_without_what_would_spoil_it(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = dict.fromkeys(SPOILING, "1") | {"HOME": "/home/user", "OMP_NUM_THREADS": "2"}
-    assert clean(everything) == {"HOME": "/home/user", "OMP_NUM_THREADS": "2"}
+    queues = {"CUDA_DEVICE_MAX_CONNECTIONS": "32"}
+    assert clean(everything) == {"HOME": "/home/user", "OMP_NUM_THREADS": "2"} | queues
     assert spoiled_by(clean(everything)) == ""
     assert spoiled_by({"CUDA_LAUNCH_BLOCKING": "1"}) == "CUDA_LAUNCH_BLOCKING=1 (every launch waits for its kernel)"
 
