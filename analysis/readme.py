@@ -3,7 +3,7 @@
     python -m analysis.readme --table analysis/archive/GPU
 
 Replaces what stands between the two marks of the README and of pages in docs/ beside it, and draws their figures into
-the archive's folder in docs/figures/.
+the archives' folders in docs/figures/.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from analysis import figures
 from analysis.charts.style import save
 from analysis.frames import grids, inventory, models, network_tables
 from analysis.frames.gpus import use_of_gpus
-from analysis.numbers.networks import networks, without_networks
+from analysis.numbers.networks import networks, with_networks, without_networks
 from analysis.prose import artifact, claims
 from analysis.prose import front as front_page
 from analysis.prose import models as of_models
 from analysis.prose.findings import findings, measured, outcomes
+from analysis.prose.networks import findings as network_findings
 from analysis.table.archive import Archive, read
 from analysis.table.cli import run
 from analysis.table.errors import ArchiveError
@@ -34,18 +35,19 @@ FIGURE_FOLDER = Path("docs/figures")
 FRONT_FIGURE = "overview"
 RESULT_FIGURES = {"Speed": ("tflops", "speedup"), "Memory": ("memory",), "Ablation": ("ablation",)}
 TENSOR_CORE_FIGURES = ("error_growth",)
-#: On the page of results of an archive that has networks.
-NETWORK_FIGURES = ("networks",)
+#: On the page on networks, of an archive that has some.
+NETWORK_FIGURES = ("networks", "network_time")
 #: In the page on models, if the archive has whole networks.
 MODEL_FIGURES = ("models",)
 
 
-def drawn(archive: Archive) -> tuple[str, ...]:
-    """List the figures of all pages."""
+def drawn(archive: Archive) -> dict[str, Archive]:
+    """List the figures of all pages, each with the archive that it shows."""
     of_results = tuple(name for names in RESULT_FIGURES.values() for name in names)
-    of_networks = NETWORK_FIGURES if networks(archive) else ()
     timed = MODEL_FIGURES if of_models.findings(archive) else ()
-    return (FRONT_FIGURE, *of_results, *TENSOR_CORE_FIGURES, *of_networks, *timed)
+    own = dict.fromkeys((FRONT_FIGURE, *of_results, *TENSOR_CORE_FIGURES, *timed), archive)
+    of_networks = with_networks(archive)
+    return own | dict.fromkeys(NETWORK_FIGURES if networks(of_networks) else (), of_networks)
 
 
 def front(archive: Archive) -> str:
@@ -70,9 +72,6 @@ def results(archive: Archive) -> str:
             parts += [f"## {title}\n", shown(archive, names, folder)]
         against, sizes = grids.against_best(layers), inventory.layers(layers)
         parts += [f"## {against.title}\n", against.markdown, "## The layers\n", sizes.markdown]
-    if networks(archive):
-        parts += ["## Networks\n", "All convolutions of whole networks:\n", network_tables.overview(archive).markdown]
-        parts.append(shown(archive, NETWORK_FIGURES, folder))
     return "\n".join([*parts, "## What has no number\n", f"{outcomes(archive.measurements)}\n"])
 
 
@@ -115,6 +114,18 @@ def cluster(archive: Archive) -> str:
     return f"{archive.device_name}:\n\n{use.markdown}" if use else "No GPU measured anything.\n"
 
 
+def of_networks(archive: Archive) -> str:
+    """Compose the generated part of the page on networks, without its marks; of another archive if this has none."""
+    archive = with_networks(archive)
+    said = network_findings(archive)
+    if not said:
+        return f"No network was measured on {archive.device_name} so far.\n"
+    figures_shown = shown(archive, NETWORK_FIGURES, FIGURE_FOLDER.relative_to("docs"))
+    return "\n".join(
+        [f"{archive.device_name}:\n", _list(said), network_tables.overview(archive).markdown, figures_shown]
+    )
+
+
 def in_a_model(archive: Archive) -> str:
     """Compose the generated part of the page on models, without its marks."""
     said = "".join(f"* {sentence}\n" for sentence in of_models.findings(archive))
@@ -130,6 +141,7 @@ PAGES = {
     Path("docs/results.md"): results,
     Path("docs/artifact.md"): reviewed,
     Path("docs/tensor_cores.md"): tensor_cores,
+    Path("docs/networks.md"): of_networks,
     Path("docs/cluster.md"): cluster,
     Path("docs/in_a_model.md"): in_a_model,
 }
@@ -161,12 +173,13 @@ def replaced(readme: str, part: str, path: Path) -> str:
     return f"{before}{BEGIN}\n\n{part}\n{END}{rest.split(END)[1]}"
 
 
-def draw(archive: Archive, folder: Path) -> None:
-    """Draw the figures of the pages into `folder`."""
-    for name, picture in figures.prepare(archive, drawn(archive)).items():
+def draw(archive: Archive, root: Path) -> None:
+    """Draw the figures of the pages, each into the folder of its archive in `root`."""
+    for name, of in drawn(archive).items():
+        picture = figures.prepare(of, [name])[name]
         for file, layout in figures.FIGURES[name].layouts(name).items():
             if "/" not in file:  # narrower ones are for a paper's columns
-                save(figures.draw(name, picture, layout), folder, file, ["svg"])
+                save(figures.draw(name, picture, layout), root / of.folder.name, file, ["svg"])
 
 
 def main() -> None:
@@ -178,7 +191,7 @@ def main() -> None:
     archive = read(arguments.table)
     root = arguments.root
     texts = {root / page: replaced((root / page).read_text(), part(archive), page) for page, part in PAGES.items()}
-    draw(archive, root / FIGURE_FOLDER / archive.folder.name)
+    draw(archive, root / FIGURE_FOLDER)
     for path, text in texts.items():
         write_atomically(path, text)
 

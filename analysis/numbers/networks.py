@@ -6,6 +6,8 @@ over layers, and two totals are compared over the same layers: those on which bo
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ from analysis.numbers.algorithms import (
 from analysis.numbers.bootstrap import Numbers, Resampler, interval
 from analysis.numbers.layers import kind_of, layer_sizes
 from analysis.numbers.series import NOT_MEASURED, Selection, rows_of, selections
-from analysis.table.archive import Archive
+from analysis.table.archive import Archive, read
 from analysis.table.companions import NETWORKS, read_networks
 from analysis.table.errors import RESTORE, ArchiveError
 from analysis.table.samples import Samples
@@ -234,6 +236,20 @@ def unmeasured(archive: Archive) -> list[str]:
     """List the networks of networks.csv of which the table has no row."""
     there = set(archive.measurements["suite"])
     return [suite for suite in dict.fromkeys(read_networks(archive.folder)["suite"]) if suite not in there]
+
+
+def with_networks(archive: Archive) -> Archive:
+    """Take the archive or, if it has no networks, the first one beside it that has; else the archive."""
+    folder = archive.folder
+    if not read_networks(folder).empty:
+        return archive
+    others = [one for one in sorted(folder.parent.iterdir()) if one.is_dir() and not read_networks(one).empty]
+    return _other(others[0]) if others else archive
+
+
+@cache
+def _other(folder: Path) -> Archive:
+    return read(folder)
 
 
 def without_networks(archive: Archive) -> Archive:

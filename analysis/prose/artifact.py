@@ -8,7 +8,16 @@ import pandas as pd
 from analysis.numbers import published
 from analysis.numbers.algorithms import BEST_CUDNN, ablations, is_cudnn, paper
 from analysis.numbers.judged import headline_claims
-from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, compare, networks, without_networks
+from analysis.numbers.networks import (
+    BASELINE,
+    MIX,
+    OURS,
+    OURS_ACCURATE,
+    compare,
+    networks,
+    with_networks,
+    without_networks,
+)
 from analysis.numbers.overview import overview
 from analysis.numbers.series import MIB, geometric_mean, headline
 from analysis.table.archive import Archive
@@ -104,7 +113,8 @@ def _minutes(points: Iterable[dict[str, object]]) -> str:
     return f"About {plural(max(1, math.ceil(seconds / 60)), 'minute')}" if seconds else "Minutes were not recorded"
 
 
-def _networks(archive: Archive) -> list[str]:
+def _networks(layers: Archive) -> list[str]:
+    archive = with_networks(layers)
     every = networks(archive)
     over = {str(one): compare(one, BASELINE, MIX) for one in every}
     shown = {name: one for name, one in over.items() if one.layers}
@@ -114,9 +124,10 @@ def _networks(archive: Archive) -> list[str]:
     taken = [one for one in archive.provenance["points"] if one["suite"] in suites]
     each = names(f"{number(one.speedup)}x on {name}" for name, one in shown.items())
     experiment = every[0].selection.experiment
+    where = "" if archive is layers else f" on {archive.device_name}"
     return [
         "### All convolutions of whole networks, the best mix of ours against the best cuDNN in strict FP32\n\n"
         f"    snakemake --config experiment={experiment} suite={','.join(suites)}\n\n"
-        f"* Expected: {each}.\n* {_minutes(taken)}, {plural(len(taken), 'point')}.\n"
+        f"* Expected{where}: {each}.\n* {_minutes(taken)}, {plural(len(taken), 'point')}.\n"
         f"* Shown in {SHOWN} and `results/<device>/figures/networks.svg`.\n"
     ]

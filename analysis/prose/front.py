@@ -6,7 +6,17 @@ import pandas as pd
 
 from analysis.numbers import models
 from analysis.numbers.judged import headline_claims
-from analysis.numbers.networks import BASELINE, MIX, OURS, OURS_ACCURATE, REDUCED, compare, networks, without_networks
+from analysis.numbers.networks import (
+    BASELINE,
+    MIX,
+    OURS,
+    OURS_ACCURATE,
+    REDUCED,
+    compare,
+    networks,
+    with_networks,
+    without_networks,
+)
 from analysis.numbers.overview import PAPER, overview
 from analysis.numbers.series import divide, geometric_mean
 from analysis.numbers.verdicts import VERDICTS
@@ -15,7 +25,8 @@ from analysis.table.archive import Archive
 from analysis.writing.phrases import markdown_table, names, number, plural
 
 #: Where a front page's answers are explained.
-RESULTS, TENSOR_CORES, MODELS = "docs/results.md", "docs/tensor_cores.md", "docs/in_a_model.md"
+RESULTS, TENSOR_CORES = "docs/results.md", "docs/tensor_cores.md"
+NETWORKS, MODELS = "docs/networks.md", "docs/in_a_model.md"
 #: Side -> what is asked of it, and where it is answered.
 QUESTIONS = {
     PAPER: ("Is the paper's im2win faster than {}?", f"[results]({RESULTS}#speed)"),
@@ -57,13 +68,15 @@ def _answer(over: pd.Series, what: str = "layer") -> list[str]:
 
 
 def _networks(archive: Archive) -> list[list[str]]:
-    every = {str(one): compare(one, BASELINE, MIX) for one in networks(archive)}
+    shown = with_networks(archive)
+    every = {str(one): compare(one, BASELINE, MIX) for one in networks(shown)}
     over = pd.Series({name: one.speedup for name, one in every.items() if one.layers}, dtype=float)
     if over.empty:
         return []
-    return [
-        ["Are they over all convolutions of a network?", *_answer(over, "network"), f"[networks]({RESULTS}#networks)"]
-    ]
+    answer, mean = _answer(over, "network")
+    if shown is not archive:
+        answer += f" ({shown.device_name})"
+    return [["Are ours over all convolutions of a network?", answer, mean, f"[networks]({NETWORKS}#what-came-out)"]]
 
 
 def _models(archive: Archive) -> list[list[str]]:

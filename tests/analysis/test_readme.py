@@ -13,7 +13,7 @@ from tests.analysis.conftest import make_rows, network_row, write_networks, writ
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "analysis" / "archive" / "nvidia-h100-80gb-hbm3"
-DRAWN = ROOT / "docs" / "figures" / ARCHIVE.name
+DRAWN = ROOT / "docs" / "figures"
 
 
 @pytest.mark.parametrize("page", readme.PAGES, ids=str)
@@ -31,10 +31,11 @@ def test_readme_shows_the_figures_of_the_archive(tmp_path: Path) -> None:
     if pinned not in (ROOT / "requirements.lock").read_text().splitlines():
         pytest.skip("the figures are drawn by the pinned matplotlib, and this is another")
     readme.draw(read(ARCHIVE), tmp_path)
-    wanted = {*readme.drawn(read(ARCHIVE)), "overview_dark"}
-    for name in wanted:
-        assert (tmp_path / f"{name}.svg").read_bytes() == (DRAWN / f"{name}.svg").read_bytes(), "run make readme"
-    assert {path.stem for path in DRAWN.iterdir()} == wanted
+    drawn = {file.relative_to(tmp_path): file for file in tmp_path.rglob("*.svg")}
+    assert {file.stem for file in drawn} == {*readme.drawn(read(ARCHIVE)), "overview_dark"}
+    assert set(drawn) == {file.relative_to(DRAWN) for file in DRAWN.rglob("*.svg")}
+    for name, file in drawn.items():
+        assert file.read_bytes() == (DRAWN / name).read_bytes(), "run make readme"
 
 
 def test_the_readme_is_short_and_mostly_written_by_hand() -> None:
@@ -68,23 +69,35 @@ def test_the_index_has_every_page() -> None:
 def test_networks_are_shown_where_an_archive_has_them(tmp_path: Path) -> None:
     rows = [network_row("cudnn_autotuned", "square", 2.0), network_row("im2win_fused", "square", 1.0)]
     layers = make_rows(["im2win", "cudnn_gemm"])
-    without, both = (read(write_table(tmp_path / name, given)) for name, given in (("a", layers), ("b", layers + rows)))
+    without, both = (
+        read(write_table(tmp_path / name, given)) for name, given in (("a/a", layers), ("b", layers + rows))
+    )
     write_networks(both.folder, ("net", "square", 2, None, ""))
-    assert set(readme.drawn(both)) - set(readme.drawn(without)) == {"networks"}
-    text = readme.results(both)
+    assert set(readme.drawn(both)) - set(readme.drawn(without)) == {"networks", "network_time"}
+    text = readme.of_networks(both)
     assert "| net | 64 | 1 of 1 |" in text
     assert f"![networks](figures/{both.folder.name}/networks.svg)" in text
-    assert "## Networks" not in readme.results(without)
-    asked = "| Are they over all convolutions of a network? | on 1 of 1 network | 2.00x | [networks]("
-    assert asked in readme.front(both)
+    assert readme.of_networks(without) == "No network was measured on Test GPU 9000 so far.\n"
+    asked, answer = "| Are ours over all convolutions of a network? | on 1 of 1 network", " | 2.00x | [networks]("
+    assert f"{asked}{answer}" in readme.front(both)
     assert "network" not in readme.front(without)
     alone = read(write_networks(write_table(tmp_path / "c", rows), ("net", "square", 2, None, "")))
-    assert asked in readme.front(alone)
+    assert f"{asked}{answer}" in readme.front(alone)
     assert "## Speed" in readme.results(both) and "## Speed" not in readme.results(alone)
     said = "### All convolutions of whole networks, the best mix of ours against the best cuDNN in strict FP32"
     assert said in readme.reviewed(alone) and said not in readme.reviewed(without)
     assert "snakemake --config experiment=networks suite=net" in readme.reviewed(alone)
     assert "* Expected: 2.00x on net, batch 64." in readme.reviewed(alone)
+
+
+def test_networks_of_another_archive_are_shown_where_this_one_has_none(tmp_path: Path) -> None:
+    shown = read(write_table(tmp_path / "b", make_rows(["im2win", "cudnn_gemm"])))
+    rows = [network_row("cudnn_autotuned", "square", 2.0), network_row("im2win_fused", "square", 1.0)]
+    write_networks(write_table(tmp_path / "a", rows), ("net", "square", 2, None, ""))
+    assert {one.folder.name for one in readme.drawn(shown).values()} == {"a", "b"}
+    assert "![networks](figures/a/networks.svg)" in readme.of_networks(shown)
+    assert "on 1 of 1 network (Test GPU 9000) | 2.00x | [networks](" in readme.front(shown)
+    assert "* Expected on Test GPU 9000: 2.00x on net, batch 64." in readme.reviewed(shown)
 
 
 @pytest.mark.parametrize("text", ["no marks", readme.BEGIN, readme.END + readme.BEGIN, readme.BEGIN * 2 + readme.END])
