@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.table.files import csv_text, write_atomically
 from workflow.experiment import catalog
 from workflow.experiment.errors import RequestError
+from workflow.machine import cores
 from workflow.measure import die_with_parent
 from workflow.network import parse_arguments, parse_input
 from workflow.networks.backends import BACKENDS, MODES
@@ -46,6 +47,7 @@ _TOLD = "told: "
 
 def measure(options: argparse.Namespace, job: Mapping[str, Any]) -> None:
     """Time the passes of a job with its backend, in this process, and tell the environment and each row."""
+    cores.keep_to(None)  # nothing is timed there
     import torch
 
     from workflow.harness.monitor import monitor

@@ -16,7 +16,7 @@ from workflow.harness.identity import harness_hash
 from workflow.networks.backends import BACKENDS
 
 #: What times a forward pass, beside the kernels and the backend's switches.
-_TIMING = ("workflow/networks/forward.py", "workflow/networks/timed.py")
+_TIMING = ("workflow/networks/forward.py", "workflow/networks/timed.py", "workflow/machine/cores.py")
 #: The operator, and how its modules name the families of algorithms that they import.
 _MODEL = ROOT / "kernels" / "model"
 _FAMILY = re.compile(r"families\.(\w+)")

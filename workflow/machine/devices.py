@@ -56,7 +56,7 @@ def find_gpus() -> list[Gpu]:
     GPU (CUDA C++ Programming Guide, "CUDA Environment Variables").
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = _installed_gpus()
+    gpus = installed_gpus()
     if visible is None:
         return gpus
     found: list[Gpu] = []
@@ -80,7 +80,7 @@ def why_none() -> str:
     if visible is None:
         return "none answers"
     parts = ": parts of a GPU (MIG) are not measured, only whole ones" if visible.startswith("MIG-") else ""
-    return f"CUDA_VISIBLE_DEVICES is {visible!r} and hides {described(_installed_gpus())}{parts}; unset it"
+    return f"CUDA_VISIBLE_DEVICES is {visible!r} and hides {described(installed_gpus())}{parts}; unset it"
 
 
 def pytorch_without_cuda() -> str:
@@ -101,7 +101,7 @@ def described(gpus: Sequence[Gpu]) -> str:
     return ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus) or "none"
 
 
-def _installed_gpus() -> list[Gpu]:
+def installed_gpus() -> list[Gpu]:
     """Every GPU that answers; one that has fallen off the bus is left out, and a line on stderr says so."""
     gpus = []
     try:

@@ -15,6 +15,7 @@ from torch import nn
 from analysis.table import statistics
 from workflow.harness import timing
 from workflow.harness.monitor import Monitor
+from workflow.machine import cores
 from workflow.machine.devices import find_gpus
 from workflow.machine.lease import leased_gpu
 from workflow.networks import forward
@@ -48,12 +49,16 @@ class Row:
 
 @contextmanager
 def device() -> Iterator[tuple[torch.device, str | None]]:
-    """What is measured on: a GPU that is leased meanwhile, with its UUID, or the CPU."""
+    """What is measured on: a GPU that is leased meanwhile, with its UUID, or the CPU.
+
+    With a GPU this process keeps to that GPU's share of the host's cores.
+    """
     gpus = [gpu.uuid for gpu in find_gpus()]
     if not gpus:
         yield torch.device("cpu"), None
         return
     with leased_gpu(gpus) as uuid:
+        cores.keep_to(uuid)
         yield torch.device("cuda", 0), uuid
 
 
