@@ -38,9 +38,11 @@ def padded(monkeypatch: pytest.MonkeyPatch) -> Iterator[catalog.Catalog]:
 
 def held(known: catalog.Catalog, archive: table.Archive) -> list[bool]:
     """Whether each point of an archive holds, if its algorithm's sources have not changed."""
-    sweep = Sweep(known, Selection("paper", {}), archive.provenance["device"]["slug"])
+    points, device = archive.provenance["points"], archive.provenance["device"]["slug"]
+    sweeps = {name: Sweep(known, Selection(name, {}), device) for name in {one["experiment"] for one in points}}
     found = []
-    for stored in archive.provenance["points"]:
+    for stored in points:
+        sweep = sweeps[stored["experiment"]]
         point = Point(**{name: stored[name] for name in Point._fields})
         now = sweep.source_hash(point.algorithm)
         found.append(holds({"status": "ok", "point": stored["config"], "source_hash": now}, sweep, point))
