@@ -21,7 +21,7 @@ DEFINITIONS: dict[str, int] = {}
 
 #: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
 #: of one sign too (docs/tensor_cores.md).
-_LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 4): 96}
+_LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 3): 96, (5, 4): 96}
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ WINOGRAD_TILES = (
     _winograd(4, 3, 2, 64, 12, (570, 5600)),
     _winograd(4, 3, 1, 64, 8, (570, 7500)),
     _winograd(2, 5, 1, 96, 6, (790, 6000)),
+    _winograd(3, 5, 1, 64, 8, (580, 7000)),
+    _winograd(3, 5, 2, 64, 9, (600, 5200)),
     _winograd(4, 5, 1, 64, 8, (580, 8000)),
     _winograd(4, 5, 2, 64, 9, (600, 6000)),
 )
