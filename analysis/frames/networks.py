@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.frames.common import Panel, Picture
 from analysis.numbers.bootstrap import Resampler
 from analysis.numbers.layers import KINDS
-from analysis.numbers.networks import BASELINE, Network, against_baselines, networks, unmeasured
+from analysis.numbers.networks import BASELINE, MIX, OURS_ACCURATE, Network, against_baselines, networks, unmeasured
 from analysis.numbers.series import geometric_mean
 from analysis.table.archive import Archive
 from analysis.writing.phrases import names, number, plural
@@ -59,6 +59,12 @@ def time(archive: Archive) -> Picture:
         f"layers, those on which {baseline} has a result: where a side has none, the time of {baseline} is hatched, "
         "and the number after the bar is the total with it (how many layers are hatched)."
     )
+    if any(not network.best[OURS_ACCURATE].empty for network in found):
+        label, mix = (found[0].sides[side].label for side in (OURS_ACCURATE, MIX))
+        caption += (
+            f" {label[:1].upper()}{label[1:]}: the kernels on tensor cores alone. The operator chooses among all of "
+            f"ours, as the {mix} does."
+        )
     caption += " Other batches are in the tables." if len(found) < len(every) else ""
     return Picture(title, tuple(panels), caption + _absent(archive))
 

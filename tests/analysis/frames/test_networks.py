@@ -64,6 +64,7 @@ def test_every_bar_has_the_same_layers(two: Archive) -> None:
     assert [panel.title.partition(",")[0] for panel in picture.panels] == ["net", "single"]
     frame = picture.panels[0].frame
     assert "2 of 3 layers (" in picture.panels[0].title
+    assert "Ours, FP32-accurate: the kernels on tensor cores alone." in picture.caption
     parts = {side: rows.set_index("kind")["value"].to_dict() for side, rows in frame.groupby("side")}
     assert parts["baseline"] == pytest.approx({"3 x 3": 6, "depthwise": 12})
     assert parts["ours"] == pytest.approx({"3 x 3": 5.4, "depthwise": 6})
