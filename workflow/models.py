@@ -23,7 +23,7 @@ from workflow.experiment.errors import RequestError, ResultError
 from workflow.experiment.sweep import Selection, Sweep
 from workflow.jobs import models
 from workflow.machine.devices import find_gpus
-from workflow.machine.settings import clean
+from workflow.machine.settings import SPOILING
 from workflow.model import in_a_process
 
 
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path, help="where the rows go, as JSON")
     options = parser.parse_args(arguments)
     device = options.folder.name
-    for name in set(os.environ) - set(clean(os.environ)):
-        del os.environ[name]
+    for name in SPOILING:
+        os.environ.pop(name, None)
     try:
         sweep = Sweep(catalog.read(), options.selection, device)
         if sweep.device["kind"] == "cuda":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from analysis.table.files import write_json
 from tests.workflow.conftest import Checkout
+from workflow import models as program
 from workflow.experiment.catalog import Catalog
 from workflow.experiment.errors import BadValueError, ConfigFileError, GpuError, RequestError
 from workflow.experiment.request import resolve
@@ -20,12 +22,29 @@ from workflow.jobs import code, models
 from workflow.jobs.models import Job, Models
 from workflow.jobs.run import Run
 from workflow.machine.devices import Gpu
+from workflow.machine.settings import SPOILING
 
 H100 = Gpu(0, "GPU-a", "NVIDIA H100 80GB HBM3", "sm_90a")
 
 
 def planned(conf: Catalog, **axes: list[str]) -> dict[Job, list[tuple[int, str]]]:
     return models.plan(Sweep(conf, Selection("models", axes)))
+
+
+def test_a_network_is_timed_without_what_would_spoil_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+
+    def look() -> list[Gpu]:
+        seen.append(set(os.environ) & set(SPOILING))
+        return []
+
+    monkeypatch.setattr(program, "find_gpus", look)
+    for name in SPOILING:
+        monkeypatch.setenv(name, "1")
+    words = {"selection": '{"experiment": "models"}', "suite": "resnet50", "backend": "pytorch"}
+    words |= {"folder": str(tmp_path / "nvidia-test"), "output": str(tmp_path / "run-1.json")}
+    assert program.main([word for name, value in words.items() for word in (f"--{name}", value)]) == 1
+    assert seen == [set()]
 
 
 def test_the_experiment(conf: Catalog) -> None:
