@@ -96,7 +96,7 @@ def _environment(point: dict[str, Any], device: str | None) -> dict[str, str]:
 
     Raises DeviceError if there is none.
     """
-    environment = clean(os.environ)
+    environment = clean(os.environ, point["layer"]["groups"])
     if device is None or point["device"]["kind"] != "cuda":
         return environment
     there = find_gpus()
