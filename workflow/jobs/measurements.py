@@ -76,16 +76,17 @@ class Measurements:
         return len(self.groups.find(group)) if self.groups else 0
 
     @cached_property
-    def _suites(self) -> list[str]:
-        """The suites of the sweep, in the order in which they are measured."""
+    def _parts(self) -> list[tuple[str, int]]:
+        """The suites and batches of the sweep, in the order in which they are measured."""
         sweep = self._request.sweep
-        return list(dict.fromkeys(point.suite for point in sweep.points.values())) if sweep else []
+        return list(dict.fromkeys((point.suite, point.batch) for point in sweep.points.values())) if sweep else []
 
     def priority(self, group: str) -> float:
-        """Above 0, and lower for every further suite: a run that is stopped has whole ones."""
+        """Above 0, and lower for every further batch or suite: a run that is stopped has whole ones."""
         if not self.groups:
             return 1
-        return 1 - self._suites.index(self.groups.find(group)[0].suite) / len(self._suites)
+        first = self.groups.find(group)[0]
+        return 1 - self._parts.index((first.suite, first.batch)) / len(self._parts)
 
     # Anchors
 

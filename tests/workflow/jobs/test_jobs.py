@@ -76,6 +76,20 @@ def test_on_one_host_processes_of_several_jobs_take_turns(tmp_path: Path) -> Non
     assert one.at_once == four.at_once == 1
 
 
+def test_a_run_that_is_stopped_has_whole_batches_and_suites(tmp_path: Path) -> None:
+    """The batch of the figures first, then the experiment's further ones as they are listed there."""
+    config = {"experiment": "paper", "results": str(tmp_path)}
+    made = Run(resolve(config, lambda: [H100], known=CONF)).measurements
+    assert made.groups
+    found: dict[float, set[tuple[str, int]]] = {}
+    for name in made.groups.members:
+        point = made.groups.find(name)[0]
+        found.setdefault(made.priority(name), set()).add((point.suite, point.batch))
+    assert min(found) > 0
+    by_priority = [found[priority] for priority in sorted(found, reverse=True)]
+    assert by_priority == [{("paper_table", batch)} for batch in (64, 1, 16, 128)] + [{("authors_log", 64)}]
+
+
 def test_results_are_where_their_point_says(tmp_path: Path) -> None:
     made = run(tmp_path, layer="odd_window", algorithm="cpu_torch")
     assert made.measurements.files == [f"{tmp_path}/cpu/points/tiny/{POINT}/job-1.json"]
