@@ -43,24 +43,40 @@ __device__ void load_filters(SharedAddress to, const float* __restrict__ f, int 
   }
 }
 
+// Shared memory begins with zeros where tiles are WHOLE. A place in it, in bytes, of which only the last bits are kept is that
+// of a zero in the same bank: what a thread reads in the padding meets no bank conflict that X itself would not.
+constexpr int SPREAD = 32;
+// The bits to keep: all, or those.
+__device__ inline int keep_inside(int index, int size) {
+  return is_inside(index, size) ? -1 : SPREAD * static_cast<int>(sizeof(float)) - 1;
+}
+
 // A thread computes ROWS x COLUMNS outputs: it reads each row of X that they need once, and keeps the filter in registers.
-// What lies in the padding is not read. Neighbouring threads lie COLUMNS apart: an odd number, so that at stride 1 their reads
+// Neighbouring threads lie COLUMNS apart: an odd number, so that at stride 1 their reads
 // meet few bank conflicts. The outputs take the place of X in shared memory, and are stored from there.
+//
+// What lies in the padding is not read, for which each value has a predicate. If WHOLE, every tile is whole and nothing or half
+// a filter lies beyond each end of X: the rows and columns that can be padding are known then, and are so for a tile all or
+// none. They are read in zeros, with three places for each row and not a predicate for each value.
 //
 // Where a thread holds few values, one more block fits on a multiprocessor.
 //
 // A block takes every gridDim.x-th share. If it has more than one, there are two stages: while it computes from one, the next
-// share is copied to the other. A stage is `filter_floats` for the filters, then X, whose rows and planes lie `more_row` and
-// `more_plane` floats further apart than in device memory. `strips` x `across` threads share a plane.
-template <int KERNEL, int STRIDE, int ROWS, int COLUMNS>
+// share is copied to the other. A stage is `filter_floats` for the filters, then X, whose rows lie `pitch_bytes` apart and
+// whose planes `more_plane` floats further than that makes. `strips` x `across` threads share a plane.
+template <int KERNEL, int STRIDE, int ROWS, int COLUMNS, bool WHOLE>
 __global__ __launch_bounds__(DEPTHWISE_THREADS, DEPTHWISE_BLOCKS + (ROWS * COLUMNS + KERNEL * KERNEL < 50)) void
 im2win_depthwise(
     const float* __restrict__ x, const float* __restrict__ f, float* __restrict__ y, int shares, int planes, int band_rows,
-    int strips, int across, int filter_floats, int stage_floats, int more_row, int more_plane, int bands,
+    int strips, int across, int filter_floats, int stage_floats, int pitch_bytes, int more_plane, int bands,
     unsigned bands_multiplier, unsigned bands_shift, int multiplier, unsigned multiplier_multiplier,
     unsigned multiplier_shift, unsigned input_width_multiplier, unsigned input_width_shift, unsigned height_multiplier,
     unsigned height_shift, unsigned channels_multiplier, unsigned channels_shift, PROBLEM_PARAMETERS) {
-  constexpr int WINDOW = KERNEL * KERNEL, VALUES = (COLUMNS - 1) * STRIDE + KERNEL;
+  constexpr int WINDOW = KERNEL * KERNEL, EDGE = KERNEL / 2;
+  // Rows of X that a thread's outputs need, and values of each.
+  constexpr int NEEDED = (ROWS - 1) * STRIDE + KERNEL, VALUES = (COLUMNS - 1) * STRIDE + KERNEL;
+  constexpr int ZEROS = WHOLE ? DEPTHWISE_ZEROS : 0;
+  static_assert(!WHOLE || (STRIDE == 1 && SPREAD + VALUES - 1 <= DEPTHWISE_ZEROS), "a row of zeros, from any bank on");
   extern __shared__ unsigned char dynamic[];
   const Problem p = PROBLEM_ARGUMENTS;
   const FastDivision by_bands{bands, bands_multiplier, bands_shift};
@@ -68,14 +84,17 @@ im2win_depthwise(
   const FastDivision by_channels{out_channels, channels_multiplier, channels_shift};
   const FastDivision by_input_width{width, input_width_multiplier, input_width_shift};
   const FastDivision by_height{height, height_multiplier, height_shift};
-  float* const stages = reinterpret_cast<float*>(dynamic);
+  float* const memory = reinterpret_cast<float*>(dynamic);
+  float* const stages = memory + ZEROS;
+  const int pitch = pitch_bytes / static_cast<int>(sizeof(float)), more_row = pitch - width;
   const bool apart = more_row + more_plane > 0;
   const bool whole_filters = out_channels * WINDOW % VECTOR == 0 && floats_behind_boundary(f) == 0;
   const auto channel_of = [&](const Share& share) {
     return share.first - by_channels.quotient(share.first) * by_channels.divisor;
   };
 
-  const auto start = [&](int number, float* stage) {
+  // If WHOLE, threads still have the filters of the share before: registers suffice, which in other kernels they do not.
+  const auto start = [&](int number, float* stage, int channel_before) {
     const Share share(p, number, planes, band_rows, by_bands, by_multiplier);
     const float* const from = share.source(p, x);
     const int floats = share.inputs * share.needed_rows * p.width, behind = floats_behind_boundary(from);
@@ -88,6 +107,7 @@ im2win_depthwise(
       load_rows<1>(cells, from, floats, by_input_width, by_height, more_row, more_plane);
     }
     const int channel = channel_of(share);
+    if (WHOLE && channel == channel_before) return;
     const SharedAddress filters = shared_address(stage + channel * WINDOW % VECTOR);
     if (whole_filters) {
       load_filters<WINDOW, VECTOR>(filters, f, channel, p.out_channels, share.here);
@@ -97,44 +117,70 @@ im2win_depthwise(
   };
 
   const int group = threadIdx.x % across, strip = threadIdx.x / across % strips, plane = threadIdx.x / (across * strips);
-  // Bit j: whether the thread's column j of X is inside.
   const int left = group * (COLUMNS * STRIDE) - p.pad_left;
+  const int keep_first = keep_inside(left, p.width), keep_last = keep_inside(left + VALUES - 1, p.width);
+  // Bit j: whether the thread's column j of X is inside.
   unsigned columns_inside = 0;
 #pragma unroll
   for (int j = 0; j < VALUES; ++j) columns_inside |= static_cast<unsigned>(is_inside(left + j, p.width)) << j;
+  float filter[WINDOW];
 
-  start(blockIdx.x, stages);
+  for (int i = threadIdx.x; i < ZEROS; i += blockDim.x) memory[i] = 0.0f;
+  start(blockIdx.x, stages, -1);
   end_copies();
-  for (int number = blockIdx.x, turn = 0; number < shares; number += gridDim.x, turn ^= 1) {
+  for (int number = blockIdx.x, turn = 0, channel_before = -1; number < shares; number += gridDim.x, turn ^= 1) {
     float* const stage = stages + turn * stage_floats;
-    if (number + static_cast<int>(gridDim.x) < shares) start(number + gridDim.x, stages + (turn ^ 1) * stage_floats);
-    end_copies();
     const Share share(p, number, planes, band_rows, by_bands, by_multiplier);
-    const bool active = plane < share.here;
+    const int channel = channel_of(share);
+    if (number + static_cast<int>(gridDim.x) < shares) start(number + gridDim.x, stages + (turn ^ 1) * stage_floats, channel);
+    end_copies();
+    // In a plane's last band a thread may have nothing to compute, and yet need the filter for the next share.
+    const bool has_plane = plane < share.here, active = has_plane && (!WHOLE || strip * ROWS < share.rows);
     float* const cells = stage + filter_floats;
-    float sums[ROWS][COLUMNS] = {};
+    float sums[ROWS][COLUMNS];
+    if constexpr (!WHOLE) {
+#pragma unroll
+      for (int i = 0; i < ROWS * COLUMNS; ++i) sums[i / COLUMNS][i % COLUMNS] = 0.0f;
+    }
     wait_for_copies<1>();
     __syncthreads();
-    if (active) {
-      float filter[WINDOW];
-      const float* const weights = stage + channel_of(share) * WINDOW % VECTOR + plane * WINDOW;
+    if (has_plane && (!WHOLE || channel != channel_before)) {
+      const float* const weights = stage + channel * WINDOW % VECTOR + plane * WINDOW;
 #pragma unroll
       for (int i = 0; i < WINDOW; ++i) filter[i] = weights[i];
-      const int pitch = p.width + more_row;
+    }
+    channel_before = channel;
+    if (active) {
       const int behind = apart ? 0 : floats_behind_boundary(share.source(p, x));
       const int top = (share.output_row + strip * ROWS) * STRIDE - p.pad_top - share.row;
-      const float* line = cells + behind + (by_multiplier.quotient(share.first + plane) - share.input) *
-                          (p.height * pitch + more_plane) + top * pitch + left;
+      const int keep_above = keep_inside(top, share.needed_rows);
+      const int keep_below = keep_inside(top + NEEDED - 1, share.needed_rows);
+      const int input = by_multiplier.quotient(share.first + plane) - share.input;
+      // Where the thread's first value of X lies in the stage, behind the filters, and its row in memory, in bytes.
+      const int cell = behind + input * (p.height * pitch + more_plane) + top * pitch + left;
+      const float* line = cells + cell;
+      int place = (ZEROS + turn * stage_floats + filter_floats + cell) * static_cast<int>(sizeof(float));
 #pragma unroll
-      for (int i = 0; i < (ROWS - 1) * STRIDE + KERNEL; ++i) {
-        const unsigned inside = is_inside(top + i, share.needed_rows) ? columns_inside : 0;
+      for (int i = 0; i < NEEDED; ++i) {
         float values[VALUES];
+        if constexpr (WHOLE) {
+          const int middle = place & (i < EDGE ? keep_above : i < NEEDED - EDGE ? -1 : keep_below);
+          const int begin = middle & keep_first, end = middle & keep_last;
 #pragma unroll
-        for (int j = 0; j < VALUES; ++j) {
-          values[j] = 0.0f;
-          if (inside & 1u << j) values[j] = line[j];
+          for (int j = 0; j < VALUES; ++j) {
+            const int from = j < EDGE ? begin : j < VALUES - EDGE ? middle : end;
+            values[j] = reinterpret_cast<const float*>(dynamic + from)[j];
+          }
+          place += pitch_bytes;
+        } else {
+          const unsigned inside = is_inside(top + i, share.needed_rows) ? columns_inside : 0;
+#pragma unroll
+          for (int j = 0; j < VALUES; ++j) {
+            values[j] = 0.0f;
+            if (inside & 1u << j) values[j] = line[j];
+          }
+          line += pitch;
         }
-        line += pitch;
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
           const int u = i - row * STRIDE;
@@ -143,7 +189,9 @@ im2win_depthwise(
           for (int v = 0; v < KERNEL; ++v) {
 #pragma unroll
             for (int column = 0; column < COLUMNS; ++column) {
-              sums[row][column] = fmaf(values[column * STRIDE + v], filter[u * KERNEL + v], sums[row][column]);
+              // If WHOLE, the first product takes the place of a zero; other kernels would need more registers so.
+              const float value = values[column * STRIDE + v], weight = filter[u * KERNEL + v];
+              sums[row][column] = WHOLE && u + v == 0 ? value * weight : fmaf(value, weight, sums[row][column]);
             }
           }
         }
@@ -155,13 +203,21 @@ im2win_depthwise(
     float* const staged = cells + floats_behind_boundary(target);
     if (active) {
       float* to = staged + (plane * share.rows + strip * ROWS) * p.out_width + group * COLUMNS;
+      const int rows_left = share.rows - strip * ROWS, columns_left = p.out_width - group * COLUMNS;
+      if (WHOLE || (rows_left >= ROWS && columns_left >= COLUMNS)) {
 #pragma unroll
-      for (int row = 0; row < ROWS; ++row) {
+        for (int row = 0; row < ROWS; ++row, to += p.out_width) {
 #pragma unroll
-        for (int column = 0; column < COLUMNS; ++column) {
-          if (strip * ROWS + row < share.rows && group * COLUMNS + column < p.out_width) to[column] = sums[row][column];
+          for (int column = 0; column < COLUMNS; ++column) to[column] = sums[row][column];
         }
-        to += p.out_width;
+      } else {
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row, to += p.out_width) {
+#pragma unroll
+          for (int column = 0; column < COLUMNS; ++column) {
+            if (row < rows_left && column < columns_left) to[column] = sums[row][column];
+          }
+        }
       }
     }
     __syncthreads();

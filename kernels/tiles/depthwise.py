@@ -12,7 +12,14 @@ from .tiled import VECTOR
 #: The most threads of a block, and how many such blocks a multiprocessor must have registers for: 128 a thread.
 DEPTHWISE_THREADS, DEPTHWISE_BLOCKS = 256, 2
 
-DEFINITIONS = {"DEPTHWISE_THREADS": DEPTHWISE_THREADS, "DEPTHWISE_BLOCKS": DEPTHWISE_BLOCKS}
+#: Zeros in front of the stages of a block, for kernels of whole tiles.
+DEPTHWISE_ZEROS = 48
+
+DEFINITIONS = {
+    "DEPTHWISE_THREADS": DEPTHWISE_THREADS,
+    "DEPTHWISE_BLOCKS": DEPTHWISE_BLOCKS,
+    "DEPTHWISE_ZEROS": DEPTHWISE_ZEROS,
+}
 
 #: Threads of a block and stages of its pipeline, the first that fit into shared memory: as an H100 was fastest, where a
 #: plane has several of a thread's tiles at stride 1, and else, where there are few shares to go on with or large ones.
@@ -28,17 +35,23 @@ class DepthwiseKernel:
     stride: int
     rows: int
     columns: int
+    #: Whether all tiles must be whole, and nothing or half a filter lie beyond each end of X: then padding costs least.
+    whole: bool = False
 
     @property
     def expression(self) -> str:
         """Its name expression."""
-        return f"im2win_depthwise<{self.kernel}, {self.stride}, {self.rows}, {self.columns}>"
+        return f"im2win_depthwise<{self.kernel}, {self.stride}, {self.rows}, {self.columns}, {int(self.whole)}>"
 
     def takes(self, problem: ConvProblem) -> bool:
-        """Whether it is made for this filter, and the threads of a block suffice for a row."""
+        """Whether it is made for this filter and padding, and the threads of a block suffice for a row."""
         kernel, stride = (self.kernel, self.kernel), (self.stride, self.stride)
         of_problem = (problem.kernel_h, problem.kernel_w), problem.stride, problem.dilation
-        return of_problem == (kernel, stride, (1, 1)) and -(-problem.out_width // self.columns) <= DEPTHWISE_THREADS
+        if of_problem != (kernel, stride, (1, 1)) or -(-problem.out_width // self.columns) > DEPTHWISE_THREADS:
+            return False
+        partial = problem.out_height % self.rows or problem.out_width % self.columns
+        beyond = {zeros for axis in problem.padding for zeros in axis}
+        return not self.whole or (not partial and beyond <= {0, self.kernel // 2})
 
     def work(self, problem: ConvProblem) -> int:
         """Outputs that it computes of a plane, those beyond its ends included."""
@@ -47,9 +60,10 @@ class DepthwiseKernel:
 
 #: The planes of most networks have 7 x 2^n rows and columns; the other ones have powers of two.
 KERNELS = tuple(
-    DepthwiseKernel(kernel, stride, rows, columns)
+    DepthwiseKernel(kernel, stride, rows, columns, whole)
     for kernel, stride in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2))
     for rows, columns in (((7, 7), (4, 5)) if stride == 1 else ((7, 7), (4, 7)))
+    for whole in ((True, False) if stride == 1 else (False,))
 )
 #: Program -> name expressions of its kernels.
 INSTANCES = {"im2win_depthwise": tuple(kernel.expression for kernel in KERNELS)}
@@ -100,13 +114,15 @@ class DepthwiseSchedule:
         return self.filter_floats + _vectors(max(source, self.planes * rows * problem.out_width) + VECTOR - 1)
 
     def shared_bytes(self, problem: ConvProblem) -> int:
-        return FLOAT_BYTES * self.stages * self.stage_floats(problem)
+        zeros = DEPTHWISE_ZEROS if self.kernel.whole else 0
+        return FLOAT_BYTES * (zeros + self.stages * self.stage_floats(problem))
 
     def arguments(self, problem: ConvProblem) -> tuple[int, ...]:
         """The kernel's arguments before those of the problem."""
         multiplier = problem.out_channels // problem.in_channels
         sizes = (self.shares(problem), self.planes, self.band_rows(problem), self.strips, self.across)
-        places = (self.filter_floats, self.stage_floats(problem), self.more_row, self.more_plane)
+        pitch_bytes = FLOAT_BYTES * (problem.width + self.more_row)
+        places = (self.filter_floats, self.stage_floats(problem), pitch_bytes, self.more_plane)
         divisors = (problem.width, problem.height, problem.out_channels)
         return (
             *(*sizes, *places, self.bands, *division_numbers(self.bands), multiplier, *division_numbers(multiplier)),
@@ -120,7 +136,11 @@ def choose_schedule(problem: ConvProblem, shared_bytes: int) -> DepthwiseSchedul
     `shared_bytes` is what a block can have.
     """
     able = [kernel for kernel in KERNELS if kernel.takes(problem)]
-    for kernel in sorted(able, key=lambda kernel: (kernel.work(problem), -kernel.rows * kernel.columns)):
+
+    def rank(kernel: DepthwiseKernel) -> tuple[int, ...]:
+        return kernel.work(problem), -kernel.rows * kernel.columns, not kernel.whole
+
+    for kernel in sorted(able, key=rank):
         several = problem.out_height > kernel.rows or problem.out_width > kernel.columns
         for threads, stages in _PIPELINED if several and kernel.stride == 1 else _AT_ONCE:
             schedule = schedule_of(problem, kernel, threads, stages)

@@ -67,15 +67,43 @@ PLANES = [
     (2, 2, 29, 120, ((2, 2), (2, 2))),
     (3, 9, 13, 7, ((0, 0), (0, 0))),
 ]
+#: For kernels of whole tiles: channels, output channels, tiles down and across, and whether there is half a filter of
+#: padding above, below, left and right. Whole planes, several a block, fewer in the last share, bands of one, of which
+#: the last has fewer tiles; shares that follow each other with the same filter and with another one.
+WHOLE = [
+    (5, 5, 1, 1, (1, 1, 1, 1)),
+    (3, 6, 2, 2, (1, 1, 1, 1)),
+    (2, 2, 6, 8, (1, 1, 1, 1)),
+    (7, 7, 4, 3, (1, 0, 0, 1)),
+    (4, 12, 2, 1, (0, 1, 1, 0)),
+    (2, 2, 5, 13, (1, 0, 1, 0)),
+    (70, 70, 1, 1, (1, 1, 1, 1)),
+    (11, 11, 1, 2, (0, 0, 0, 0)),
+]
+
+
+def problems_of(kernel: DepthwiseKernel) -> list[ConvProblem]:
+    """What its test has for it."""
+    size, stride = (kernel.kernel, kernel.kernel), (kernel.stride, kernel.stride)
+    if not kernel.whole:
+        shapes = PLANES
+    else:
+        shapes = []
+        for channels, out_channels, down, across, padded in WHOLE:
+            above, below, left, right = (kernel.kernel // 2 * zeros for zeros in padded)
+            height = down * kernel.rows + kernel.kernel - 1 - above - below
+            width = across * kernel.columns + kernel.kernel - 1 - left - right
+            shapes.append((channels, out_channels, height, width, ((above, below), (left, right))))
+    return [
+        ConvProblem(3, channels, height, width, out_channels, *size, stride, padding, groups=channels)
+        for channels, out_channels, height, width, padding in shapes
+    ]
 
 
 @pytest.mark.parametrize("kernel", depthwise.KERNELS, ids=lambda kernel: kernel.expression)
 def test_depthwise(kernel: DepthwiseKernel, library: EmulatedLibrary) -> None:
-    for i, (channels, out_channels, height, width, padding) in enumerate(PLANES):
-        stride = (kernel.stride, kernel.stride)
-        problem = ConvProblem(
-            3, channels, height, width, out_channels, kernel.kernel, kernel.kernel, stride, padding, groups=channels
-        )
+    for i, problem in enumerate(problems_of(kernel)):
+        assert kernel.takes(problem)
         for threads, stages in ((32, 2), (64 + 32 * (i % 3), 1 + i % 2)):
             schedule = depthwise.schedule_of(problem, kernel, threads, stages)
             check(DepthwisePlan(problem, library, schedule), problem, i % 4)
@@ -163,6 +191,8 @@ def test_what_does_not_fit_is_declined(library: EmulatedLibrary) -> None:
     [
         ConvProblem(2, 3, 9, 9, 6, 3, 3, (1, 1), ((1, 1), (1, 1)), groups=3),
         ConvProblem(2, 3, 14, 14, 3, 7, 7, (1, 1), ((3, 3), (3, 3)), groups=3),
+        ConvProblem(2, 3, 16, 14, 6, 5, 5, (1, 1), ((0, 2), (2, 2)), groups=3),
+        ConvProblem(2, 3, 15, 14, 3, 7, 7, (1, 1), ((3, 3), (3, 3)), groups=3),
         ConvProblem(2, 4, 9, 9, 6, 3, 3, (1, 1), ((1, 2), (3, 0)), groups=2),
         ConvProblem(2, 4, 9, 9, 6, 3, 3, (1, 1), ((2, 2), (2, 2)), (2, 2), 2),
     ],
