@@ -11,95 +11,51 @@
 // into a value for each product, and splits those; each product has a plane of the window tensor, which serves KERNEL taps,
 // start addresses further along the width, as in im2win_tensor_core_sliding. Consumers add a product's sums to the strip's
 // rows at once, so that they hold results of OUTPUTS rows and sums of one product.
-#include "include/winograd_tensor_core.cuh"
+#include "include/winograd_windows.cuh"
 
-// A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
+// A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions. Without PRODUCERS the window
+// tensor is read from device memory.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int OUTPUTS, int KERNEL>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M;
-  // The last warpgroup has the filter copied.
+  using Planes = WindowPlanes<PARTS_N, N>;
+  // The last warpgroup has the filter copied, and windows that are not produced here.
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
-  static constexpr int GROUPS = N / EPILOGUE_COLUMNS, PLANE_BYTES = N * CHUNK_BYTES;
-  static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, WINDOW_BYTES = PARTS_N * PART_BYTES;
-  static constexpr int UNITS = PARTS_N * GROUPS;
-  static_assert(PRODUCERS <= UNITS, "a producer would lose track of the rounds of the ring");
+  static constexpr int WINDOW_BYTES = Planes::BYTES + (PRODUCERS == 0 ? Planes::FACTOR_BYTES : 0);
+  static_assert(PRODUCERS <= Planes::UNITS, "a producer would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights. A consumer holds N / 2 sums and OUTPUTS times
   // as many results; the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / 128 / WARPGROUPS / 8 * 8 * WARPGROUPS;  // a thread of each warpgroup
   static constexpr int COPIER_REGISTERS = 24, NEEDED = ((OUTPUTS + 1) * N / 2 + 24 + 7) / 8 * 8;  // by a consumer
-  static constexpr int LEFT = (REGISTERS - COPIER_REGISTERS - CONSUMER_WARPGROUPS * NEEDED) / PRODUCERS / 8 * 8;
+  static constexpr int LEFT =
+      (REGISTERS - COPIER_REGISTERS - CONSUMER_WARPGROUPS * NEEDED) / (PRODUCERS > 0 ? PRODUCERS : 1) / 8 * 8;
   static constexpr int PRODUCER_REGISTERS = LEFT < REGISTERS / WARPGROUPS ? LEFT : REGISTERS / WARPGROUPS;
   static constexpr int CONSUMER_REGISTERS =
       (REGISTERS - COPIER_REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
-  static_assert(PRODUCER_REGISTERS >= 72, "a producer holds a chunk of one position of all rows");
+  static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 72, "a producer holds a chunk of one position of all rows");
+  static_assert(CONSUMER_REGISTERS >= NEEDED, "a consumer holds its sums and results");
 };
-
-// The largest magnitudes in each row of X under a unit's strips, and whether they are near enough to each other.
-//
-// Winograd's sums hold values that cancel: rounding errors are relative to the largest value under the strip times the
-// largest weight, while an output may see that value with a small weight, or not at all. A unit is left to the guard where
-// all that the outputs of a row see in it is less than 2^-SPREAD of the largest, or all that the other rows of X hold.
-template <int OUTPUTS, int KERNEL>
-struct UnitLargest {
-  static constexpr int SPREAD = 6, ROWS = Winograd<OUTPUTS, KERNEL>::PRODUCTS;
-  float largest = 0.0f, second = 0.0f, least_seen = __int_as_float(0x7f800000);
-  __device__ UnitLargest(const float4 (&of_warps)[ROWS]) {
-    float rows[ROWS];
-#pragma unroll
-    for (int i = 0; i < ROWS; ++i) {
-      const float4 four = of_warps[i];
-      rows[i] = max_magnitude(max_magnitude(four.x, four.y), max_magnitude(four.z, four.w));
-      second = fmaxf(second, fminf(largest, rows[i]));
-      largest = max_magnitude(largest, rows[i]);
-    }
-#pragma unroll
-    for (int output = 0; output < OUTPUTS; ++output) {
-      float seen = rows[output];
-#pragma unroll
-      for (int i = 1; i < KERNEL; ++i) seen = max_magnitude(seen, rows[output + i]);
-      least_seen = fminf(least_seen, seen);
-    }
-  }
-  __device__ bool spread_too_far() const {
-    const float enough = largest * (1.0f / (1 << SPREAD));
-    // Where all other rows are zeros, most often padding, nothing cancels but a row with itself.
-    return least_seen < enough || (second < enough && second > 0.0f);
-  }
-};
-
-// The bits of an FP32 value that do not fit into its high part.
-constexpr unsigned LOW_BITS = 0x1fff;
-
-// The product at point 1, which adds up a strip's values: the only one whose sums have one sign where all values do. So much
-// would be cut off them that each tap's are added to the results by themselves.
-constexpr int SUMMING_PRODUCT = 1;
-
-// Makes up for what the tensor core cuts off a product's sums, by a factor: 0.9 * 2^-23 of a K block's sums for three taps,
-// which are six instructions on large sums. The factor stays exact, and one FMA applies it. What is exact has nothing cut.
-__device__ inline float lengthen(float factor, int taps, int k_block, bool is_cut) {
-  const auto units_up_to = [=](int end) { return (3 * taps * end + 5) / 10; };
-  const int units = is_cut ? units_up_to(k_block + 1) - units_up_to(k_block) : 0;
-  return fmaf(factor, units * 0x1p-23f, factor);
-}
 
 // As im2win_tensor_core_sliding. `k_blocks` counts K blocks of input channels; the split filter is transform_filter's, and
-// has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of UNITS groups. An image has `strips` lines. Dynamic shared memory: see
+// has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of UNITS groups. An image has `strips` lines.
+// `windows_before` is what write_windows has made, for kernels without PRODUCERS. Dynamic shared memory: see
 // kernels/tiles/tensor_core_winograd.py.
 template <int OUTPUTS, int KERNEL, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int WINDOW_STAGES,
           bool PADDED>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) void im2win_tensor_core_winograd(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
-    const float* __restrict__ filter_factors, float* __restrict__ y, int pitch, unsigned pitch_multiplier,
-    unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
+    const float* __restrict__ filter_factors, const unsigned char* __restrict__ windows_before, float* __restrict__ y,
+    int pitch, unsigned pitch_multiplier, unsigned pitch_shift, int strips, unsigned strips_multiplier,
+    unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
+  using Planes = typename S::Planes;
   using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, false>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
-  static_assert(WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
+  static_assert(PRODUCERS == 0 || WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
   static_assert(FILTER_STAGES >= KERNEL, "a consumer multiplies all taps of a product at once");
   extern __shared__ unsigned char dynamic[];
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
@@ -107,8 +63,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   float* const buffers = reinterpret_cast<float*>(windows + WINDOW_STAGES * S::WINDOW_BYTES);
   // [PRODUCERS][2][PRODUCTS + 1], of the four warps of a producer.
   float4* const maxima = reinterpret_cast<float4*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
-  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));  // [WINDOW_STAGES][UNITS]
-  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + (WINDOW_STAGES * S::UNITS + 1) / 2 * 2);
+  // [WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
+  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));
+  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * Planes::UNITS + 1) / 2 * 2;
+  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
   Barrier* const window_empty = window_full + WINDOW_STAGES;
@@ -127,7 +85,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     for (int i = 0; i < WINDOW_STAGES; ++i) {
-      window_full[i].initialize(4 * S::UNITS);  // the warps of a producer that write a unit
+      window_full[i].initialize(PRODUCERS == 0 ? 1 : 4 * Planes::UNITS);  // the warps of a producer that write a unit
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     fence_barriers();
@@ -138,93 +96,58 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     reduce_registers<S::COPIER_REGISTERS>();
     if (threadIdx.x % 128 != 0) return;
     wait_for_prerequisite();  // for the split filter; the producers gather X meanwhile
-    constexpr int TAPS = PRODUCTS * KERNEL;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
+      const long long first_window = static_cast<long long>(tile.first_pixel / Planes::UNITS) * plan.k_blocks * PRODUCTS;
 #pragma unroll 1
-      for (int from = tile.first_k_block * TAPS; from < tile.last_k_block * TAPS; ++from, filter.next()) {
-        filter_empty[filter.stage].wait(filter.parity ^ 1);
-        filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
-        filter_full[filter.stage].copy(filters + filter.stage * S::FILTER_BYTES,
-                                       filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, from),
-                                       S::FILTER_BYTES);
+      for (int product = tile.first_k_block * PRODUCTS; product < tile.last_k_block * PRODUCTS; ++product) {
+        if (PRODUCERS == 0) {
+          window_empty[window.stage].wait(window.parity ^ 1);
+          window_full[window.stage].arrive_and_expect(S::WINDOW_BYTES);
+          window_full[window.stage].copy(windows + window.stage * S::WINDOW_BYTES,
+                                         windows_before + (first_window + product) * S::WINDOW_BYTES, S::WINDOW_BYTES);
+          window.next();
+        }
+#pragma unroll 1
+        for (int from = product * KERNEL; from < (product + 1) * KERNEL; ++from, filter.next()) {
+          filter_empty[filter.stage].wait(filter.parity ^ 1);
+          filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
+          filter_full[filter.stage].copy(filters + filter.stage * S::FILTER_BYTES,
+                                         filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, from),
+                                         S::FILTER_BYTES);
+        }
       }
     }
-  } else if (warpgroup >= CONSUMER_WARPGROUPS) {
+  } else if (PRODUCERS > 0 && warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
     const int producer = warpgroup - CONSUMER_WARPGROUPS, chunk = warp % 4;
-    const int plane = p.height * p.width;
     int unit = producer, parity = 0;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
       for (int k_block = tile.first_k_block;; unit += PRODUCERS, parity ^= 1) {
-        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ++k_block) {
+        for (; unit >= Planes::UNITS && k_block < tile.last_k_block; unit -= Planes::UNITS, ++k_block) {
           for (int product = 0; product < PRODUCTS; ++product) window.next();
         }
         if (k_block == tile.last_k_block) break;
-        // A unit is a group of positions; a lane takes one of them, and a warp a chunk of the K block.
-        const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
-        const StripPlace<OUTPUTS> place(by_pitch, by_strips, (tile.first_pixel + unit) * GROUP_OUTPUTS<KERNEL> + lane);
-        const int column = place.column - p.pad_left, first_row = place.first_row - p.pad_top;
-        const unsigned image = static_cast<unsigned>(min(place.image, p.batch - 1)) * p.in_channels;
-        unsigned channels[CHUNK];
-#pragma unroll
-        for (int k = 0; k < CHUNK; ++k) {
-          // Channels beyond the last repeat it: the filter is zero there.
-          const int channel = min(k_block * K_BLOCK + chunk * CHUNK + k, p.in_channels - 1);
-          channels[k] = sizeof(float) * ((image + channel) * plane + column);
-        }
-        float values[PRODUCTS][CHUNK];
-#pragma unroll
-        for (int i = 0; i < PRODUCTS; ++i) {
-          int row = first_row + i;
-          // Of rows that no output needs any will do, but what is large there would seem to be seen by none: the last one.
-          if (row + p.pad_top >= p.out_height + KERNEL - 1) row = p.height - 1;
-          const bool inside = !PADDED || (is_inside(row, p.height) && is_inside(column, p.width));
-#pragma unroll
-          for (int k = 0; k < CHUNK; ++k) {
-            values[i][k] = inside ? load(x, channels[k] + sizeof(float) * row * p.width) : 0.0f;
-          }
-        }
+        const int group = tile.first_pixel + unit;
+        const StripPlace<OUTPUTS> place(by_pitch, by_strips, group * GROUP_OUTPUTS<KERNEL> + lane);
+        WindowUnit<OUTPUTS, KERNEL> of_unit;
+        of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
         // The loads are in flight while this waits for free planes, of all products.
         Ring<WINDOW_STAGES> at = window;
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
-        // A unit has one scale, so that its positions can be shared by windows; all products have it in common.
-        float4* const of_rows = maxima + (producer * 2 + parity) * (PRODUCTS + 1);
-        unsigned bits_of_all = 0;
-#pragma unroll
-        for (int i = 0; i < PRODUCTS; ++i) {
-#pragma unroll
-          for (int k = 0; k < CHUNK; ++k) bits_of_all |= __float_as_int(values[i][k]);
-          const unsigned bits = __reduce_max_sync(0xffffffffu, Ranks(values[i]).largest) >> 1;
-          if (lane == 0) reinterpret_cast<float*>(of_rows + i)[chunk] = __int_as_float(bits);
-        }
-        const bool is_cut = __any_sync(0xffffffffu, bits_of_all & LOW_BITS);
-        if (lane == 0) reinterpret_cast<float*>(of_rows + PRODUCTS)[chunk] = is_cut ? 1.0f : 0.0f;
-        synchronize_warpgroup(1 + producer);
-        const UnitLargest<OUTPUTS, KERNEL> unit_largest(*reinterpret_cast<float4(*)[PRODUCTS]>(of_rows));
-        const KBlockScale scale(unit_largest.largest * (1 << winograd.headroom), exponent_limit);
-        const float4 cut = of_rows[PRODUCTS];
-        const bool has_cuts = cut.x + cut.y + cut.z + cut.w > 0.0f;
-        const float undo = unit_largest.spread_too_far() ? __int_as_float(0x7fffffff) : scale.factor;
+        of_unit.find_scale(maxima + (producer * 2 + parity) * (PRODUCTS + 1), chunk, 1 + producer, exponent_limit);
         at = window;
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, at.next()) {
-          float transformed[CHUNK];
-#pragma unroll
-          for (int k = 0; k < CHUNK; ++k) {
-            transformed[k] = winograd.transform(product, values, k);
-          }
-          const SplitChunk<2> split(transformed, scale.scale);
-          const unsigned to = shared_address(windows + at.stage * S::WINDOW_BYTES) + part * S::PART_BYTES +
-                              chunk * S::PLANE_BYTES + position * CHUNK_BYTES;
+          const SplitChunk<2> split = of_unit.split(product);
+          const unsigned to =
+              shared_address(windows + at.stage * S::WINDOW_BYTES) + Planes::offset(unit, chunk, lane);
           store_shared(to, split.parts[0]);
-          store_shared(to + CHUNKS * S::PLANE_BYTES, split.parts[1]);
+          store_shared(to + CHUNKS * Planes::PLANE_BYTES, split.parts[1]);
           if (threadIdx.x % 128 == 0) {
-            factors[at.stage * S::UNITS + unit] =
-                product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo, has_cuts, k_block, tile.first_pixel + unit)
-                                           : lengthen(undo, KERNEL, k_block, has_cuts);
+            factors[at.stage * Planes::UNITS + unit] = of_unit.factor(product, k_block, group);
           }
         }
         fence_shared_writes();
@@ -242,15 +165,15 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     const int first_channel = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
     const unsigned long long first_a = tile_descriptor(shared_address(filters) + first_channel * ROW_BYTES);
     const unsigned long long first_b =
-        position_descriptor(shared_address(windows) + part * S::PART_BYTES, S::PLANE_BYTES);
+        position_descriptor(shared_address(windows) + part * Planes::PART_BYTES, Planes::PLANE_BYTES);
     const auto output_of = [&](const TensorCoreTile& tile) {
       const int channel = tile.first_channel + first_channel + warp % 4 * Output::ROWS;
-      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS}, y + tile.output,
+      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * Planes::GROUPS}, y + tile.output,
                     channel, p.out_channels};
     };
     Suspects suspects;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
       float results[OUTPUTS * N / 8][4] = {};  // row by row
       float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
 #pragma unroll 1
@@ -258,6 +181,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #pragma unroll
         for (int product = 0; product < PRODUCTS; ++product, window.next()) {
           const unsigned long long b = further(first_b, window.stage * S::WINDOW_BYTES);
+          const float* const of_stage =
+              PRODUCERS == 0 ? reinterpret_cast<const float*>(windows + window.stage * S::WINDOW_BYTES + Planes::BYTES)
+                             : factors + window.stage * Planes::UNITS;
           window_full[window.stage].wait(window.parity);
           Ring<FILTER_STAGES> at = filter;
 #pragma unroll 1
@@ -277,7 +203,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #pragma unroll
                 for (int k = 0; k < K_BLOCK; k += 16) {
                   const int from_a = of.filter * K_BLOCK * 2 + k * 2;
-                  const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES + tap * CHUNK_BYTES;
+                  const int from_b = (of.window * CHUNKS + k / CHUNK) * Planes::PLANE_BYTES + tap * CHUNK_BYTES;
                   multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > first || k > 0);
                 }
               }
@@ -285,7 +211,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             finish_products<N>(sums);
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
-              const float undo = factors[window.stage * S::UNITS + part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
+              const float undo = of_stage[part * Planes::GROUPS + 8 * j / EPILOGUE_COLUMNS];
 #pragma unroll
               for (int output = 0; output < OUTPUTS; ++output) {
                 const float coefficient = winograd.output[output][product];
@@ -311,12 +237,47 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     }
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
       const int window_values = K_BLOCK * KERNEL * KERNEL;
       output_of(tile).store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
     }
   }
 #endif
+}
+
+// Writes the window tensor for the kernel above without PRODUCERS: for each tile of UNITS groups, K block and product the planes
+// and factors. Grid: (tiles * UNITS, k_blocks) blocks of a warpgroup.
+template <int OUTPUTS, int KERNEL, int PARTS_N, int N, bool PADDED>
+__global__ __launch_bounds__(128) void write_windows(const float* __restrict__ x, unsigned char* __restrict__ windows,
+                                                     int pitch, unsigned pitch_multiplier, unsigned pitch_shift,
+                                                     int strips, unsigned strips_multiplier, unsigned strips_shift,
+                                                     int exponent_limit, PROBLEM_PARAMETERS) {
+  using Planes = WindowPlanes<PARTS_N, N>;
+  using Unit = WindowUnit<OUTPUTS, KERNEL>;
+  __shared__ float4 maxima[Unit::PRODUCTS + 1];
+  launch_dependents();
+  const Problem p = PROBLEM_ARGUMENTS;
+  const int group = blockIdx.x, k_block = blockIdx.y, chunk = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int tile = group / Planes::UNITS, unit = group - tile * Planes::UNITS;
+  const StripPlace<OUTPUTS> place({pitch, pitch_multiplier, pitch_shift}, {strips, strips_multiplier, strips_shift},
+                                  group * GROUP_OUTPUTS<KERNEL> + lane);
+  Unit of_unit;
+  of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
+  of_unit.find_scale(maxima, chunk, 1, exponent_limit);
+  const long long first = (static_cast<long long>(tile) * gridDim.y + k_block) * Unit::PRODUCTS;
+  unsigned char* const buffer = windows + first * (Planes::BYTES + Planes::FACTOR_BYTES);
+#pragma unroll
+  for (int product = 0; product < Unit::PRODUCTS; ++product) {
+    const SplitChunk<2> split = of_unit.split(product);
+    unsigned char* const planes = buffer + product * (Planes::BYTES + Planes::FACTOR_BYTES);
+    unsigned char* const to = planes + Planes::offset(unit, chunk, lane);
+    *reinterpret_cast<uint4*>(to) = split.parts[0];
+    *reinterpret_cast<uint4*>(to + CHUNKS * Planes::PLANE_BYTES) = split.parts[1];
+    if (threadIdx.x == 0) {
+      reinterpret_cast<float*>(planes + Planes::BYTES)[unit] = of_unit.factor(product, k_block, group);
+    }
+  }
+  wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too
 }
 
 // Transforms F down its columns and splits it, as split_filter in tensor_core_filter.cu splits F itself: the products of a K

@@ -97,11 +97,13 @@ class CompensatedPlan(OverlappingPlan):
         others: Sequence[Choice],
         limit: int,
         tables: tuple[torch.Tensor, ...] = (),
+        windows: tuple[torch.Tensor, ...] = (),
     ) -> None:
         """`tile` is one that the device can run; the reduction is computed in `splits` parts.
 
         `autotune` tries the `others`, tiles and parts, too. `limit` is the least biased exponent of X's values with
-        which a sum might overflow FP32. Raises UnsupportedError for a problem that is too large.
+        which a sum might overflow FP32. `tables` are constants that the kernel reads, and `windows` what `compute`
+        writes before. Raises UnsupportedError for a problem that is too large.
         """
         self._make_other: Callable[..., CompensatedPlan] = partial(type(self), problem, device, kernels)
         self._others = others
@@ -134,11 +136,12 @@ class CompensatedPlan(OverlappingPlan):
             k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(m, device=device)
-        self._constants = (self._filter, self._factors, *tables)
+        constants = (self._filter, self._factors, *tables)
+        self._operands = (*constants, *windows)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
         self._epilogue = Epilogue()
-        self.scratch = (self._partials,)
-        self.workspace_bytes = sum(tensor.nbytes for tensor in (*self._constants, *self.scratch))
+        self.scratch = (*windows, self._partials)
+        self.workspace_bytes = sum(tensor.nbytes for tensor in (*constants, *self.scratch))
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         tensors = (f, self._filter, self._factors)
@@ -163,7 +166,7 @@ class CompensatedPlan(OverlappingPlan):
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch, in_parts = self._kernels.launch, self._splits > 1
         epilogue = (self._epilogue.bias, self._epilogue.residual, int(self._epilogue.relu))
-        tensors = (x, f, *self._constants, self._partials if in_parts else y)
+        tensors = (x, f, *self._operands, self._partials if in_parts else y)
         numbers = (*self._tile_arguments, *((None, None, 0) if in_parts else epilogue), *self._plan)
         threads, shared = self._tile.threads, self._tile.shared_bytes
         launch(self._convolve, self._grid, threads, *tensors, *numbers, shared_bytes=shared, overlap=overlap)

@@ -100,6 +100,10 @@ class TensorCoreTile:
         """What the kernel wants to know besides the plan's numbers."""
         return ()
 
+    def window_bytes(self, problem: ConvProblem) -> int:
+        """Of the window tensor in device memory, if there is one."""
+        return 0
+
 
 @dataclass(frozen=True)
 class SlidingTile(TensorCoreTile):
@@ -291,13 +295,17 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile
     m, n, _ = problem.gemm_shape
     partial_bytes = FLOAT_BYTES * m * n
 
+    def memory_time(through_memory: int) -> float:
+        # A multiprocessor moves some 12 bytes a clock; a second kernel takes a few microseconds.
+        return 4000.0 + 2 * through_memory / multiprocessors / 12
+
     def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
-        # A multiprocessor moves some 12 bytes a clock; a second kernel takes a few microseconds.
-        partials = 4000.0 + 2 * splits * partial_bytes / multiprocessors / 12 if splits > 1 else 0.0
-        return rounds * (k_blocks * tile.k_block_time + tile.tile_time) + partials
+        partials = memory_time(splits * partial_bytes) if splits > 1 else 0.0
+        windows = memory_time(tile.window_bytes(problem)) if tile.window_bytes(problem) else 0.0
+        return rounds * (k_blocks * tile.k_block_time + tile.tile_time) + partials + windows
 
     def splits(tile: TensorCoreTile) -> range:
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))

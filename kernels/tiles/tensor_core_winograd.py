@@ -19,6 +19,9 @@ from .tensor_core import (
 
 DEFINITIONS: dict[str, int] = {}
 
+#: A window tensor in device memory may take this much.
+MAX_WINDOW_BYTES = 256 * 2**20
+
 #: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
 #: of one sign too (docs/tensor_cores.md).
 _LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 3): 96, (5, 4): 96}
@@ -30,6 +33,38 @@ class WinogradTile(TensorCoreTile):
 
     outputs: int
     kernel: int
+    #: Positions of a consumer.
+    columns: int
+    #: Whether the window tensor is written to device memory beforehand; else each block makes what it multiplies, which
+    #: is made again for each tile of output channels, and takes registers that sums could have.
+    windows_in_memory: bool
+
+    def expression(self, general: bool) -> str:
+        return super().expression(general and not self.windows_in_memory)
+
+    @property
+    def consumers_n(self) -> int:
+        """Consumers beside each other along the positions."""
+        return CONSUMER_WARPGROUPS * 64 // self.m
+
+    @property
+    def units(self) -> int:
+        """Groups of positions of a tile."""
+        return self.consumers_n * self.columns // EPILOGUE_COLUMNS
+
+    def windows_expression(self, padded: bool) -> str:
+        """Name expression of the kernel that writes the window tensor to device memory."""
+        return f"write_windows<{self.outputs}, {self.kernel}, {self.consumers_n}, {self.columns}, {int(padded)}>"
+
+    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
+        """Blocks of that kernel: groups of positions, K blocks."""
+        return self.tiles(problem)[1] * self.units, self.k_blocks(problem)
+
+    def window_bytes(self, problem: ConvProblem) -> int:
+        if not self.windows_in_memory:
+            return 0
+        buffer = self.units * EPILOGUE_COLUMNS * ROW_BYTES + _factor_bytes(self.units)
+        return self.tiles(problem)[1] * self.k_blocks(problem) * self.products * buffer
 
     @property
     def products(self) -> int:
@@ -47,10 +82,9 @@ class WinogradTile(TensorCoreTile):
         return _filter_expression(self.outputs, self.kernel)
 
     def supports(self, problem: ConvProblem) -> bool:
-        return (problem.stride, problem.dilation, problem.groups) == ((1, 1), (1, 1), 1) and (
-            problem.kernel_h,
-            problem.kernel_w,
-        ) == (self.kernel, self.kernel)
+        size, steps = (problem.kernel_h, problem.kernel_w), (problem.stride, problem.dilation, problem.groups)
+        taken = size == (self.kernel, self.kernel) and steps == ((1, 1), (1, 1), 1)
+        return taken and self.window_bytes(problem) <= MAX_WINDOW_BYTES
 
     def is_accurate(self, problem: ConvProblem) -> bool:
         """Whether the reduction is so long that the error stays below sequential FP32's."""
@@ -78,21 +112,32 @@ class WinogradTile(TensorCoreTile):
         return problem.batch * self.strips(problem) * problem.columns.padded
 
 
+def _factor_bytes(units: int) -> int:
+    """Of a product's factors behind its planes, in whole 16 bytes."""
+    return -(-units * FLOAT_BYTES // 16) * 16
+
+
 def _winograd(
-    outputs: int, kernel: int, warpgroups_m: int, columns: int, stages: int, times: tuple[float, float]
+    outputs: int,
+    kernel: int,
+    warpgroups_m: int,
+    columns: int,
+    stages: int,
+    times: tuple[float, float],
+    in_memory: bool = False,
 ) -> WinogradTile:
     """Two consumers, each 64 channels x `columns` positions; `stages` planes of the window tensor.
 
     The filter has the rest of shared memory.
     """
-    producers, products = 1, outputs + kernel - 1
+    producers, products = 0 if in_memory else 1, outputs + kernel - 1
     consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
     units = consumers_n * columns // EPILOGUE_COLUMNS
-    windows = stages * units * EPILOGUE_COLUMNS * ROW_BYTES
+    planes = units * EPILOGUE_COLUMNS * ROW_BYTES
     maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
-    factors = -(-stages * units // 2) * 2 * FLOAT_BYTES
+    factors = stages * _factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
-    used = TILE_ALIGNMENT + windows + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
+    used = TILE_ALIGNMENT + stages * planes + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
     filter_stages = min(12, (MAX_SHARED_BYTES - used) // (filter_tile + barrier_pair))
     return WinogradTile(
         program="im2win_tensor_core_winograd",
@@ -107,6 +152,8 @@ def _winograd(
         persistent=True,
         outputs=outputs,
         kernel=kernel,
+        columns=columns,
+        windows_in_memory=in_memory,
     )
 
 
@@ -124,6 +171,15 @@ WINOGRAD_TILES = (
     _winograd(3, 5, 2, 64, 9, (600, 5200)),
     _winograd(4, 5, 1, 64, 8, (580, 8000)),
     _winograd(4, 5, 2, 64, 9, (600, 6000)),
+    _winograd(2, 3, 2, 128, 4, (900, 5000), in_memory=True),
+    _winograd(2, 3, 2, 96, 5, (700, 4000), in_memory=True),
+    _winograd(2, 3, 1, 128, 3, (950, 7000), in_memory=True),
+    _winograd(3, 3, 2, 96, 5, (700, 5000), in_memory=True),
+    _winograd(4, 3, 2, 64, 6, (500, 5000), in_memory=True),
+    _winograd(4, 3, 1, 64, 5, (520, 7000), in_memory=True),
+    _winograd(2, 5, 2, 128, 4, (900, 5000), in_memory=True),
+    _winograd(3, 5, 2, 96, 5, (700, 5000), in_memory=True),
+    _winograd(4, 5, 2, 64, 6, (500, 5000), in_memory=True),
 )
 
 
@@ -131,10 +187,12 @@ def _filter_expression(outputs: int, kernel: int) -> str:
     return f"transform_filter<{outputs}, {kernel}>"
 
 
+_IN_MEMORY = tuple(tile for tile in WINOGRAD_TILES if tile.windows_in_memory)
 #: Program -> name expressions of its kernels.
 INSTANCES = {
     "im2win_tensor_core_winograd": (
-        *(tile.expression(general) for tile in WINOGRAD_TILES for general in (False, True)),
+        *dict.fromkeys(tile.expression(general) for tile in WINOGRAD_TILES for general in (False, True)),
         *dict.fromkeys(tile.filter_expression for tile in WINOGRAD_TILES),
+        *(tile.windows_expression(padded) for tile in _IN_MEMORY for padded in (False, True)),
     ),
 }
