@@ -8,51 +8,80 @@
 // dilation d it is column j * s + i * d, and there are s / gcd(s, d) phases.
 // The reduction is cut into K blocks of K_BLOCK (input channel, filter row) pairs; a K block's part of the window tensor
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
-#include "include/position_descriptor.cuh"
-#include "include/positions.cuh"
+#include "include/sliding_windows.cuh"
 
-// A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
+// Where the planes of a K block and phase lie in a buffer for a tile: for each part, that is each consumer with positions of
+// its own, and each FP16 part and chunk of the K block a plane of all positions that its windows need. Behind them are the
+// units' factors, if there is room for them.
+template <int PARTS_N, int N>
+struct WindowPlanes {
+  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
+  // One chunk of all positions of a consumer: eight neighbours, from any on, are a core matrix (PTX ISA, no swizzle).
+  static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
+  static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, BYTES = PARTS_N * PART_BYTES;
+  static constexpr int FACTOR_BYTES = (UNITS * 4 + 15) / 16 * 16;
+  // A lane's position of a unit among those of all consumers; N lie between those of two.
+  __device__ static int position(int unit, int lane) {
+    const int part = unit / GROUPS;
+    return part * N + (unit - part * GROUPS) * EPILOGUE_COLUMNS + lane;
+  }
+  // Where the high parts of a chunk lie there; the low ones lie CHUNKS planes further.
+  __device__ static int offset(int unit, int chunk, int lane) {
+    const int part = unit / GROUPS, in_part = (unit - part * GROUPS) * EPILOGUE_COLUMNS + lane;
+    return part * PART_BYTES + chunk * PLANE_BYTES + in_part * CHUNK_BYTES;
+  }
+};
+
+// A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions. Without PRODUCERS the window
+// tensor is read from device memory. BLOCKS share a multiprocessor.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
-  static constexpr int THREADS = 128 * (CONSUMER_WARPGROUPS + PRODUCERS);
+  using Planes = WindowPlanes<PARTS_N, N>;
+  // The last warp has the filter copied, and windows that are not produced here.
+  static constexpr int OTHERS = PRODUCERS > 0 ? PRODUCERS : 1, GATHER_WARPS = 4 * OTHERS - 1;
+  static constexpr int THREADS = 128 * (CONSUMER_WARPGROUPS + OTHERS);
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS;
-  // One chunk of all positions of a consumer: eight neighbours, from any on, are a core matrix (PTX ISA, no swizzle).
-  static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
-  static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, WINDOW_BYTES = PARTS_N * PART_BYTES;
-  static constexpr int UNITS = PARTS_N * GROUPS;
-  static constexpr int GATHER_WARPS = 4 * PRODUCERS - 1;  // the last warp has the filter copied
-  static_assert(GATHER_WARPS <= UNITS * SLIDING_WINDOW_STAGES, "a warp would lose track of the rounds of the ring");
-  // A block starts with what its 64 Ki registers give each thread, in eights; each consumer holds N / 2 sums and as many
-  // results, and the producers share the rest.
-  static constexpr int REGISTERS = REGISTER_FILE / THREADS / 8 * 8 * (CONSUMER_WARPGROUPS + PRODUCERS);  // a thread of each warpgroup
-  static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / PRODUCERS / 8 * 8;
-  static constexpr int PRODUCER_REGISTERS = LEFT < 96 ? LEFT : 96;
-  static constexpr int CONSUMER_REGISTERS = (REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
-  static_assert(PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
+  static constexpr int WINDOW_BYTES = Planes::BYTES + (PRODUCERS == 0 ? Planes::FACTOR_BYTES : 0);
+  static_assert(PRODUCERS == 0 || GATHER_WARPS <= Planes::UNITS * SLIDING_WINDOW_STAGES,
+                "a warp would lose track of the rounds of the ring");
+  // A block starts with what its share of 64 Ki registers gives each thread, in eights; each consumer holds N / 2 sums and as
+  // many results, and the producers share the rest.
+  static constexpr int OF_THREAD = REGISTER_FILE / BLOCKS / THREADS / 8 * 8;
+  static constexpr int REGISTERS = OF_THREAD * (CONSUMER_WARPGROUPS + OTHERS);  // a thread of each warpgroup
+  static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / OTHERS / 8 * 8;
+  static constexpr int MOST = PRODUCERS > 0 ? 96 : 24;
+  static constexpr int PRODUCER_REGISTERS = LEFT < MOST ? LEFT : MOST;
+  static constexpr int CONSUMER_REGISTERS = (REGISTERS - OTHERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
+  static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
+  static_assert(PRODUCER_REGISTERS >= 24, "the least that a thread can have");
 };
-
 
 // As im2win_tensor_core_wgmma, but `offsets` are those of (input channel, filter row) pairs, in bytes, and
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
-// The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. Dynamic shared memory:
-// see kernels/tiles/tensor_core.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, bool GENERAL>
-__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im2win_tensor_core_sliding(
+// The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. `windows_before` is what
+// write_windows has made, for kernels without PRODUCERS, which take no groups. Dynamic shared memory: see
+// kernels/tiles/tensor_core.py.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS, bool GENERAL>
+__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + (PRODUCERS > 0 ? PRODUCERS : 1)), BLOCKS) void
+im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
-    const float* __restrict__ filter_factors, const int* __restrict__ offsets, float* __restrict__ y, int pitch,
-    unsigned pitch_multiplier, unsigned pitch_shift, int tap_step, int tap_shift, TENSOR_CORE_PARAMETERS) {
+    const float* __restrict__ filter_factors, const int* __restrict__ offsets,
+    const unsigned char* __restrict__ windows_before, float* __restrict__ y, int pitch, unsigned pitch_multiplier,
+    unsigned pitch_shift, int tap_step, int tap_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES>;
+  using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES, BLOCKS>;
+  using Planes = typename S::Planes;
   using Output = WarpOutput<N, Positions>;
   extern __shared__ unsigned char dynamic[];
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   unsigned char* const windows = filters + FILTER_STAGES * S::FILTER_BYTES;
   float* const buffers = reinterpret_cast<float*>(windows + SLIDING_WINDOW_STAGES * S::WINDOW_BYTES);
-  float* const factors = buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;  // [SLIDING_WINDOW_STAGES][UNITS]
-  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + (SLIDING_WINDOW_STAGES * S::UNITS + 1) / 2 * 2);
+  // [SLIDING_WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
+  float* const factors = buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;
+  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (SLIDING_WINDOW_STAGES * Planes::UNITS + 1) / 2 * 2;
+  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
   Barrier* const window_empty = window_full + SLIDING_WINDOW_STAGES;
@@ -60,7 +89,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
   const Problem& p = plan.problem;
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
-  if (!GENERAL) tap_step = p.stride_w, tap_shift = 1;
+  if (!GENERAL && PRODUCERS > 0) tap_step = p.stride_w, tap_shift = 1;
   const int phases = min(tap_step, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
   const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -72,7 +101,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     for (int i = 0; i < SLIDING_WINDOW_STAGES; ++i) {
-      window_full[i].initialize(S::UNITS);
+      window_full[i].initialize(PRODUCERS == 0 ? 1 : Planes::UNITS);
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     fence_barriers();
@@ -87,8 +116,19 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       if (copies) {
         wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
+        const long long first_window = static_cast<long long>(tile.first_pixel / S::TILE_N) * plan.k_blocks * phases;
         for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
           for (int phase = 0; phase < phases; ++phase) {
+            if (PRODUCERS == 0) {
+              window_empty[window.stage].wait(window.parity ^ 1);
+              if (lane == 0) {
+                const long long from = first_window + k_block * phases + phase;
+                window_full[window.stage].arrive_and_expect(S::WINDOW_BYTES);
+                window_full[window.stage].copy(windows + window.stage * S::WINDOW_BYTES,
+                                               windows_before + from * S::WINDOW_BYTES, S::WINDOW_BYTES);
+              }
+              window.next();
+            }
             for (int tap = phase; tap < p.kernel_w; tap += tap_step, filter.next()) {
               filter_empty[filter.stage].wait(filter.parity ^ 1);
               if (lane == 0) {
@@ -103,49 +143,25 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
         }
         continue;
       }
+      if (PRODUCERS == 0) return;
       for (int k_block = tile.first_k_block, phase = 0;; unit += S::GATHER_WARPS) {
-        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, window.next()) {
+        for (; unit >= Planes::UNITS && k_block < tile.last_k_block; unit -= Planes::UNITS, window.next()) {
           if (++phase == phases) phase = 0, ++k_block;
         }
         if (k_block == tile.last_k_block) break;
-        const int part = unit / S::GROUPS, position = (unit - part * S::GROUPS) * EPILOGUE_COLUMNS + lane;
-        const Place place(p, by_pitch, tile.first_pixel + part * N + position);
-        float values[K_BLOCK];
-        unsigned inside = 0, start;
-        if (GENERAL) {
-          const Pixel at = place.pixel(p);
-          const int moved = phase * p.dilation_w;
-          start = find_window<GENERAL>(p, at, tile.group) + moved * sizeof(float);
-          if (is_inside(at.first_column(p) + moved, p.width)) {
-            const int* const rows = offsets + plan.k_blocks * K_BLOCK + k_block * (p.kernel_h + p.kernel_w);
-            inside = values_inside_rows(p, at.first_row(p), rows);
-          }
-        } else {
-          start = place.find_window(p, phase);
-        }
-        gather<GENERAL>(values, x, start, offsets + k_block * K_BLOCK, inside);
+        SlidingUnit of_unit;
+        const int in_stage = Planes::offset(unit, 0, lane);
+        of_unit.template load_values<GENERAL>(x, offsets, p, plan.k_blocks,
+                                              Place(p, by_pitch, tile.first_pixel + Planes::position(unit, lane)), k_block,
+                                              phase, tile.group);
         // The loads are in flight while this waits for a free stage.
         window_empty[window.stage].wait(window.parity ^ 1);
-        // A group has one scale, so that its positions can be shared by windows and sums undo it with one factor.
-        Ranks ranks(values);
-        ranks.largest = __reduce_max_sync(0xffffffffu, ranks.largest);
-        const KBlockScale scale(ranks.magnitude(), exponent_limit);
-        const bool has_lost = __any_sync(0xffffffffu, ranks.lose_bits(scale.scale));
-        unsigned rest = 0;
-        const unsigned first_chunk =
-            shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES + position * CHUNK_BYTES;
-#pragma unroll
-        for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-          const SplitChunk<2> split(values + chunk * CHUNK, scale.scale);
-          store_shared(first_chunk + chunk * S::PLANE_BYTES, split.parts[0]);
-          store_shared(first_chunk + (CHUNKS + chunk) * S::PLANE_BYTES, split.parts[1]);
-          rest |= split.rest();
-        }
-        const bool is_cut = __any_sync(0xffffffffu, rest != 0);
-        if (lane == 0) {
-          const float factor = make_up_for_cuts<33>(scale.factor, is_cut, k_block, i + unit + phase);
-          factors[window.stage * S::UNITS + unit] = has_lost ? -factor : factor;
-        }
+        const unsigned first_chunk = shared_address(windows + window.stage * S::WINDOW_BYTES) + in_stage;
+        const auto factor = of_unit.split(exponent_limit, [=](int chunk, const uint4(&parts)[2]) {
+          store_shared(first_chunk + chunk * Planes::PLANE_BYTES, parts[0]);
+          store_shared(first_chunk + (CHUNKS + chunk) * Planes::PLANE_BYTES, parts[1]);
+        });
+        if (lane == 0) factors[window.stage * Planes::UNITS + unit] = factor.value(k_block, i + unit + phase);
         fence_shared_writes();
         __syncwarp();
         if (lane == 0) window_full[window.stage].arrive();
@@ -160,6 +176,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       const int end = end_of_group<GENERAL>(p, tile.first_channel);
       return Output{p, plan.epilogue, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
     };
+    const auto factors_of = [&](int stage) -> const float* {
+      if (PRODUCERS > 0) return factors + stage * Planes::UNITS;
+      return reinterpret_cast<const float*>(windows + stage * S::WINDOW_BYTES + Planes::BYTES);
+    };
     float sums[N / 8][4] = {};
     Suspects suspects;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
@@ -170,14 +190,14 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
 #pragma unroll 1
         for (int phase = 0; phase < phases; ++phase, window.next()) {
           unsigned long long b = position_descriptor(
-              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * S::PART_BYTES, S::PLANE_BYTES);
+              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * Planes::PART_BYTES, Planes::PLANE_BYTES);
           window_full[window.stage].wait(window.parity);
-          float undo[S::GROUPS];
+          float undo[Planes::GROUPS];
 #pragma unroll
-          for (int group = 0; group < S::GROUPS; ++group) {
-            undo[group] = fabsf(factors[window.stage * S::UNITS + part * S::GROUPS + group]);
+          for (int group = 0; group < Planes::GROUPS; ++group) {
+            undo[group] = fabsf(factors_of(window.stage)[part * Planes::GROUPS + group]);
           }
-          of_lane.add(factors[window.stage * S::UNITS + part * S::GROUPS + min(lane, S::GROUPS - 1)]);
+          of_lane.add(factors_of(window.stage)[part * Planes::GROUPS + min(lane, Planes::GROUPS - 1)]);
           // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
@@ -193,7 +213,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
               for (int k = 0; k < K_BLOCK; k += 16) {
                 // Descriptors count in units of 16 bytes.
                 const int from_a = (of.filter * K_BLOCK * 2 + k * 2) / 16;
-                const int from_b = (of.window * CHUNKS + k / CHUNK) * S::PLANE_BYTES / 16;
+                const int from_b = (of.window * CHUNKS + k / CHUNK) * Planes::PLANE_BYTES / 16;
                 multiply_tiles<N>(sums, a + from_a, b + from_b, product > 0 || k > 0);
               }
             }
@@ -229,7 +249,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
 #pragma unroll
         for (int group = 0; may_be && group * EPILOGUE_COLUMNS < N; ++group) {
           // Windows reach into the next group.
-          const int next = min(group + 1, S::GROUPS - 1);
+          const int next = min(group + 1, Planes::GROUPS - 1);
           const ColumnFactors both = {
               __shfl_sync(0xffffffffu, of_lane.all, group) + __shfl_sync(0xffffffffu, of_lane.all, next),
               __shfl_sync(0xffffffffu, of_lane.lost, group) + __shfl_sync(0xffffffffu, of_lane.lost, next)};
@@ -250,4 +270,32 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
     }
   }
 #endif
+}
+
+// Writes the window tensor for the kernel above without PRODUCERS: for each tile of UNITS groups, K block and phase the planes
+// and factors. Grid: (the tiles' units / warps, k_blocks * phases).
+template <int PARTS_N, int N, bool GENERAL>
+__global__ void write_windows(const float* __restrict__ x, const int* __restrict__ offsets,
+                              unsigned char* __restrict__ windows, int units, int k_blocks, int phases, int pitch,
+                              unsigned pitch_multiplier, unsigned pitch_shift, int exponent_limit, PROBLEM_PARAMETERS) {
+  using Planes = WindowPlanes<PARTS_N, N>;
+  launch_dependents();
+  const Problem p = PROBLEM_ARGUMENTS;
+  const int number = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
+  if (number < units) {
+    const int k_block = blockIdx.y / phases, phase = blockIdx.y - k_block * phases;
+    const int tile = number / Planes::UNITS, unit = number - tile * Planes::UNITS;
+    const Place place(p, {pitch, pitch_multiplier, pitch_shift}, tile * (PARTS_N * N) + Planes::position(unit, lane));
+    SlidingUnit of_unit;
+    of_unit.template load_values<GENERAL>(x, offsets, p, k_blocks, place, k_block, phase, 0);
+    const long long buffer = static_cast<long long>(tile) * gridDim.y + blockIdx.y;
+    unsigned char* const planes = windows + buffer * (Planes::BYTES + Planes::FACTOR_BYTES);
+    unsigned char* const first_chunk = planes + Planes::offset(unit, 0, lane);
+    const auto factor = of_unit.split(exponent_limit, [=](int chunk, const uint4(&parts)[2]) {
+      *reinterpret_cast<uint4*>(first_chunk + chunk * Planes::PLANE_BYTES) = parts[0];
+      *reinterpret_cast<uint4*>(first_chunk + (CHUNKS + chunk) * Planes::PLANE_BYTES) = parts[1];
+    });
+    if (lane == 0) reinterpret_cast<float*>(planes + Planes::BYTES)[unit] = factor.value(k_block, number + phase);
+  }
+  wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too
 }

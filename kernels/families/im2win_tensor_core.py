@@ -26,6 +26,7 @@ from ..tiles.tensor_core import (
     ROW_BYTES,
     SLIDING_TILES,
     WGMMA_TILES,
+    WINDOW_THREADS,
     Choice,
     TensorCoreTile,
     choices,
@@ -77,10 +78,10 @@ TIMED = 8
 
 
 class CompensatedPlan(OverlappingPlan):
-    """Splits the filter in `prepare`; `compute` gathers windows straight from X, splits and multiplies them.
+    """Splits the filter in `prepare`; `compute` gathers windows from X, splits and multiplies them.
 
-    Workspace: the split filter, its factors, tables that the kernel reads, and the partial results of a reduction in
-    several parts.
+    That is one kernel, or two with a window tensor in between. Workspace: the split filter, its factors, tables that a
+    kernel reads, the window tensor, and the partial results of a reduction in several parts.
     """
 
     #: The kernel that writes the split filter and its factors, and its arguments behind these tensors.
@@ -97,13 +98,12 @@ class CompensatedPlan(OverlappingPlan):
         others: Sequence[Choice],
         limit: int,
         tables: tuple[torch.Tensor, ...] = (),
-        windows: tuple[torch.Tensor, ...] = (),
     ) -> None:
         """`tile` is one that the device can run; the reduction is computed in `splits` parts.
 
         `autotune` tries the `others`, tiles and parts, too. `limit` is the least biased exponent of X's values with
-        which a sum might overflow FP32. `tables` are constants that the kernel reads, and `windows` what `compute`
-        writes before. Raises UnsupportedError for a problem that is too large.
+        which a sum might overflow FP32. `tables` are constants that the kernel reads. Raises UnsupportedError for a
+        problem that is too large.
         """
         self._make_other: Callable[..., CompensatedPlan] = partial(type(self), problem, device, kernels)
         self._others = others
@@ -120,7 +120,7 @@ class CompensatedPlan(OverlappingPlan):
         self._convolve = kernels.kernel(tile.program, tile.expression(self._is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits = tile, splits
-        self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
+        self._grid = (min(blocks, multiprocessors * tile.blocks) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid = (filter_rows,)
         self._sizes = problem_arguments(problem)
@@ -136,12 +136,18 @@ class CompensatedPlan(OverlappingPlan):
             k_blocks * taps * filter_rows * ROW_BYTES * (tile.parts - 1), dtype=torch.uint8, device=device
         )
         self._factors = torch.empty(m, device=device)
-        constants = (self._filter, self._factors, *tables)
-        self._operands = (*constants, *windows)
+        self._tables = tables
+        self._constants = (self._filter, self._factors, *tables)
+        self._windows = torch.empty(tile.window_bytes(problem), dtype=torch.uint8, device=device)
+        self._write_windows = None
+        if tile.windows_in_memory:
+            self._write_windows = kernels.kernel(tile.program, tile.windows_expression(problem))
+            self._windows_grid = tile.windows_grid(problem)
+            self._windows_numbers = (*tile.windows_numbers(problem), limit, *self._sizes)
         self._partials = torch.empty(splits * m * n if splits > 1 else 0, device=device)
         self._epilogue = Epilogue()
-        self.scratch = (*windows, self._partials)
-        self.workspace_bytes = sum(tensor.nbytes for tensor in (*constants, *self.scratch))
+        self.scratch = (self._windows, self._partials)
+        self.workspace_bytes = sum(tensor.nbytes for tensor in (*self._constants, *self.scratch))
 
     def prepare(self, x: torch.Tensor, f: torch.Tensor) -> None:
         tensors = (f, self._filter, self._factors)
@@ -165,8 +171,17 @@ class CompensatedPlan(OverlappingPlan):
 
     def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
         launch, in_parts = self._kernels.launch, self._splits > 1
+        if self._write_windows:
+            launch(
+                *(self._write_windows, self._windows_grid, WINDOW_THREADS),
+                *(x, *self._tables, self._windows),
+                *self._windows_numbers,
+                overlap=overlap,
+            )
+            overlap = self._overlaps
+        windows = () if self._tile.windows_in_memory is None else (self._windows,)
         epilogue = (self._epilogue.bias, self._epilogue.residual, int(self._epilogue.relu))
-        tensors = (x, f, *self._operands, self._partials if in_parts else y)
+        tensors = (x, f, *self._constants, *windows, self._partials if in_parts else y)
         numbers = (*self._tile_arguments, *((None, None, 0) if in_parts else epilogue), *self._plan)
         threads, shared = self._tile.threads, self._tile.shared_bytes
         launch(self._convolve, self._grid, threads, *tensors, *numbers, shared_bytes=shared, overlap=overlap)

@@ -22,9 +22,6 @@ from .im2win_tensor_core import SPECIAL_EXPONENT, TIMED, CompensatedPlan, filter
 #: the largest product, and a product's values are less than twice what the kernel scales.
 _TRANSFORM_EXPONENT = 6
 
-#: Threads of a block that writes the window tensor: a warp for each chunk of a K block.
-WINDOW_THREADS = 128
-
 WinogradChoice = tuple[WinogradTile, int]
 
 
@@ -53,24 +50,9 @@ class WinogradTensorCorePlan(CompensatedPlan):
         """As CompensatedPlan."""
         if tile.places(problem) + tile.n >= 2**31:
             raise UnsupportedError("the problem has 2^31 or more of what the kernels count in 32 bits")
-        limit = exponent_limit(problem)
-        self._windows = torch.empty(tile.window_bytes(problem), dtype=torch.uint8, device=device)
-        super().__init__(problem, device, kernels, tile, splits, others, limit, windows=(self._windows,))
-        self._write_windows = None
-        if tile.windows_in_memory:
-            self._write_windows = kernels.kernel(tile.program, tile.windows_expression(problem.is_padded))
-            self._windows_grid = tile.windows_grid(problem)
-            self._windows_numbers = (*self._tile_arguments, limit, *self._sizes)
+        super().__init__(problem, device, kernels, tile, splits, others, exponent_limit(problem))
         self._filter_kernel = kernels.kernel(tile.program, tile.filter_expression)
         self._filter_numbers = (tile.k_blocks(problem), *filter_arguments(problem))
-
-    def _multiply(self, x: torch.Tensor, f: torch.Tensor, y: torch.Tensor, overlap: bool) -> None:
-        if self._write_windows:
-            tensors, threads = (x, self._windows), WINDOW_THREADS
-            numbers = self._windows_numbers
-            self._kernels.launch(self._write_windows, self._windows_grid, threads, *tensors, *numbers, overlap=overlap)
-            overlap = self._overlaps
-        super()._multiply(x, f, y, overlap)
 
     def fuse(self, epilogue: Epilogue) -> None:
         if self._splits == 1:  # else it is done where the parts are summed

@@ -44,14 +44,18 @@ DEFINITIONS = {
 
 #: What a block may have on Hopper.
 MAX_SHARED_BYTES = 227 * 1024
-#: Partial results of a reduction that is computed in parts may take this much.
-MAX_PARTIAL_BYTES = 48 * 2**20
+#: What each of two blocks on a multiprocessor may have there.
+_HALF_SHARED_BYTES = (228 * 1024) // 2 - 1024
+#: Partial results of a reduction that is computed in parts may take this much, and a window tensor this much.
+MAX_PARTIAL_BYTES, MAX_WINDOW_BYTES = 48 * 2**20, 256 * 2**20
+#: Threads of a block that writes a window tensor.
+WINDOW_THREADS = 128
 #: The buffer of a warp's epilogue, and those of all consumer warps.
 _WARP_EPILOGUE_BYTES = 16 * (EPILOGUE_COLUMNS + EPILOGUE_PAD) * FLOAT_BYTES
 EPILOGUE_BYTES = 4 * CONSUMER_WARPGROUPS * _WARP_EPILOGUE_BYTES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TensorCoreTile:
     """What one thread block computes at a time: `m` output channels x `n` pixels.
 
@@ -69,8 +73,13 @@ class TensorCoreTile:
     tile_time: float
     #: FP16 values that an FP32 value is split into.
     parts: int
-    #: Blocks stay on their multiprocessor and take one tile after the other.
+    #: Blocks stay on their multiprocessor and take one tile after the other; so many share it.
     persistent: bool
+    blocks: int = 1
+    #: Whether the window tensor is written to device memory beforehand. Else each block makes what it multiplies, which
+    #: is made again for each tile of output channels, by threads whose registers sums could have. None: the kernel has
+    #: no such form.
+    windows_in_memory: bool | None = None
 
     def expression(self, general: bool) -> str:
         """Name expression of the kernel; `general` for padding, dilation or groups."""
@@ -104,8 +113,20 @@ class TensorCoreTile:
         """Of the window tensor in device memory, if there is one."""
         return 0
 
+    def windows_expression(self, problem: ConvProblem) -> str:
+        """Name expression of the kernel that writes it."""
+        raise NotImplementedError
 
-@dataclass(frozen=True)
+    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
+        """Blocks of that kernel."""
+        raise NotImplementedError
+
+    def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
+        """What that kernel wants to know first."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlidingTile(TensorCoreTile):
     """Shape in cuda/im2win_tensor_core_{sliding,mma_sliding}.cu.
 
@@ -115,6 +136,8 @@ class SlidingTile(TensorCoreTile):
     def supports(self, problem: ConvProblem) -> bool:
         channels = problem.group_out_channels
         has_whole_tiles = -(-channels // self.m) * self.m <= -(-channels // FILTER_PADDING) * FILTER_PADDING
+        if self.windows_in_memory and (problem.groups > 1 or self.window_bytes(problem) > MAX_WINDOW_BYTES):
+            return False
         return has_whole_tiles and _shifts(problem) <= MAX_SHIFT
 
     def taps(self, problem: ConvProblem) -> int:
@@ -125,12 +148,57 @@ class SlidingTile(TensorCoreTile):
         return self.tiles_m(problem), -(-positions // self.n)
 
     def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
-        pitch = self.pitch(problem)
-        return pitch, *division_numbers(pitch), *_tap_steps(problem)
+        return *self._pitch_numbers(problem), *_tap_steps(problem)
 
     def pitch(self, problem: ConvProblem) -> int:
         """Positions of an output row: its outputs, and what the last one's window reaches beyond its first column."""
         return problem.out_width + _shifts(problem)
+
+    def _pitch_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
+        return self.pitch(problem), *division_numbers(self.pitch(problem))
+
+    @property
+    def consumers_n(self) -> int:
+        """Consumers beside each other along the positions."""
+        return CONSUMER_WARPGROUPS * 64 // self.m
+
+    @property
+    def units(self) -> int:
+        """Groups of positions in a tile's window tensor."""
+        return self.consumers_n * -(-(self.n // self.consumers_n + MAX_SHIFT) // EPILOGUE_COLUMNS)
+
+    def _buffers(self, problem: ConvProblem) -> int:
+        """K blocks and phases."""
+        return self.k_blocks(problem) * min(_tap_steps(problem)[0], problem.kernel_w)
+
+    def window_bytes(self, problem: ConvProblem) -> int:
+        if not self.windows_in_memory:
+            return 0
+        return self.tiles(problem)[1] * self._buffers(problem) * window_buffer_bytes(self.units)
+
+    def windows_expression(self, problem: ConvProblem) -> str:
+        return _windows_expression(self, problem.is_general)
+
+    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
+        return -(-self.tiles(problem)[1] * self.units * 32 // WINDOW_THREADS), self._buffers(problem)
+
+    def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
+        units, k_blocks = self.tiles(problem)[1] * self.units, self.k_blocks(problem)
+        return units, k_blocks, self._buffers(problem) // k_blocks, *self._pitch_numbers(problem)
+
+
+def window_buffer_bytes(units: int) -> int:
+    """A tile's part of a window tensor in device memory for one K block: the planes, and behind them the factors."""
+    return units * EPILOGUE_COLUMNS * ROW_BYTES + window_factor_bytes(units)
+
+
+def window_factor_bytes(units: int) -> int:
+    """Of the factors, in whole 16 bytes."""
+    return -(-units * FLOAT_BYTES // 16) * 16
+
+
+def _windows_expression(tile: SlidingTile, general: bool) -> str:
+    return f"write_windows<{tile.consumers_n}, {tile.n // tile.consumers_n}, {int(general)}>"
 
 
 def _tap_steps(problem: ConvProblem) -> tuple[int, int]:
@@ -169,27 +237,34 @@ def _wgmma(
     )
 
 
-def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float, float]) -> SlidingTile:
-    """Two consumers, each 64 channels x `columns` positions."""
+def _sliding(
+    warpgroups_m: int, columns: int, producers: int, times: tuple[float, float], blocks: int = 1
+) -> SlidingTile:
+    """Two consumers, each 64 channels x `columns` positions; without producers the windows are in device memory."""
     consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
     units = consumers_n * -(-(columns + MAX_SHIFT) // EPILOGUE_COLUMNS)
     windows = SLIDING_WINDOW_STAGES * units * EPILOGUE_COLUMNS * ROW_BYTES
     factors = -(-SLIDING_WINDOW_STAGES * units // 2) * 2 * FLOAT_BYTES
+    if producers == 0:
+        factors = SLIDING_WINDOW_STAGES * window_factor_bytes(units)
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
     window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
-    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
+    most = MAX_SHARED_BYTES if blocks == 1 else _HALF_SHARED_BYTES
+    left = most - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
     filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
-        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}",
+        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}, {blocks}",
         m=64 * warpgroups_m,
         n=columns * consumers_n,
-        threads=128 * (CONSUMER_WARPGROUPS + producers),
-        shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
+        threads=128 * (CONSUMER_WARPGROUPS + max(1, producers)),
+        shared_bytes=most - left + filter_stages * (filter_tile + barrier_pair),
         k_block_time=times[0],
         tile_time=times[1],
         parts=2,
         persistent=True,
+        blocks=blocks,
+        windows_in_memory=producers == 0,
     )
 
 
@@ -257,6 +332,14 @@ SLIDING_TILES = (
     _sliding(2, 152, 2, (1140, 3600)),
     _sliding(2, 120, 2, (910, 2900)),
     _sliding(2, 88, 2, (710, 2300)),
+    # Of two blocks on a multiprocessor one multiplies while the other writes its results.
+    _sliding(2, 56, 1, (1100, 3000), blocks=2),
+    _sliding(2, 56, 0, (900, 3000), blocks=2),
+    _sliding(2, 184, 0, (1250, 3200)),
+    _sliding(2, 152, 0, (1050, 3000)),
+    _sliding(2, 120, 0, (850, 2700)),
+    _sliding(2, 88, 0, (680, 2300)),
+    _sliding(1, 120, 0, (900, 3800)),
 )
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
 #: Their times are estimates.
@@ -268,6 +351,9 @@ MMA_SLIDING_TILES = (
 )
 
 
+_IN_MEMORY = tuple(tile for tile in SLIDING_TILES if tile.windows_in_memory)
+
+
 def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
     return tuple(tile.expression(general) for tile in tiles for general in (False, True))
 
@@ -276,7 +362,10 @@ def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
 INSTANCES = {
     "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
     "im2win_tensor_core_wgmma": _instances(WGMMA_TILES),
-    "im2win_tensor_core_sliding": _instances(SLIDING_TILES),
+    "im2win_tensor_core_sliding": (
+        *_instances(SLIDING_TILES),
+        *(_windows_expression(tile, general) for tile in _IN_MEMORY for general in (False, True)),
+    ),
     "im2win_tensor_core_mma": _instances(MMA_TILES),
     "im2win_tensor_core_mma_sliding": _instances(MMA_SLIDING_TILES),
 }
@@ -301,7 +390,7 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile
 
     def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
-        rounds = -(-math.prod(tile.tiles(problem)) * splits // multiprocessors)
+        rounds = -(-math.prod(tile.tiles(problem)) * splits // (multiprocessors * tile.blocks))
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
         partials = memory_time(splits * partial_bytes) if splits > 1 else 0.0
         windows = memory_time(tile.window_bytes(problem)) if tile.window_bytes(problem) else 0.0

@@ -12,22 +12,22 @@ from .tensor_core import (
     EPILOGUE_COLUMNS,
     K_BLOCK,
     MAX_SHARED_BYTES,
+    MAX_WINDOW_BYTES,
     ROW_BYTES,
     TILE_ALIGNMENT,
     TensorCoreTile,
+    window_buffer_bytes,
+    window_factor_bytes,
 )
 
 DEFINITIONS: dict[str, int] = {}
-
-#: A window tensor in device memory may take this much.
-MAX_WINDOW_BYTES = 256 * 2**20
 
 #: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
 #: of one sign too (docs/tensor_cores.md).
 _LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 3): 96, (5, 4): 96}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WinogradTile(TensorCoreTile):
     """Shape in cuda/im2win_tensor_core_winograd.cu: `n` columns of strips of `outputs` rows, for a square filter."""
 
@@ -35,9 +35,6 @@ class WinogradTile(TensorCoreTile):
     kernel: int
     #: Positions of a consumer.
     columns: int
-    #: Whether the window tensor is written to device memory beforehand; else each block makes what it multiplies, which
-    #: is made again for each tile of output channels, and takes registers that sums could have.
-    windows_in_memory: bool
 
     def expression(self, general: bool) -> str:
         return super().expression(general and not self.windows_in_memory)
@@ -52,19 +49,20 @@ class WinogradTile(TensorCoreTile):
         """Groups of positions of a tile."""
         return self.consumers_n * self.columns // EPILOGUE_COLUMNS
 
-    def windows_expression(self, padded: bool) -> str:
-        """Name expression of the kernel that writes the window tensor to device memory."""
-        return f"write_windows<{self.outputs}, {self.kernel}, {self.consumers_n}, {self.columns}, {int(padded)}>"
-
-    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
-        """Blocks of that kernel: groups of positions, K blocks."""
-        return self.tiles(problem)[1] * self.units, self.k_blocks(problem)
-
     def window_bytes(self, problem: ConvProblem) -> int:
         if not self.windows_in_memory:
             return 0
-        buffer = self.units * EPILOGUE_COLUMNS * ROW_BYTES + _factor_bytes(self.units)
-        return self.tiles(problem)[1] * self.k_blocks(problem) * self.products * buffer
+        buffers = self.tiles(problem)[1] * self.k_blocks(problem) * self.products
+        return buffers * window_buffer_bytes(self.units)
+
+    def windows_expression(self, problem: ConvProblem) -> str:
+        return _windows_expression(self, problem.is_padded)
+
+    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
+        return self.tiles(problem)[1] * self.units, self.k_blocks(problem)
+
+    def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
+        return self.arguments_of(problem)
 
     @property
     def products(self) -> int:
@@ -112,11 +110,6 @@ class WinogradTile(TensorCoreTile):
         return problem.batch * self.strips(problem) * problem.columns.padded
 
 
-def _factor_bytes(units: int) -> int:
-    """Of a product's factors behind its planes, in whole 16 bytes."""
-    return -(-units * FLOAT_BYTES // 16) * 16
-
-
 def _winograd(
     outputs: int,
     kernel: int,
@@ -135,7 +128,7 @@ def _winograd(
     units = consumers_n * columns // EPILOGUE_COLUMNS
     planes = units * EPILOGUE_COLUMNS * ROW_BYTES
     maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
-    factors = stages * _factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
+    factors = stages * window_factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
     used = TILE_ALIGNMENT + stages * planes + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
     filter_stages = min(12, (MAX_SHARED_BYTES - used) // (filter_tile + barrier_pair))
@@ -183,6 +176,10 @@ WINOGRAD_TILES = (
 )
 
 
+def _windows_expression(tile: WinogradTile, padded: bool) -> str:
+    return f"write_windows<{tile.outputs}, {tile.kernel}, {tile.consumers_n}, {tile.columns}, {int(padded)}>"
+
+
 def _filter_expression(outputs: int, kernel: int) -> str:
     return f"transform_filter<{outputs}, {kernel}>"
 
@@ -193,6 +190,6 @@ INSTANCES = {
     "im2win_tensor_core_winograd": (
         *dict.fromkeys(tile.expression(general) for tile in WINOGRAD_TILES for general in (False, True)),
         *dict.fromkeys(tile.filter_expression for tile in WINOGRAD_TILES),
-        *(tile.windows_expression(padded) for tile in _IN_MEMORY for padded in (False, True)),
+        *(_windows_expression(tile, padded) for tile in _IN_MEMORY for padded in (False, True)),
     ),
 }

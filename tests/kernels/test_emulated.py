@@ -266,7 +266,7 @@ def test_sliding(tile: SlidingTile, library: EmulatedLibrary) -> None:
         check(TensorCorePlan(problem, CPU, library, tile, 1 + i % tile.k_blocks(problem)), problem)
 
 
-@pytest.mark.parametrize("tile", [SLIDING_TILES[2], SLIDING_TILES[3], MMA_SLIDING_TILES[0]], ids=name_of)
+@pytest.mark.parametrize("tile", [*SLIDING_TILES[2:4], *SLIDING_TILES[7:9], MMA_SLIDING_TILES[0]], ids=name_of)
 @pytest.mark.parametrize("problem", [*SLIDING_GENERAL, *UNGROUPED, *GROUPED], ids=str)
 def test_sliding_in_general(problem: ConvProblem, tile: SlidingTile, library: EmulatedLibrary) -> None:
     if not tile.supports(problem):

@@ -130,7 +130,7 @@ class WindowUnit {
 };
 
 // Where the planes of a product lie in a buffer for a tile: for each part, that is each consumer with positions of its own, and
-// each FP16 part and chunk of the K block a plane of N positions. Behind them are the units' factors, if there is room for them.
+// each FP16 part and chunk of the K block a plane of N positions. Behind them are the units' factors, where there is room.
 template <int PARTS_N, int N>
 struct WindowPlanes {
   static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
