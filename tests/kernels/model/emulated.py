@@ -20,7 +20,10 @@ from kernels.tiles.tensor_core import SLIDING_TILES
 from kernels.tiles.tiled import TILES, Schedule, fused
 from tests.emulation.launch import EmulatedLibrary
 
-TILE = SLIDING_TILES[2]
+TILES_OF = {
+    "tensor core": SLIDING_TILES[2],
+    "windows in memory": next(tile for tile in SLIDING_TILES if tile.windows_in_memory),
+}
 
 
 class Emulated(Algorithm):
@@ -30,8 +33,9 @@ class Emulated(Algorithm):
         assert kernels is not None
         if problem.batch == 13:
             raise UnsupportedError("it takes no batch of 13")
-        if self.name == "tensor core":
-            return TensorCorePlan(problem, device, kernels, TILE, min(2, TILE.k_blocks(problem)))
+        if self.name in TILES_OF:
+            tile = TILES_OF[self.name]
+            return TensorCorePlan(problem, device, kernels, tile, min(2, tile.k_blocks(problem)))
         if self.name == "winograd":
             return WinogradPlan(problem, device, kernels, prepared=True)
         if self.name == "grouped":

@@ -81,7 +81,7 @@ def test_one_dimension(by_kernels: list[str]) -> None:
     close(kernels.conv1d(x[0], f, fallback=False), functional.conv1d(x[0], f))
 
 
-@pytest.mark.parametrize("name", ["tensor core", "winograd", "fused"])
+@pytest.mark.parametrize("name", ["tensor core", "windows in memory", "winograd", "fused"])
 def test_recorded_plans(name: str, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each leaves its workspace to the caller, and one record serves several weights."""
     emulate(library, monkeypatch, [name])
@@ -207,7 +207,7 @@ def test_gradients(by_kernels: list[str]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["tensor core", "winograd", "grouped", "fused"])
+@pytest.mark.parametrize("name", ["tensor core", "windows in memory", "winograd", "grouped", "fused"])
 def test_bias_residual_and_relu(name: str, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Done by the kernel or after it, they are the same."""
     emulate(library, monkeypatch, (name,))
