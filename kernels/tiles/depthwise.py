@@ -50,8 +50,9 @@ class DepthwiseKernel:
         if of_problem != (kernel, stride, (1, 1)) or -(-problem.out_width // self.columns) > DEPTHWISE_THREADS:
             return False
         partial = problem.out_height % self.rows or problem.out_width % self.columns
-        beyond = {zeros for axis in problem.padding for zeros in axis}
-        return not self.whole or (not partial and beyond <= {0, self.kernel // 2})
+        beyond, edge = {zeros for axis in problem.padding for zeros in axis}, self.kernel // 2
+        # A smaller tile than the padding could lie in it in part.
+        return not self.whole or (not partial and beyond <= {0, edge} and edge <= min(self.rows, self.columns))
 
     def work(self, problem: ConvProblem) -> int:
         """Outputs that it computes of a plane, those beyond its ends included."""
