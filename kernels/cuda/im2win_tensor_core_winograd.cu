@@ -52,7 +52,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
   using Planes = typename S::Planes;
-  using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, false>;
+  // Beside producers there are no registers for an epilogue.
+  using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   static_assert(PRODUCERS == 0 || WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");

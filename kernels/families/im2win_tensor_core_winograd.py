@@ -55,7 +55,7 @@ class WinogradTensorCorePlan(CompensatedPlan):
         self._filter_numbers = (tile.k_blocks(problem), *filter_arguments(problem))
 
     def fuse(self, epilogue: Epilogue) -> None:
-        if self._splits == 1:  # else it is done where the parts are summed
+        if self._splits == 1 and not self._tile.windows_in_memory:  # else the kernel does it, or what sums the parts
             raise UnsupportedError("the kernel has no registers left for an epilogue")
         self._epilogue = epilogue
 

@@ -11,12 +11,14 @@ from kernels.algorithm import Algorithm
 from kernels.families.im2win import TiledPlan
 from kernels.families.im2win_grouped import GroupedPlan
 from kernels.families.im2win_tensor_core import TensorCorePlan
+from kernels.families.im2win_tensor_core_winograd import WinogradTensorCorePlan
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.launch import KernelLibrary
 from kernels.model import dispatch, eager
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.tiles.tensor_core import SLIDING_TILES
+from kernels.tiles.tensor_core_winograd import WINOGRAD_TILES
 from kernels.tiles.tiled import TILES, Schedule, fused
 from tests.emulation.launch import EmulatedLibrary
 
@@ -24,6 +26,7 @@ TILES_OF = {
     "tensor core": SLIDING_TILES[2],
     "windows in memory": next(tile for tile in SLIDING_TILES if tile.windows_in_memory),
 }
+WINOGRAD_IN_MEMORY = next(tile for tile in WINOGRAD_TILES if tile.windows_in_memory)
 
 
 class Emulated(Algorithm):
@@ -36,6 +39,8 @@ class Emulated(Algorithm):
         if self.name in TILES_OF:
             tile = TILES_OF[self.name]
             return TensorCorePlan(problem, device, kernels, tile, min(2, tile.k_blocks(problem)))
+        if self.name == "winograd in memory":
+            return WinogradTensorCorePlan(problem, device, kernels, WINOGRAD_IN_MEMORY, 1)
         if self.name == "winograd":
             return WinogradPlan(problem, device, kernels, prepared=True)
         if self.name == "grouped":

@@ -207,7 +207,9 @@ def test_gradients(by_kernels: list[str]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["tensor core", "windows in memory", "winograd", "grouped", "fused"])
+@pytest.mark.parametrize(
+    "name", ["tensor core", "windows in memory", "winograd", "winograd in memory", "grouped", "fused"]
+)
 def test_bias_residual_and_relu(name: str, library: EmulatedLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Done by the kernel or after it, they are the same."""
     emulate(library, monkeypatch, (name,))
