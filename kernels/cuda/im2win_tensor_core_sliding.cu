@@ -10,27 +10,11 @@
 // holds, for each phase and position, K_BLOCK values. They are gathered and split once, and used for kernel_w taps.
 #include "include/sliding_windows.cuh"
 
-// Where the planes of a K block and phase lie in a buffer for a tile: for each part, that is each consumer with positions of
-// its own, and each FP16 part and chunk of the K block a plane of all positions that its windows need. Behind them are the
-// units' factors, if there is room for them.
-template <int PARTS_N, int N>
-struct WindowPlanes {
-  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
-  // One chunk of all positions of a consumer: eight neighbours, from any on, are a core matrix (PTX ISA, no swizzle).
-  static constexpr int PLANE_BYTES = GROUPS * EPILOGUE_COLUMNS * CHUNK_BYTES;
-  static constexpr int PART_BYTES = 2 * CHUNKS * PLANE_BYTES, BYTES = PARTS_N * PART_BYTES;
-  static constexpr int FACTOR_BYTES = (UNITS * 4 + 15) / 16 * 16;
-  // A lane's position of a unit among those of all consumers; N lie between those of two.
-  __device__ static int position(int unit, int lane) {
-    const int part = unit / GROUPS;
-    return part * N + (unit - part * GROUPS) * EPILOGUE_COLUMNS + lane;
-  }
-  // Where the high parts of a chunk lie there; the low ones lie CHUNKS planes further.
-  __device__ static int offset(int unit, int chunk, int lane) {
-    const int part = unit / GROUPS, in_part = (unit - part * GROUPS) * EPILOGUE_COLUMNS + lane;
-    return part * PART_BYTES + chunk * PLANE_BYTES + in_part * CHUNK_BYTES;
-  }
-};
+// A lane's position of a unit among those of all consumers; `columns` lie between those of two.
+__device__ inline int unit_position(const WindowPlanes& planes, int columns, int unit, int lane) {
+  const int part = unit / planes.groups;
+  return part * columns + (unit - part * planes.groups) * EPILOGUE_COLUMNS + lane;
+}
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions. Without PRODUCERS the window
 // tensor is read from device memory. BLOCKS share a multiprocessor.
@@ -38,20 +22,21 @@ template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
-  using Planes = WindowPlanes<PARTS_N, N>;
+  static constexpr int GROUPS = (N + MAX_SHIFT + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
+  static constexpr WindowPlanes PLANES = {PARTS_N, GROUPS};
   // The last warp has the filter copied, and windows that are not produced here.
   static constexpr int OTHERS = PRODUCERS > 0 ? PRODUCERS : 1, GATHER_WARPS = 4 * OTHERS - 1;
   static constexpr int THREADS = 128 * (CONSUMER_WARPGROUPS + OTHERS);
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static constexpr int WINDOW_BYTES = Planes::BYTES + (PRODUCERS == 0 ? Planes::FACTOR_BYTES : 0);
-  static_assert(PRODUCERS == 0 || GATHER_WARPS <= Planes::UNITS * SLIDING_WINDOW_STAGES,
+  static constexpr int WINDOW_BYTES = PRODUCERS == 0 ? PLANES.bytes_in_memory() : PLANES.bytes();
+  static_assert(PRODUCERS == 0 || GATHER_WARPS <= UNITS * SLIDING_WINDOW_STAGES,
                 "a warp would lose track of the rounds of the ring");
   // A block starts with what its share of 64 Ki registers gives each thread, in eights; each consumer holds N / 2 sums and as
   // many results, and the producers share the rest.
   static constexpr int OF_THREAD = REGISTER_FILE / BLOCKS / THREADS / 8 * 8;
   static constexpr int REGISTERS = OF_THREAD * (CONSUMER_WARPGROUPS + OTHERS);  // a thread of each warpgroup
   static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / OTHERS / 8 * 8;
-  static constexpr int MOST = PRODUCERS > 0 ? 96 : 24;
+  static constexpr int MOST = PRODUCERS > 0 ? 96 : 40;
   static constexpr int PRODUCER_REGISTERS = LEFT < MOST ? LEFT : MOST;
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - OTHERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
@@ -72,7 +57,7 @@ im2win_tensor_core_sliding(
     unsigned pitch_shift, int tap_step, int tap_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES, BLOCKS>;
-  using Planes = typename S::Planes;
+  constexpr WindowPlanes planes = S::PLANES;
   using Output = WarpOutput<N, Positions>;
   extern __shared__ unsigned char dynamic[];
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
@@ -80,7 +65,7 @@ im2win_tensor_core_sliding(
   float* const buffers = reinterpret_cast<float*>(windows + SLIDING_WINDOW_STAGES * S::WINDOW_BYTES);
   // [SLIDING_WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
   float* const factors = buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER;
-  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (SLIDING_WINDOW_STAGES * Planes::UNITS + 1) / 2 * 2;
+  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (SLIDING_WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
@@ -101,7 +86,7 @@ im2win_tensor_core_sliding(
       filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     for (int i = 0; i < SLIDING_WINDOW_STAGES; ++i) {
-      window_full[i].initialize(PRODUCERS == 0 ? 1 : Planes::UNITS);
+      window_full[i].initialize(PRODUCERS == 0 ? 1 : S::UNITS);
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     fence_barriers();
@@ -143,25 +128,24 @@ im2win_tensor_core_sliding(
         }
         continue;
       }
-      if (PRODUCERS == 0) return;
-      for (int k_block = tile.first_k_block, phase = 0;; unit += S::GATHER_WARPS) {
-        for (; unit >= Planes::UNITS && k_block < tile.last_k_block; unit -= Planes::UNITS, window.next()) {
+      for (int k_block = tile.first_k_block, phase = 0; PRODUCERS > 0; unit += S::GATHER_WARPS) {
+        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, window.next()) {
           if (++phase == phases) phase = 0, ++k_block;
         }
         if (k_block == tile.last_k_block) break;
         SlidingUnit of_unit;
-        const int in_stage = Planes::offset(unit, 0, lane);
-        of_unit.template load_values<GENERAL>(x, offsets, p, plan.k_blocks,
-                                              Place(p, by_pitch, tile.first_pixel + Planes::position(unit, lane)), k_block,
-                                              phase, tile.group);
+        const int in_stage = planes.offset(unit, 0, lane);
+        const int position = tile.first_pixel + unit_position(planes, N, unit, lane);
+        of_unit.template load_values<GENERAL>(x, offsets, p, plan.k_blocks, Place(p, by_pitch, position), k_block, phase,
+                                              tile.group);
         // The loads are in flight while this waits for a free stage.
         window_empty[window.stage].wait(window.parity ^ 1);
         const unsigned first_chunk = shared_address(windows + window.stage * S::WINDOW_BYTES) + in_stage;
         const auto factor = of_unit.split(exponent_limit, [=](int chunk, const uint4(&parts)[2]) {
-          store_shared(first_chunk + chunk * Planes::PLANE_BYTES, parts[0]);
-          store_shared(first_chunk + (CHUNKS + chunk) * Planes::PLANE_BYTES, parts[1]);
+          store_shared(first_chunk + chunk * planes.plane_bytes(), parts[0]);
+          store_shared(first_chunk + (CHUNKS + chunk) * planes.plane_bytes(), parts[1]);
         });
-        if (lane == 0) factors[window.stage * Planes::UNITS + unit] = factor.value(k_block, i + unit + phase);
+        if (lane == 0) factors[window.stage * S::UNITS + unit] = factor.value(k_block, i + unit + phase);
         fence_shared_writes();
         __syncwarp();
         if (lane == 0) window_full[window.stage].arrive();
@@ -177,8 +161,8 @@ im2win_tensor_core_sliding(
       return Output{p, plan.epilogue, {p, by_pitch, tile.first_pixel + part * N}, y + tile.output, channel, end};
     };
     const auto factors_of = [&](int stage) -> const float* {
-      if (PRODUCERS > 0) return factors + stage * Planes::UNITS;
-      return reinterpret_cast<const float*>(windows + stage * S::WINDOW_BYTES + Planes::BYTES);
+      if (PRODUCERS > 0) return factors + stage * S::UNITS;
+      return reinterpret_cast<const float*>(windows + stage * S::WINDOW_BYTES + planes.bytes());
     };
     float sums[N / 8][4] = {};
     Suspects suspects;
@@ -190,14 +174,14 @@ im2win_tensor_core_sliding(
 #pragma unroll 1
         for (int phase = 0; phase < phases; ++phase, window.next()) {
           unsigned long long b = position_descriptor(
-              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * Planes::PART_BYTES, Planes::PLANE_BYTES);
+              shared_address(windows + window.stage * S::WINDOW_BYTES) + part * planes.part_bytes(), planes.plane_bytes());
           window_full[window.stage].wait(window.parity);
-          float undo[Planes::GROUPS];
+          float undo[S::GROUPS];
 #pragma unroll
-          for (int group = 0; group < Planes::GROUPS; ++group) {
-            undo[group] = fabsf(factors_of(window.stage)[part * Planes::GROUPS + group]);
+          for (int group = 0; group < S::GROUPS; ++group) {
+            undo[group] = fabsf(factors_of(window.stage)[part * S::GROUPS + group]);
           }
-          of_lane.add(factors_of(window.stage)[part * Planes::GROUPS + min(lane, Planes::GROUPS - 1)]);
+          of_lane.add(factors_of(window.stage)[part * S::GROUPS + min(lane, S::GROUPS - 1)]);
           // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
@@ -213,7 +197,7 @@ im2win_tensor_core_sliding(
               for (int k = 0; k < K_BLOCK; k += 16) {
                 // Descriptors count in units of 16 bytes.
                 const int from_a = (of.filter * K_BLOCK * 2 + k * 2) / 16;
-                const int from_b = (of.window * CHUNKS + k / CHUNK) * Planes::PLANE_BYTES / 16;
+                const int from_b = (of.window * CHUNKS + k / CHUNK) * planes.plane_bytes() / 16;
                 multiply_tiles<N>(sums, a + from_a, b + from_b, product > 0 || k > 0);
               }
             }
@@ -249,7 +233,7 @@ im2win_tensor_core_sliding(
 #pragma unroll
         for (int group = 0; may_be && group * EPILOGUE_COLUMNS < N; ++group) {
           // Windows reach into the next group.
-          const int next = min(group + 1, Planes::GROUPS - 1);
+          const int next = min(group + 1, S::GROUPS - 1);
           const ColumnFactors both = {
               __shfl_sync(0xffffffffu, of_lane.all, group) + __shfl_sync(0xffffffffu, of_lane.all, next),
               __shfl_sync(0xffffffffu, of_lane.lost, group) + __shfl_sync(0xffffffffu, of_lane.lost, next)};
@@ -272,30 +256,32 @@ im2win_tensor_core_sliding(
 #endif
 }
 
-// Writes the window tensor for the kernel above without PRODUCERS: for each tile of UNITS groups, K block and phase the planes
-// and factors. Grid: (the tiles' units / warps, k_blocks * phases).
-template <int PARTS_N, int N, bool GENERAL>
+// Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and phase the planes and factors.
+// `columns` is N. Grid: (units of all tiles / warps, k_blocks * phases).
+template <bool GENERAL>
 __global__ void write_windows(const float* __restrict__ x, const int* __restrict__ offsets,
-                              unsigned char* __restrict__ windows, int units, int k_blocks, int phases, int pitch,
-                              unsigned pitch_multiplier, unsigned pitch_shift, int exponent_limit, PROBLEM_PARAMETERS) {
-  using Planes = WindowPlanes<PARTS_N, N>;
+                              unsigned char* __restrict__ windows, int tile_parts, int tile_groups, int columns, int units,
+                              int k_blocks, int phases, int pitch, unsigned pitch_multiplier, unsigned pitch_shift,
+                              int exponent_limit, PROBLEM_PARAMETERS) {
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
+  const WindowPlanes planes = {tile_parts, tile_groups};
   const int number = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
   if (number < units) {
     const int k_block = blockIdx.y / phases, phase = blockIdx.y - k_block * phases;
-    const int tile = number / Planes::UNITS, unit = number - tile * Planes::UNITS;
-    const Place place(p, {pitch, pitch_multiplier, pitch_shift}, tile * (PARTS_N * N) + Planes::position(unit, lane));
+    const int tile = number / planes.units(), unit = number - tile * planes.units();
+    const int position = tile * (tile_parts * columns) + unit_position(planes, columns, unit, lane);
     SlidingUnit of_unit;
+    const Place place(p, {pitch, pitch_multiplier, pitch_shift}, position);
     of_unit.template load_values<GENERAL>(x, offsets, p, k_blocks, place, k_block, phase, 0);
-    const long long buffer = static_cast<long long>(tile) * gridDim.y + blockIdx.y;
-    unsigned char* const planes = windows + buffer * (Planes::BYTES + Planes::FACTOR_BYTES);
-    unsigned char* const first_chunk = planes + Planes::offset(unit, 0, lane);
+    const long long first = static_cast<long long>(tile) * gridDim.y + blockIdx.y;
+    unsigned char* const buffer = windows + first * planes.bytes_in_memory();
+    unsigned char* const first_chunk = buffer + planes.offset(unit, 0, lane);
     const auto factor = of_unit.split(exponent_limit, [=](int chunk, const uint4(&parts)[2]) {
-      *reinterpret_cast<uint4*>(first_chunk + chunk * Planes::PLANE_BYTES) = parts[0];
-      *reinterpret_cast<uint4*>(first_chunk + (CHUNKS + chunk) * Planes::PLANE_BYTES) = parts[1];
+      *reinterpret_cast<uint4*>(first_chunk + chunk * planes.plane_bytes()) = parts[0];
+      *reinterpret_cast<uint4*>(first_chunk + (CHUNKS + chunk) * planes.plane_bytes()) = parts[1];
     });
-    if (lane == 0) reinterpret_cast<float*>(planes + Planes::BYTES)[unit] = factor.value(k_block, number + phase);
+    if (lane == 0) reinterpret_cast<float*>(buffer + planes.bytes())[unit] = factor.value(k_block, number + phase);
   }
   wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too
 }

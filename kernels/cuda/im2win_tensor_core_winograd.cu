@@ -19,12 +19,14 @@ template <int WARPGROUPS_M, int N, int PRODUCERS, int OUTPUTS, int KERNEL>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M;
-  using Planes = WindowPlanes<PARTS_N, N>;
+  static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
+  static constexpr int GROUPS = N / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
+  static constexpr WindowPlanes PLANES = {PARTS_N, GROUPS};
   // The last warpgroup has the filter copied, and windows that are not produced here.
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
-  static constexpr int WINDOW_BYTES = Planes::BYTES + (PRODUCERS == 0 ? Planes::FACTOR_BYTES : 0);
-  static_assert(PRODUCERS <= Planes::UNITS, "a producer would lose track of the rounds of the ring");
+  static constexpr int WINDOW_BYTES = PRODUCERS == 0 ? PLANES.bytes_in_memory() : PLANES.bytes();
+  static_assert(PRODUCERS <= UNITS, "a producer would lose track of the rounds of the ring");
   // A block starts with what its 64 Ki registers give each thread, in eights. A consumer holds N / 2 sums and OUTPUTS times
   // as many results; the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / 128 / WARPGROUPS / 8 * 8 * WARPGROUPS;  // a thread of each warpgroup
@@ -51,7 +53,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     unsigned strips_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
-  using Planes = typename S::Planes;
+  constexpr WindowPlanes planes = S::PLANES;
   // Beside producers there are no registers for an epilogue.
   using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
@@ -66,7 +68,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   float4* const maxima = reinterpret_cast<float4*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
   // [WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
   float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));
-  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * Planes::UNITS + 1) / 2 * 2;
+  constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
   Barrier* const filter_empty = filter_full + FILTER_STAGES;
   Barrier* const window_full = filter_empty + FILTER_STAGES;
@@ -86,7 +88,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     for (int i = 0; i < WINDOW_STAGES; ++i) {
-      window_full[i].initialize(PRODUCERS == 0 ? 1 : 4 * Planes::UNITS);  // the warps of a producer that write a unit
+      window_full[i].initialize(PRODUCERS == 0 ? 1 : 4 * S::UNITS);  // the warps of a producer that write a unit
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     }
     fence_barriers();
@@ -98,8 +100,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     if (threadIdx.x % 128 != 0) return;
     wait_for_prerequisite();  // for the split filter; the producers gather X meanwhile
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
-      const long long first_window = static_cast<long long>(tile.first_pixel / Planes::UNITS) * plan.k_blocks * PRODUCTS;
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const long long first_window = static_cast<long long>(tile.first_pixel / S::UNITS) * plan.k_blocks * PRODUCTS;
 #pragma unroll 1
       for (int product = tile.first_k_block * PRODUCTS; product < tile.last_k_block * PRODUCTS; ++product) {
         if (PRODUCERS == 0) {
@@ -124,9 +126,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     const int producer = warpgroup - CONSUMER_WARPGROUPS, chunk = warp % 4;
     int unit = producer, parity = 0;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       for (int k_block = tile.first_k_block;; unit += PRODUCERS, parity ^= 1) {
-        for (; unit >= Planes::UNITS && k_block < tile.last_k_block; unit -= Planes::UNITS, ++k_block) {
+        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ++k_block) {
           for (int product = 0; product < PRODUCTS; ++product) window.next();
         }
         if (k_block == tile.last_k_block) break;
@@ -144,11 +146,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         for (int product = 0; product < PRODUCTS; ++product, at.next()) {
           const SplitChunk<2> split = of_unit.split(product);
           const unsigned to =
-              shared_address(windows + at.stage * S::WINDOW_BYTES) + Planes::offset(unit, chunk, lane);
+              shared_address(windows + at.stage * S::WINDOW_BYTES) + planes.offset(unit, chunk, lane);
           store_shared(to, split.parts[0]);
-          store_shared(to + CHUNKS * Planes::PLANE_BYTES, split.parts[1]);
+          store_shared(to + CHUNKS * planes.plane_bytes(), split.parts[1]);
           if (threadIdx.x % 128 == 0) {
-            factors[at.stage * Planes::UNITS + unit] = of_unit.factor(product, k_block, group);
+            factors[at.stage * S::UNITS + unit] = of_unit.factor(product, k_block, group);
           }
         }
         fence_shared_writes();
@@ -166,15 +168,15 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     const int first_channel = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
     const unsigned long long first_a = tile_descriptor(shared_address(filters) + first_channel * ROW_BYTES);
     const unsigned long long first_b =
-        position_descriptor(shared_address(windows) + part * Planes::PART_BYTES, Planes::PLANE_BYTES);
+        position_descriptor(shared_address(windows) + part * planes.part_bytes(), planes.plane_bytes());
     const auto output_of = [&](const TensorCoreTile& tile) {
       const int channel = tile.first_channel + first_channel + warp % 4 * Output::ROWS;
-      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * Planes::GROUPS}, y + tile.output,
+      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS}, y + tile.output,
                     channel, p.out_channels};
     };
     Suspects suspects;
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       float results[OUTPUTS * N / 8][4] = {};  // row by row
       float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
 #pragma unroll 1
@@ -183,8 +185,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
         for (int product = 0; product < PRODUCTS; ++product, window.next()) {
           const unsigned long long b = further(first_b, window.stage * S::WINDOW_BYTES);
           const float* const of_stage =
-              PRODUCERS == 0 ? reinterpret_cast<const float*>(windows + window.stage * S::WINDOW_BYTES + Planes::BYTES)
-                             : factors + window.stage * Planes::UNITS;
+              PRODUCERS == 0 ? reinterpret_cast<const float*>(windows + window.stage * S::WINDOW_BYTES + planes.bytes())
+                             : factors + window.stage * S::UNITS;
           window_full[window.stage].wait(window.parity);
           Ring<FILTER_STAGES> at = filter;
 #pragma unroll 1
@@ -204,7 +206,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #pragma unroll
                 for (int k = 0; k < K_BLOCK; k += 16) {
                   const int from_a = of.filter * K_BLOCK * 2 + k * 2;
-                  const int from_b = (of.window * CHUNKS + k / CHUNK) * Planes::PLANE_BYTES + tap * CHUNK_BYTES;
+                  const int from_b = (of.window * CHUNKS + k / CHUNK) * planes.plane_bytes() + tap * CHUNK_BYTES;
                   multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > first || k > 0);
                 }
               }
@@ -212,7 +214,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             finish_products<N>(sums);
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
-              const float undo = of_stage[part * Planes::GROUPS + 8 * j / EPILOGUE_COLUMNS];
+              const float undo = of_stage[part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
 #pragma unroll
               for (int output = 0; output < OUTPUTS; ++output) {
                 const float coefficient = winograd.output[output][product];
@@ -238,7 +240,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     }
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, Planes::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       const int window_values = K_BLOCK * KERNEL * KERNEL;
       output_of(tile).store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
     }
@@ -246,36 +248,35 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #endif
 }
 
-// Writes the window tensor for the kernel above without PRODUCERS: for each tile of UNITS groups, K block and product the planes
-// and factors. Grid: (tiles * UNITS, k_blocks) blocks of a warpgroup.
-template <int OUTPUTS, int KERNEL, int PARTS_N, int N, bool PADDED>
+// Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and product the planes and factors.
+// Grid: (units of all tiles, k_blocks) blocks of a warpgroup.
+template <int OUTPUTS, int KERNEL, bool PADDED>
 __global__ __launch_bounds__(128) void write_windows(const float* __restrict__ x, unsigned char* __restrict__ windows,
-                                                     int pitch, unsigned pitch_multiplier, unsigned pitch_shift,
-                                                     int strips, unsigned strips_multiplier, unsigned strips_shift,
-                                                     int exponent_limit, PROBLEM_PARAMETERS) {
-  using Planes = WindowPlanes<PARTS_N, N>;
+                                                     int tile_parts, int tile_groups, int pitch, unsigned pitch_multiplier,
+                                                     unsigned pitch_shift, int strips, unsigned strips_multiplier,
+                                                     unsigned strips_shift, int exponent_limit, PROBLEM_PARAMETERS) {
   using Unit = WindowUnit<OUTPUTS, KERNEL>;
   __shared__ float4 maxima[Unit::PRODUCTS + 1];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
+  const WindowPlanes planes = {tile_parts, tile_groups};
   const int group = blockIdx.x, k_block = blockIdx.y, chunk = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int tile = group / Planes::UNITS, unit = group - tile * Planes::UNITS;
+  const int tile = group / planes.units(), unit = group - tile * planes.units();
   const StripPlace<OUTPUTS> place({pitch, pitch_multiplier, pitch_shift}, {strips, strips_multiplier, strips_shift},
                                   group * GROUP_OUTPUTS<KERNEL> + lane);
   Unit of_unit;
   of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
   of_unit.find_scale(maxima, chunk, 1, exponent_limit);
   const long long first = (static_cast<long long>(tile) * gridDim.y + k_block) * Unit::PRODUCTS;
-  unsigned char* const buffer = windows + first * (Planes::BYTES + Planes::FACTOR_BYTES);
+  unsigned char* buffer = windows + first * planes.bytes_in_memory();
+  const int in_buffer = planes.offset(unit, chunk, lane), low = CHUNKS * planes.plane_bytes();
 #pragma unroll
-  for (int product = 0; product < Unit::PRODUCTS; ++product) {
+  for (int product = 0; product < Unit::PRODUCTS; ++product, buffer += planes.bytes_in_memory()) {
     const SplitChunk<2> split = of_unit.split(product);
-    unsigned char* const planes = buffer + product * (Planes::BYTES + Planes::FACTOR_BYTES);
-    unsigned char* const to = planes + Planes::offset(unit, chunk, lane);
-    *reinterpret_cast<uint4*>(to) = split.parts[0];
-    *reinterpret_cast<uint4*>(to + CHUNKS * Planes::PLANE_BYTES) = split.parts[1];
+    *reinterpret_cast<uint4*>(buffer + in_buffer) = split.parts[0];
+    *reinterpret_cast<uint4*>(buffer + in_buffer + low) = split.parts[1];
     if (threadIdx.x == 0) {
-      reinterpret_cast<float*>(planes + Planes::BYTES)[unit] = of_unit.factor(product, k_block, group);
+      reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group);
     }
   }
   wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too

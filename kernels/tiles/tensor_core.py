@@ -47,7 +47,7 @@ MAX_SHARED_BYTES = 227 * 1024
 #: What each of two blocks on a multiprocessor may have there.
 _HALF_SHARED_BYTES = (228 * 1024) // 2 - 1024
 #: Partial results of a reduction that is computed in parts may take this much, and a window tensor this much.
-MAX_PARTIAL_BYTES, MAX_WINDOW_BYTES = 48 * 2**20, 256 * 2**20
+MAX_PARTIAL_BYTES, MAX_WINDOW_BYTES = 48 * 2**20, 512 * 2**20
 #: Threads of a block that writes a window tensor.
 WINDOW_THREADS = 128
 #: The buffer of a warp's epilogue, and those of all consumer warps.
@@ -177,14 +177,15 @@ class SlidingTile(TensorCoreTile):
         return self.tiles(problem)[1] * self._buffers(problem) * window_buffer_bytes(self.units)
 
     def windows_expression(self, problem: ConvProblem) -> str:
-        return _windows_expression(self, problem.is_general)
+        return _windows_expression(problem.is_general)
 
     def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
         return -(-self.tiles(problem)[1] * self.units * 32 // WINDOW_THREADS), self._buffers(problem)
 
     def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
         units, k_blocks = self.tiles(problem)[1] * self.units, self.k_blocks(problem)
-        return units, k_blocks, self._buffers(problem) // k_blocks, *self._pitch_numbers(problem)
+        tile = self.consumers_n, self.units // self.consumers_n, self.n // self.consumers_n
+        return *tile, units, k_blocks, self._buffers(problem) // k_blocks, *self._pitch_numbers(problem)
 
 
 def window_buffer_bytes(units: int) -> int:
@@ -197,8 +198,8 @@ def window_factor_bytes(units: int) -> int:
     return -(-units * FLOAT_BYTES // 16) * 16
 
 
-def _windows_expression(tile: SlidingTile, general: bool) -> str:
-    return f"write_windows<{tile.consumers_n}, {tile.n // tile.consumers_n}, {int(general)}>"
+def _windows_expression(general: bool) -> str:
+    return f"write_windows<{int(general)}>"
 
 
 def _tap_steps(problem: ConvProblem) -> tuple[int, int]:
@@ -351,9 +352,6 @@ MMA_SLIDING_TILES = (
 )
 
 
-_IN_MEMORY = tuple(tile for tile in SLIDING_TILES if tile.windows_in_memory)
-
-
 def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
     return tuple(tile.expression(general) for tile in tiles for general in (False, True))
 
@@ -364,7 +362,7 @@ INSTANCES = {
     "im2win_tensor_core_wgmma": _instances(WGMMA_TILES),
     "im2win_tensor_core_sliding": (
         *_instances(SLIDING_TILES),
-        *(_windows_expression(tile, general) for tile in _IN_MEMORY for general in (False, True)),
+        *(_windows_expression(general) for general in (False, True)),
     ),
     "im2win_tensor_core_mma": _instances(MMA_TILES),
     "im2win_tensor_core_mma_sliding": _instances(MMA_SLIDING_TILES),

@@ -62,7 +62,7 @@ class WinogradTile(TensorCoreTile):
         return self.tiles(problem)[1] * self.units, self.k_blocks(problem)
 
     def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
-        return self.arguments_of(problem)
+        return self.consumers_n, self.units // self.consumers_n, *self.arguments_of(problem)
 
     @property
     def products(self) -> int:
@@ -177,7 +177,7 @@ WINOGRAD_TILES = (
 
 
 def _windows_expression(tile: WinogradTile, padded: bool) -> str:
-    return f"write_windows<{tile.outputs}, {tile.kernel}, {tile.consumers_n}, {tile.columns}, {int(padded)}>"
+    return f"write_windows<{tile.outputs}, {tile.kernel}, {int(padded)}>"
 
 
 def _filter_expression(outputs: int, kernel: int) -> str:
@@ -190,6 +190,6 @@ INSTANCES = {
     "im2win_tensor_core_winograd": (
         *dict.fromkeys(tile.expression(general) for tile in WINOGRAD_TILES for general in (False, True)),
         *dict.fromkeys(tile.filter_expression for tile in WINOGRAD_TILES),
-        *(_windows_expression(tile, padded) for tile in _IN_MEMORY for padded in (False, True)),
+        *dict.fromkeys(_windows_expression(tile, padded) for tile in _IN_MEMORY for padded in (False, True)),
     ),
 }

@@ -16,3 +16,20 @@ __device__ inline unsigned long long position_descriptor(unsigned address, int p
 __device__ inline unsigned long long further(unsigned long long descriptor, int bytes) {
   return (descriptor >> 32 << 32) | (static_cast<unsigned>(descriptor) + bytes / 16);
 }
+
+// Where the planes of a K block lie in a buffer for a tile: for each part, that is each consumer with positions of its own, and
+// each FP16 part and chunk of the K block a plane of all its positions. They come in groups of EPILOGUE_COLUMNS; a group of a
+// part is a unit. In device memory the units' factors follow.
+struct WindowPlanes {
+  int parts, groups;
+  __device__ constexpr int units() const { return parts * groups; }
+  __device__ constexpr int plane_bytes() const { return groups * EPILOGUE_COLUMNS * CHUNK_BYTES; }
+  __device__ constexpr int part_bytes() const { return 2 * CHUNKS * plane_bytes(); }
+  __device__ constexpr int bytes() const { return parts * part_bytes(); }
+  __device__ constexpr int bytes_in_memory() const { return bytes() + (units() * 4 + 15) / 16 * 16; }
+  // Where the high parts of a chunk lie at a lane's position of a unit; the low ones lie CHUNKS planes further.
+  __device__ constexpr int offset(int unit, int chunk, int lane) const {
+    const int part = unit / groups, position = (unit - part * groups) * EPILOGUE_COLUMNS + lane;
+    return part * part_bytes() + chunk * plane_bytes() + position * CHUNK_BYTES;
+  }
+};

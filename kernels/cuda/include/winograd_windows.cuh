@@ -128,18 +128,3 @@ class WindowUnit {
   float scale_, undo_;
   bool has_cuts_;
 };
-
-// Where the planes of a product lie in a buffer for a tile: for each part, that is each consumer with positions of its own, and
-// each FP16 part and chunk of the K block a plane of N positions. Behind them are the units' factors, where there is room.
-template <int PARTS_N, int N>
-struct WindowPlanes {
-  static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
-  static constexpr int GROUPS = N / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
-  static constexpr int PLANE_BYTES = N * CHUNK_BYTES, PART_BYTES = 2 * CHUNKS * PLANE_BYTES, BYTES = PARTS_N * PART_BYTES;
-  static constexpr int FACTOR_BYTES = (UNITS * 4 + 15) / 16 * 16;
-  // Of the high parts of a chunk at a lane's position of a unit; the low ones lie CHUNKS planes further.
-  __device__ static int offset(int unit, int chunk, int lane) {
-    const int part = unit / GROUPS, position = (unit - part * GROUPS) * EPILOGUE_COLUMNS + lane;
-    return part * PART_BYTES + chunk * PLANE_BYTES + position * CHUNK_BYTES;
-  }
-};
