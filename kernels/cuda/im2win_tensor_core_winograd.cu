@@ -26,17 +26,19 @@ struct Shape {
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
   static constexpr int WINDOW_BYTES = PRODUCERS == 0 ? PLANES.bytes_in_memory() : PLANES.bytes();
-  static_assert(PRODUCERS <= UNITS, "a producer would lose track of the rounds of the ring");
+  static_assert(PRODUCERS <= 1, "a single producer takes all units");
   // A block starts with what its 64 Ki registers give each thread, in eights. A consumer holds N / 2 sums and OUTPUTS times
   // as many results; the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / 128 / WARPGROUPS / 8 * 8 * WARPGROUPS;  // a thread of each warpgroup
-  static constexpr int COPIER_REGISTERS = 24, NEEDED = ((OUTPUTS + 1) * N / 2 + 24 + 7) / 8 * 8;  // by a consumer
+  static constexpr int COPIER_REGISTERS = 24, BESIDE = KERNEL == 3 && WARPGROUPS_M == 2 ? 16 : 24;
+  static constexpr int NEEDED = ((OUTPUTS + 1) * N / 2 + BESIDE + 7) / 8 * 8;  // by a consumer
   static constexpr int LEFT =
       (REGISTERS - COPIER_REGISTERS - CONSUMER_WARPGROUPS * NEEDED) / (PRODUCERS > 0 ? PRODUCERS : 1) / 8 * 8;
   static constexpr int PRODUCER_REGISTERS = LEFT < REGISTERS / WARPGROUPS ? LEFT : REGISTERS / WARPGROUPS;
   static constexpr int CONSUMER_REGISTERS =
       (REGISTERS - COPIER_REGISTERS - PRODUCERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 72, "a producer holds a chunk of one position of all rows");
+  static constexpr bool LOADS_AHEAD = PRODUCER_REGISTERS >= 2 * CHUNK * (OUTPUTS + KERNEL - 1) + 32;
   static_assert(CONSUMER_REGISTERS >= NEEDED, "a consumer holds its sums and results");
 };
 
@@ -123,44 +125,56 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     }
   } else if (PRODUCERS > 0 && warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
-    const int producer = warpgroup - CONSUMER_WARPGROUPS, chunk = warp % 4;
-    int unit = producer, parity = 0;
-    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
-      for (int k_block = tile.first_k_block;; unit += PRODUCERS, parity ^= 1) {
-        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, ++k_block) {
-          for (int product = 0; product < PRODUCTS; ++product) window.next();
-        }
-        if (k_block == tile.last_k_block) break;
-        const int group = tile.first_pixel + unit;
-        const StripPlace<OUTPUTS> place(by_pitch, by_strips, group * GROUP_OUTPUTS<KERNEL> + lane);
-        WindowUnit<OUTPUTS, KERNEL> of_unit;
-        of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
-        // The loads are in flight while this waits for free planes, of all products.
-        Ring<WINDOW_STAGES> at = window;
-#pragma unroll
-        for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
-        of_unit.find_scale(maxima + (producer * 2 + parity) * (PRODUCTS + 1), chunk, 1 + producer, exponent_limit);
-        at = window;
-#pragma unroll
-        for (int product = 0; product < PRODUCTS; ++product, at.next()) {
-          const SplitChunk<2> split = of_unit.split(product);
-          const unsigned to =
-              shared_address(windows + at.stage * S::WINDOW_BYTES) + planes.offset(unit, chunk, lane);
-          store_shared(to, split.parts[0]);
-          store_shared(to + CHUNKS * planes.plane_bytes(), split.parts[1]);
-          if (threadIdx.x % 128 == 0) {
-            factors[at.stage * S::UNITS + unit] = of_unit.factor(product, k_block, group);
+    const int chunk = warp % 4;
+    int number = blockIdx.x, unit = 0, parity = 0;
+    TensorCoreTile tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::UNITS);
+    int k_block = tile.first_k_block;
+    WindowUnit<OUTPUTS, KERNEL> of_unit, of_next;
+    const auto load_values = [&](WindowUnit<OUTPUTS, KERNEL>& to) {
+      const StripPlace<OUTPUTS> place(by_pitch, by_strips, (tile.first_pixel + unit) * GROUP_OUTPUTS<KERNEL> + lane);
+      to.template load_values<PADDED>(x, p, place, k_block, chunk);
+    };
+    // The values of a unit are loaded while the one before is split, if there are registers for both.
+    if (S::LOADS_AHEAD) load_values(of_unit);
+    for (bool has_next = true; has_next; parity ^= 1) {
+      if (!S::LOADS_AHEAD) load_values(of_unit);
+      const int this_unit = unit, this_k_block = k_block, group = tile.first_pixel + unit;
+      if (++unit == S::UNITS) {
+        unit = 0;
+        if (++k_block == tile.last_k_block) {
+          number += gridDim.x;
+          has_next = number < tiles;
+          if (has_next) {
+            tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::UNITS);
+            k_block = tile.first_k_block;
           }
         }
-        fence_shared_writes();
-        __syncwarp();
-        if (lane == 0) {
-          at = window;
+      }
+      if (S::LOADS_AHEAD && has_next) load_values(of_next);
+      Ring<WINDOW_STAGES> at = window;
 #pragma unroll
-          for (int product = 0; product < PRODUCTS; ++product, at.next()) window_full[at.stage].arrive();
+      for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
+      of_unit.find_scale(maxima + parity * (PRODUCTS + 1), chunk, 1, exponent_limit);
+      at = window;
+#pragma unroll
+      for (int product = 0; product < PRODUCTS; ++product, at.next()) {
+        const SplitChunk<2> split = of_unit.split(product);
+        const unsigned to = shared_address(windows + at.stage * S::WINDOW_BYTES) + planes.offset(this_unit, chunk, lane);
+        store_shared(to, split.parts[0]);
+        store_shared(to + CHUNKS * planes.plane_bytes(), split.parts[1]);
+        if (threadIdx.x % 128 == 0) {
+          factors[at.stage * S::UNITS + this_unit] = of_unit.factor(product, this_k_block, group);
         }
       }
+      fence_shared_writes();
+      __syncwarp();
+      at = window;
+#pragma unroll
+      for (int product = 0; product < PRODUCTS; ++product, at.next()) {
+        if (lane == 0) window_full[at.stage].arrive();
+      }
+      if (unit == 0) window = at;
+      if (S::LOADS_AHEAD) of_unit = of_next;
     }
   } else {
     raise_registers<S::CONSUMER_REGISTERS>();

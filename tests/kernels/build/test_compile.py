@@ -203,7 +203,9 @@ def test_nothing_is_read_or_written_before_the_wait(program: str, compiled: Comp
             continue
         if program == "im2win_tensor_core_winograd":
             (tile,) = (one for one in WINOGRAD_TILES if kernel["expression"].startswith(one.expression(False)[:-2]))
-            assert found == {"LDG": K_BLOCK // 4 * tile.products}, kernel["expression"]
+            # Where values are loaded ahead, the first unit's are loaded elsewhere.
+            one_unit = K_BLOCK // 4 * tile.products
+            assert found in ({"LDG": one_unit}, {"LDG": 2 * one_unit}), kernel["expression"]
             continue
         if program != "im2win_tensor_core_sliding":
             assert not found, kernel["expression"]
