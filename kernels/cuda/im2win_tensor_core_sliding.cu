@@ -35,11 +35,13 @@ struct Shape {
   // many results, and the producers share the rest.
   static constexpr int OF_THREAD = REGISTER_FILE / BLOCKS / THREADS / 8 * 8;
   static constexpr int REGISTERS = OF_THREAD * (CONSUMER_WARPGROUPS + OTHERS);  // a thread of each warpgroup
-  static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + 24)) / OTHERS / 8 * 8;
-  static constexpr int MOST = PRODUCERS > 0 ? 96 : 40;
+  static constexpr int BESIDE = WARPGROUPS_M == 1 ? 24 : 16;  // registers of a consumer beside those
+  static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + BESIDE)) / OTHERS / 8 * 8;
+  static constexpr int MOST = PRODUCERS == 0 ? 40 : OF_THREAD < 120 ? OF_THREAD : 120;
   static constexpr int PRODUCER_REGISTERS = LEFT < MOST ? LEFT : MOST;
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - OTHERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
+  static constexpr bool LOADS_AHEAD = PRODUCER_REGISTERS >= 2 * K_BLOCK + 56;
   static_assert(PRODUCER_REGISTERS >= 24, "the least that a thread can have");
 };
 
@@ -96,11 +98,10 @@ im2win_tensor_core_sliding(
   if (warpgroup >= CONSUMER_WARPGROUPS) {
     reduce_registers<S::PRODUCER_REGISTERS>();
     int unit = warp - 4 * CONSUMER_WARPGROUPS;
-    const bool copies = unit == S::GATHER_WARPS;
-    for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
-      if (copies) {
-        wait_for_prerequisite();  // for the split filter, at the first tile: the other warps gather X meanwhile
+    if (unit == S::GATHER_WARPS) {
+      wait_for_prerequisite();  // for the split filter; the other warps gather X meanwhile
+      for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
+        const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
         const long long first_window = static_cast<long long>(tile.first_pixel / S::TILE_N) * plan.k_blocks * phases;
         for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
           for (int phase = 0; phase < phases; ++phase) {
@@ -126,29 +127,52 @@ im2win_tensor_core_sliding(
             }
           }
         }
-        continue;
       }
-      for (int k_block = tile.first_k_block, phase = 0; PRODUCERS > 0; unit += S::GATHER_WARPS) {
-        for (; unit >= S::UNITS && k_block < tile.last_k_block; unit -= S::UNITS, window.next()) {
-          if (++phase == phases) phase = 0, ++k_block;
+    } else if (PRODUCERS > 0) {
+      int number = blockIdx.x, phase = 0;
+      TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, number, S::TILE_M, S::TILE_N);
+      int k_block = tile.first_k_block;
+      // Goes on to the stage that the unit is in. Returns whether there is one.
+      const auto find_stage = [&] {
+        for (; unit >= S::UNITS; unit -= S::UNITS, window.next()) {
+          if (++phase < phases) continue;
+          phase = 0;
+          if (++k_block < tile.last_k_block) continue;
+          number += gridDim.x;
+          if (number >= tiles) return false;
+          tile = TensorCoreTile::find<GENERAL>(plan, number, S::TILE_M, S::TILE_N);
+          k_block = tile.first_k_block;
         }
-        if (k_block == tile.last_k_block) break;
-        SlidingUnit of_unit;
-        const int in_stage = planes.offset(unit, 0, lane);
-        const int position = tile.first_pixel + unit_position(planes, N, unit, lane);
-        of_unit.template load_values<GENERAL>(x, offsets, p, plan.k_blocks, Place(p, by_pitch, position), k_block, phase,
-                                              tile.group);
+        return true;
+      };
+      SlidingUnit of_unit, of_next;
+      const auto load_values = [&](SlidingUnit& to) {
+        const Place place(p, by_pitch, tile.first_pixel + unit_position(planes, N, unit, lane));
+        to.template load_values<GENERAL>(x, offsets, p, plan.k_blocks, place, k_block, phase, tile.group);
+      };
+      bool has_unit = find_stage();
+      // The values of a unit are loaded while the one before is split, if there are registers for both.
+      if (S::LOADS_AHEAD && has_unit) load_values(of_unit);
+      while (has_unit) {
+        if (!S::LOADS_AHEAD) load_values(of_unit);
+        const Ring<SLIDING_WINDOW_STAGES> at = window;
+        const int in_stage = planes.offset(unit, 0, lane), this_unit = unit, this_k_block = k_block;
+        const int of_place = number + unit + phase;  // anything that tells places apart
+        unit += S::GATHER_WARPS;
+        has_unit = find_stage();
+        if (S::LOADS_AHEAD && has_unit) load_values(of_next);
         // The loads are in flight while this waits for a free stage.
-        window_empty[window.stage].wait(window.parity ^ 1);
-        const unsigned first_chunk = shared_address(windows + window.stage * S::WINDOW_BYTES) + in_stage;
+        window_empty[at.stage].wait(at.parity ^ 1);
+        const unsigned first_chunk = shared_address(windows + at.stage * S::WINDOW_BYTES) + in_stage;
         const auto factor = of_unit.split(exponent_limit, [=](int chunk, const uint4(&parts)[2]) {
           store_shared(first_chunk + chunk * planes.plane_bytes(), parts[0]);
           store_shared(first_chunk + (CHUNKS + chunk) * planes.plane_bytes(), parts[1]);
         });
-        if (lane == 0) factors[window.stage * S::UNITS + unit] = factor.value(k_block, i + unit + phase);
+        if (lane == 0) factors[at.stage * S::UNITS + this_unit] = factor.value(this_k_block, of_place);
         fence_shared_writes();
         __syncwarp();
-        if (lane == 0) window_full[window.stage].arrive();
+        if (lane == 0) window_full[at.stage].arrive();
+        if (S::LOADS_AHEAD) of_unit = of_next;
       }
     }
   } else {
