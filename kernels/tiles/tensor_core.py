@@ -333,6 +333,10 @@ SLIDING_TILES = (
     _sliding(2, 152, 2, (1140, 3600)),
     _sliding(2, 120, 2, (910, 2900)),
     _sliding(2, 88, 2, (710, 2300)),
+    # A single warpgroup of producers has registers to load ahead.
+    _sliding(1, 152, 1, (1240, 5200)),
+    _sliding(1, 120, 1, (1000, 3800)),
+    _sliding(2, 152, 1, (1140, 3600)),
     # Of two blocks on a multiprocessor one multiplies while the other writes its results.
     _sliding(2, 56, 1, (1100, 3000), blocks=2),
     _sliding(2, 56, 0, (900, 3000), blocks=2),
