@@ -89,7 +89,8 @@ __device__ inline void multiply_tap(float (&results)[ROWS_M][COLUMNS][4], unsign
 }
 
 // BLOCKS share a multiprocessor's registers. With HALVES the products of a half empty K block are left out. Arguments as
-// for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory: see kernels/tiles/tensor_core.py.
+// for im2win_tensor_core_sliding. Grid: one block for each tile. Dynamic shared memory: see
+// kernels/tiles/tensor_core_sliding.py.
 template <int TILE_M, int TILE_N, int WARP_M, int WARP_N, int BLOCKS, bool HALVES, bool GENERAL>
 __global__ __launch_bounds__(TILE_M / WARP_M * (TILE_N / WARP_N) * 32, BLOCKS) void im2win_tensor_core_mma_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,

@@ -49,7 +49,7 @@ struct Shape {
 // `k_blocks` counts K blocks of them; the split filter has kernel_w tiles for each. Tiles are pieces of TILE_N positions.
 // The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. `windows_before` is what
 // write_windows has made, for kernels without PRODUCERS, which take no groups. Dynamic shared memory: see
-// kernels/tiles/tensor_core.py.
+// kernels/tiles/tensor_core_sliding.py.
 template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS, bool GENERAL>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + (PRODUCERS > 0 ? PRODUCERS : 1)), BLOCKS) void
 im2win_tensor_core_sliding(

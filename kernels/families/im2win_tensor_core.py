@@ -21,16 +21,15 @@ from ..tiles.division import division_numbers
 from ..tiles.tensor_core import (
     FILTER_PADDING,
     K_BLOCK,
-    MMA_SLIDING_TILES,
     MMA_TILES,
     ROW_BYTES,
-    SLIDING_TILES,
     WGMMA_TILES,
     WINDOW_THREADS,
     Choice,
     TensorCoreTile,
     choices,
 )
+from ..tiles.tensor_core_sliding import MMA_SLIDING_TILES, SLIDING_TILES
 
 #: Biased exponent of FP32's Inf and NaN.
 SPECIAL_EXPONENT = 255

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..problem import FLOAT_BYTES, ConvProblem
-from .division import division_numbers
 
 #: Values of the reduction in a K block, which fills a pipeline stage; and bytes of a row of its tile, two FP16 parts of
 #: each value.
@@ -23,12 +22,6 @@ TILE_ALIGNMENT = 1024
 #: The epilogue's buffer of a consumer warp: 16 channels x EPILOGUE_COLUMNS, one column for each lane, and the pad of a
 #: row.
 EPILOGUE_COLUMNS, EPILOGUE_PAD = 32, 8
-#: Pipeline stages of the sliding kernel's window tensor, and by how many positions a window can reach beyond its first
-#: column.
-SLIDING_WINDOW_STAGES, MAX_SHIFT = 3, 8
-#: Positions that a warp of the sliding mma.sync kernel gathers together, and that have one scale.
-MMA_UNIT = 16
-
 DEFINITIONS = {
     "K_BLOCK": K_BLOCK,
     "ROW_BYTES": ROW_BYTES,
@@ -37,15 +30,10 @@ DEFINITIONS = {
     "TILE_ALIGNMENT": TILE_ALIGNMENT,
     "EPILOGUE_COLUMNS": EPILOGUE_COLUMNS,
     "EPILOGUE_PAD": EPILOGUE_PAD,
-    "SLIDING_WINDOW_STAGES": SLIDING_WINDOW_STAGES,
-    "MAX_SHIFT": MAX_SHIFT,
-    "MMA_UNIT": MMA_UNIT,
 }
 
 #: What a block may have on Hopper.
 MAX_SHARED_BYTES = 227 * 1024
-#: What each of two blocks on a multiprocessor may have there.
-_HALF_SHARED_BYTES = (228 * 1024) // 2 - 1024
 #: Partial results of a reduction that is computed in parts may take this much, and a window tensor this much.
 MAX_PARTIAL_BYTES, MAX_WINDOW_BYTES = 48 * 2**20, 512 * 2**20
 #: Threads of a block that writes a window tensor.
@@ -126,68 +114,6 @@ class TensorCoreTile:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, kw_only=True)
-class SlidingTile(TensorCoreTile):
-    """Shape in cuda/im2win_tensor_core_{sliding,mma_sliding}.cu.
-
-    `n` counts positions: those of output rows, with what their windows need besides.
-    """
-
-    def supports(self, problem: ConvProblem) -> bool:
-        channels = problem.group_out_channels
-        has_whole_tiles = -(-channels // self.m) * self.m <= -(-channels // FILTER_PADDING) * FILTER_PADDING
-        if self.windows_in_memory and (problem.groups > 1 or self.window_bytes(problem) > MAX_WINDOW_BYTES):
-            return False
-        return has_whole_tiles and _shifts(problem) <= MAX_SHIFT
-
-    def taps(self, problem: ConvProblem) -> int:
-        return problem.kernel_w
-
-    def tiles(self, problem: ConvProblem) -> tuple[int, int]:
-        positions = problem.batch * problem.out_height * self.pitch(problem)
-        return self.tiles_m(problem), -(-positions // self.n)
-
-    def arguments_of(self, problem: ConvProblem) -> tuple[int, ...]:
-        return *self._pitch_numbers(problem), *_tap_steps(problem)
-
-    def pitch(self, problem: ConvProblem) -> int:
-        """Positions of an output row: its outputs, and what the last one's window reaches beyond its first column."""
-        return problem.out_width + _shifts(problem)
-
-    def _pitch_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
-        return self.pitch(problem), *division_numbers(self.pitch(problem))
-
-    @property
-    def consumers_n(self) -> int:
-        """Consumers beside each other along the positions."""
-        return CONSUMER_WARPGROUPS * 64 // self.m
-
-    @property
-    def units(self) -> int:
-        """Groups of positions in a tile's window tensor."""
-        return self.consumers_n * -(-(self.n // self.consumers_n + MAX_SHIFT) // EPILOGUE_COLUMNS)
-
-    def _buffers(self, problem: ConvProblem) -> int:
-        """K blocks and phases."""
-        return self.k_blocks(problem) * min(_tap_steps(problem)[0], problem.kernel_w)
-
-    def window_bytes(self, problem: ConvProblem) -> int:
-        if not self.windows_in_memory:
-            return 0
-        return self.tiles(problem)[1] * self._buffers(problem) * window_buffer_bytes(self.units)
-
-    def windows_expression(self, problem: ConvProblem) -> str:
-        return _windows_expression(problem.is_general)
-
-    def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
-        return -(-self.tiles(problem)[1] * self.units * 32 // WINDOW_THREADS), self._buffers(problem)
-
-    def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
-        units, k_blocks = self.tiles(problem)[1] * self.units, self.k_blocks(problem)
-        tile = self.consumers_n, self.units // self.consumers_n, self.n // self.consumers_n
-        return *tile, units, k_blocks, self._buffers(problem) // k_blocks, *self._pitch_numbers(problem)
-
-
 def window_buffer_bytes(units: int) -> int:
     """A tile's part of a window tensor in device memory for one K block: the planes, and behind them the factors."""
     return units * EPILOGUE_COLUMNS * ROW_BYTES + window_factor_bytes(units)
@@ -196,23 +122,6 @@ def window_buffer_bytes(units: int) -> int:
 def window_factor_bytes(units: int) -> int:
     """Of the factors, in whole 16 bytes."""
     return -(-units * FLOAT_BYTES // 16) * 16
-
-
-def _windows_expression(general: bool) -> str:
-    return f"write_windows<{int(general)}>"
-
-
-def _tap_steps(problem: ConvProblem) -> tuple[int, int]:
-    """How many columns of the filter the neighbours of a phase are apart, and how many positions their windows are."""
-    columns = problem.columns
-    common = math.gcd(columns.stride, columns.dilation)
-    return columns.stride // common, columns.dilation // common
-
-
-def _shifts(problem: ConvProblem) -> int:
-    """By how many positions the windows of a phase reach beyond their first one at most."""
-    step, shift = _tap_steps(problem)
-    return (problem.kernel_w - 1) // step * shift
 
 
 def _wgmma(
@@ -238,37 +147,6 @@ def _wgmma(
     )
 
 
-def _sliding(
-    warpgroups_m: int, columns: int, producers: int, times: tuple[float, float], blocks: int = 1
-) -> SlidingTile:
-    """Two consumers, each 64 channels x `columns` positions; without producers the windows are in device memory."""
-    consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
-    units = consumers_n * -(-(columns + MAX_SHIFT) // EPILOGUE_COLUMNS)
-    windows = SLIDING_WINDOW_STAGES * units * EPILOGUE_COLUMNS * ROW_BYTES
-    factors = -(-SLIDING_WINDOW_STAGES * units // 2) * 2 * FLOAT_BYTES
-    if producers == 0:
-        factors = SLIDING_WINDOW_STAGES * window_factor_bytes(units)
-    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
-    window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
-    most = MAX_SHARED_BYTES if blocks == 1 else _HALF_SHARED_BYTES
-    left = most - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
-    filter_stages = min(8, left // (filter_tile + barrier_pair))
-    return SlidingTile(
-        program="im2win_tensor_core_sliding",
-        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}, {blocks}",
-        m=64 * warpgroups_m,
-        n=columns * consumers_n,
-        threads=128 * (CONSUMER_WARPGROUPS + max(1, producers)),
-        shared_bytes=most - left + filter_stages * (filter_tile + barrier_pair),
-        k_block_time=times[0],
-        tile_time=times[1],
-        parts=2,
-        persistent=True,
-        blocks=blocks,
-        windows_in_memory=producers == 0,
-    )
-
-
 def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCoreTile:
     """A block of cuda/im2win_tensor_core_mma.cu; each warp computes `warp_m` x `warp_n`."""
     return TensorCoreTile(
@@ -281,30 +159,6 @@ def _mma(m: int, n: int, warp_m: int, warp_n: int, parts: int = 2) -> TensorCore
         k_block_time=6.0 * m * n / 128,
         tile_time=2000.0,
         parts=parts,
-        persistent=False,
-    )
-
-
-def _mma_sliding(
-    m: int, n: int, warp_m: int, warp_n: int, blocks: int, halves: bool, times: tuple[float, float]
-) -> SlidingTile:
-    """A block of cuda/im2win_tensor_core_mma_sliding.cu; each warp computes `warp_m` channels x `warp_n` positions.
-
-    `blocks` share a multiprocessor's registers; `halves` tells whether what is empty in the last K block is left out.
-    """
-    units = -(-(n + MAX_SHIFT) // MMA_UNIT)
-    warps = m // warp_m * (n // warp_n)
-    rings = 2 * ((units * MMA_UNIT + m) * ROW_BYTES + (n + MAX_SHIFT) * FLOAT_BYTES) + 2 * units * FLOAT_BYTES
-    return SlidingTile(
-        program="im2win_tensor_core_mma_sliding",
-        arguments=f"{m}, {n}, {warp_m}, {warp_n}, {blocks}, {int(halves)}",
-        m=m,
-        n=n,
-        threads=32 * warps,
-        shared_bytes=rings,
-        k_block_time=times[0],
-        tile_time=times[1],
-        parts=2,
         persistent=False,
     )
 
@@ -323,53 +177,19 @@ WGMMA_TILES = (
     _wgmma(1, 64, 2, 4, (600, 5100), parts=3),
     _wgmma(1, 96, 2, 3, (900, 7800), parts=3),
 )
-#: Their times are a fit to the paper's layers at batch 64 on an H200. The positions and MAX_SHIFT more are whole
-#: groups of 32.
-SLIDING_TILES = (
-    _sliding(1, 152, 2, (1240, 5200)),
-    _sliding(1, 120, 2, (1000, 3800)),
-    _sliding(1, 88, 2, (780, 2900)),
-    _sliding(2, 184, 1, (1470, 3200)),
-    _sliding(2, 152, 2, (1140, 3600)),
-    _sliding(2, 120, 2, (910, 2900)),
-    _sliding(2, 88, 2, (710, 2300)),
-    # A single warpgroup of producers has registers to load ahead.
-    _sliding(1, 152, 1, (1240, 5200)),
-    _sliding(1, 120, 1, (1000, 3800)),
-    _sliding(2, 152, 1, (1140, 3600)),
-    # Of two blocks on a multiprocessor one multiplies while the other writes its results.
-    _sliding(2, 56, 1, (1100, 3000), blocks=2),
-    _sliding(2, 56, 0, (900, 3000), blocks=2),
-    _sliding(2, 184, 0, (1250, 3200)),
-    _sliding(2, 152, 0, (1050, 3000)),
-    _sliding(2, 120, 0, (850, 2700)),
-    _sliding(2, 88, 0, (680, 2300)),
-    _sliding(1, 120, 0, (900, 3800)),
-)
 MMA_TILES = (_mma(128, 64, 32, 32), _mma(64, 64, 32, 16), _mma(64, 64, 32, 16, parts=3))
-#: Their times are estimates.
-MMA_SLIDING_TILES = (
-    _mma_sliding(64, 112, 32, 56, 2, True, (350, 2000)),
-    _mma_sliding(64, 224, 32, 56, 1, True, (680, 4000)),
-    _mma_sliding(96, 80, 48, 40, 2, True, (380, 2000)),
-    _mma_sliding(128, 112, 32, 56, 1, True, (680, 2500)),
-)
 
 
-def _instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
+def instances(tiles: Sequence[TensorCoreTile]) -> tuple[str, ...]:
+    """Name expressions of the tiles' kernels."""
     return tuple(tile.expression(general) for tile in tiles for general in (False, True))
 
 
 #: Program -> name expressions of its kernels.
 INSTANCES = {
     "tensor_core_filter": ("split_filter<2>", "split_filter<3>", "sum_partials"),
-    "im2win_tensor_core_wgmma": _instances(WGMMA_TILES),
-    "im2win_tensor_core_sliding": (
-        *_instances(SLIDING_TILES),
-        *(_windows_expression(general) for general in (False, True)),
-    ),
-    "im2win_tensor_core_mma": _instances(MMA_TILES),
-    "im2win_tensor_core_mma_sliding": _instances(MMA_SLIDING_TILES),
+    "im2win_tensor_core_wgmma": instances(WGMMA_TILES),
+    "im2win_tensor_core_mma": instances(MMA_TILES),
 }
 
 

@@ -14,7 +14,8 @@ from kernels.launch import KernelLibrary
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
 from kernels.reference import reference
-from kernels.tiles.tensor_core import K_BLOCK, MMA_SLIDING_TILES, MMA_TILES, SLIDING_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core import K_BLOCK, MMA_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core_sliding import MMA_SLIDING_TILES, SLIDING_TILES
 from tests.problems import EDGES, random_problems
 from tests.relative import componentwise_error
 from tests.shared import known_conf

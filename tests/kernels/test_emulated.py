@@ -21,15 +21,8 @@ from kernels.families.im2win_transform import FilterReorder, Transform
 from kernels.families.im2win_winograd import WinogradPlan
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import (
-    K_BLOCK,
-    MMA_SLIDING_TILES,
-    MMA_TILES,
-    SLIDING_TILES,
-    WGMMA_TILES,
-    SlidingTile,
-    TensorCoreTile,
-)
+from kernels.tiles.tensor_core import K_BLOCK, MMA_TILES, WGMMA_TILES, TensorCoreTile
+from kernels.tiles.tensor_core_sliding import MMA_SLIDING_TILES, SLIDING_TILES, SlidingTile
 from kernels.tiles.tiled import (
     CLUSTER_TILES,
     LOADERS,

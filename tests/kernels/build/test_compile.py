@@ -15,7 +15,8 @@ import pytest
 from kernels.build import compile as compiler
 from kernels.build.compile import CompileError, compile_program, disassemble, find_nvdisasm
 from kernels.build.programs import PROGRAMS
-from kernels.tiles.tensor_core import K_BLOCK, SLIDING_TILES
+from kernels.tiles.tensor_core import K_BLOCK
+from kernels.tiles.tensor_core_sliding import SLIDING_TILES
 from kernels.tiles.tensor_core_winograd import WINOGRAD_TILES
 from kernels.tiles.winograd import WINOGRAD_TILE
 from tests.shared import make_once

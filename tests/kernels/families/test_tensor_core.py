@@ -9,17 +9,8 @@ import pytest
 
 from kernels.families.im2win_tensor_core import exponent_limit, window_offsets
 from kernels.problem import FLOAT_BYTES, ConvProblem
-from kernels.tiles.tensor_core import (
-    K_BLOCK,
-    MMA_SLIDING_TILES,
-    MMA_TILES,
-    SLIDING_TILES,
-    WGMMA_TILES,
-    SlidingTile,
-    TensorCoreTile,
-    choices,
-    pays,
-)
+from kernels.tiles.tensor_core import K_BLOCK, MMA_TILES, WGMMA_TILES, TensorCoreTile, choices, pays
+from kernels.tiles.tensor_core_sliding import MMA_SLIDING_TILES, SLIDING_TILES, SlidingTile
 from tests.problems import EDGES, random_problems
 
 #: The order of products in cuda/tensor_core.cuh, by the number of parts; three parts keep the last product apart.

@@ -17,7 +17,7 @@ from kernels.launch import KernelLibrary
 from kernels.model import dispatch, eager
 from kernels.plan import Plan, UnsupportedError
 from kernels.problem import ConvProblem
-from kernels.tiles.tensor_core import SLIDING_TILES
+from kernels.tiles.tensor_core_sliding import SLIDING_TILES
 from kernels.tiles.tensor_core_winograd import WINOGRAD_TILES
 from kernels.tiles.tiled import TILES, Schedule, fused
 from tests.emulation.launch import EmulatedLibrary
