@@ -79,7 +79,7 @@ im2win_tensor_core_sliding(
   if (!GENERAL && PRODUCERS > 0) tap_step = p.stride_w, tap_shift = 1;
   const int phases = min(tap_step, p.kernel_w);
   const int tiles = TensorCoreTile::count(plan);
-  const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int warpgroup = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   Ring<FILTER_STAGES> filter;
   Ring<SLIDING_WINDOW_STAGES> window;
   if (threadIdx.x == 0) {
@@ -194,25 +194,26 @@ im2win_tensor_core_sliding(
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
       ColumnFactors of_lane = {};  // each lane has one group's, for one of the taps of each phase
+      window_full[window.stage].wait(window.parity);
+      filter_full[filter.stage].wait(filter.parity);
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll 1
-        for (int phase = 0; phase < phases; ++phase, window.next()) {
+        for (int phase = 0; phase < phases; ++phase) {
           unsigned long long b = position_descriptor(
               shared_address(windows + window.stage * S::WINDOW_BYTES) + part * planes.part_bytes(), planes.plane_bytes());
-          window_full[window.stage].wait(window.parity);
           float undo[S::GROUPS];
 #pragma unroll
           for (int group = 0; group < S::GROUPS; ++group) {
             undo[group] = fabsf(factors_of(window.stage)[part * S::GROUPS + group]);
           }
+          Ring<SLIDING_WINDOW_STAGES> next_window = window;
           of_lane.add(factors_of(window.stage)[part * S::GROUPS + min(lane, S::GROUPS - 1)]);
           // `beyond` is the thread's first column, moved as the taps move it.
           int beyond = lane % 4 * 2 - 8;
 #pragma unroll 1
-          for (int tap = phase; tap < p.kernel_w; tap += tap_step, filter.next()) {
+          for (int tap = phase; tap < p.kernel_w; tap += tap_step) {
             const unsigned long long a =
                 tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_row * ROW_BYTES);
-            filter_full[filter.stage].wait(filter.parity);
             start_products();
 #pragma unroll
             for (int product = 0; product < PART_PRODUCTS<2>; ++product) {
@@ -224,6 +225,16 @@ im2win_tensor_core_sliding(
                 const int from_b = (of.window * CHUNKS + k / CHUNK) * planes.plane_bytes() / 16;
                 multiply_tiles<N>(sums, a + from_a, b + from_b, product > 0 || k > 0);
               }
+            }
+            commit_products();
+            // A look at a barrier takes a hundred cycles: the next ones are looked at meanwhile.
+            Ring<FILTER_STAGES> next_filter = filter;
+            next_filter.next();
+            const bool goes_on = tap + tap_step < p.kernel_w;
+            if (!goes_on) next_window.next();
+            if (goes_on || phase + 1 < phases || k_block + 1 < tile.last_k_block) {
+              if (!goes_on) window_full[next_window.stage].wait(next_window.parity);
+              filter_full[next_filter.stage].wait(next_filter.parity);
             }
             finish_products<N>(sums);
 #pragma unroll
@@ -241,9 +252,10 @@ im2win_tensor_core_sliding(
             b += tap_shift * (CHUNK_BYTES / 16), beyond += tap_shift;
             __syncwarp();
             if (lane == 0) filter_empty[filter.stage].arrive();
+            filter = next_filter;
           }
-          __syncwarp();
           if (lane == 0) window_empty[window.stage].arrive();
+          window = next_window;
         }
       }
       const Output output = output_of(tile);

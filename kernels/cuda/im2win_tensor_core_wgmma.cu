@@ -152,11 +152,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
       // Each thread of a consumer has a column, or two: the sum of its factors, negative if one of its values lost bits.
       float factor_sums[OWN] = {};
       bool has_lost[OWN] = {};
-      for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block, ring.next()) {
-        const unsigned buffer = shared_address(buffers + ring.stage * S::STAGE_BYTES);
+      full[ring.stage].wait(ring.parity);
+      for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
+        const int stage = ring.stage;
+        const unsigned buffer = shared_address(buffers + stage * S::STAGE_BYTES);
         const unsigned long long a = tile_descriptor(buffer + first_row * ROW_BYTES);
         const unsigned long long b = tile_descriptor(buffer + S::FILTER_BYTES + first_column * ROW_BYTES);
-        full[ring.stage].wait(ring.parity);
         start_products();
 #pragma unroll
         for (int product = 0; product < PART_PRODUCTS<PARTS>; ++product) {
@@ -174,10 +175,14 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
             }
           }
         }
+        commit_products();
+        // A look at a barrier takes a hundred cycles: the next one is looked at meanwhile.
+        ring.next();
+        if (k_block + 1 < tile.last_k_block) full[ring.stage].wait(ring.parity);
         finish_products<N>(sums);
         if (PARTS == 3) finish_products<N>(exact);
         const float4* const undo = reinterpret_cast<const float4*>(
-                                       factors + ring.stage * S::PIXELS + first_column) + lane % 4;
+                                       factors + stage * S::PIXELS + first_column) + lane % 4;
 #pragma unroll
         for (int j = 0; j < N / 8; j += 2) {
           const float4 factor = undo[j * 2];
@@ -187,11 +192,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS), 1) void im
 #pragma unroll
         for (int i = 0; i < OWN; ++i) {
           const int row = first_column + min(i * 128 + static_cast<int>(threadIdx.x % 128), N - 1);
-          factor_sums[i] += factors[ring.stage * S::PIXELS + deal(row)];
-          has_lost[i] |= losses[ring.stage * S::UNITS + row / 32] >> row % 32 & 1;
+          factor_sums[i] += factors[stage * S::PIXELS + deal(row)];
+          has_lost[i] |= losses[stage * S::UNITS + row / 32] >> row % 32 & 1;
         }
         __syncwarp();
-        if (lane == 0) empty[ring.stage].arrive();
+        if (lane == 0) empty[stage].arrive();
       }
       const Output output = output_of(tile);
       const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, output.end);

@@ -25,12 +25,14 @@ struct Shape {
   // The last warpgroup has the filter copied, and windows that are not produced here.
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
+  // A slot of the ring has the filter's tiles for all taps of a product.
+  static constexpr int SLOT_BYTES = KERNEL * FILTER_BYTES;
   static constexpr int WINDOW_BYTES = PRODUCERS == 0 ? PLANES.bytes_in_memory() : PLANES.bytes();
   static_assert(PRODUCERS <= 1, "a single producer takes all units");
   // A block starts with what its 64 Ki registers give each thread, in eights. A consumer holds N / 2 sums and OUTPUTS times
   // as many results; the producers share the rest.
   static constexpr int REGISTERS = REGISTER_FILE / 128 / WARPGROUPS / 8 * 8 * WARPGROUPS;  // a thread of each warpgroup
-  static constexpr int COPIER_REGISTERS = 24, BESIDE = KERNEL == 3 && WARPGROUPS_M == 2 ? 16 : 24;
+  static constexpr int COPIER_REGISTERS = 24, BESIDE = KERNEL == 3 && WARPGROUPS_M == 2 && OUTPUTS < 4 ? 16 : 24;
   static constexpr int NEEDED = ((OUTPUTS + 1) * N / 2 + BESIDE + 7) / 8 * 8;  // by a consumer
   static constexpr int LEFT =
       (REGISTERS - COPIER_REGISTERS - CONSUMER_WARPGROUPS * NEEDED) / (PRODUCERS > 0 ? PRODUCERS : 1) / 8 * 8;
@@ -40,13 +42,15 @@ struct Shape {
   static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 72, "a producer holds a chunk of one position of all rows");
   static constexpr bool LOADS_AHEAD = PRODUCER_REGISTERS >= 2 * CHUNK * (OUTPUTS + KERNEL - 1) + 32;
   static_assert(CONSUMER_REGISTERS >= NEEDED, "a consumer holds its sums and results");
+  // Taps whose products are written out one by one, if there are registers for their descriptors.
+  static constexpr int TAPS_UNROLLED = PRODUCERS == 0 || (OUTPUTS + 1) * N / 2 <= 128 ? (KERNEL == 3 ? 3 : 2) : 1;
 };
 
 // As im2win_tensor_core_sliding. `k_blocks` counts K blocks of input channels; the split filter is transform_filter's, and
 // has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of UNITS groups. An image has `strips` lines.
 // `windows_before` is what write_windows has made, for kernels without PRODUCERS. Dynamic shared memory: see
 // kernels/tiles/tensor_core_winograd.py.
-template <int OUTPUTS, int KERNEL, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int WINDOW_STAGES,
+template <int OUTPUTS, int KERNEL, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_SLOTS, int WINDOW_STAGES,
           bool PADDED>
 __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) void im2win_tensor_core_winograd(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
@@ -60,11 +64,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
-  static_assert(PRODUCERS == 0 || WINDOW_STAGES >= PRODUCTS, "a producer fills a K block's planes at once");
-  static_assert(FILTER_STAGES >= KERNEL, "a consumer multiplies all taps of a product at once");
+  // A consumer waits for the next product while it holds one.
+  static_assert(WINDOW_STAGES > (PRODUCERS == 0 ? 1 : PRODUCTS), "a producer fills a K block's planes at once");
+  static_assert(FILTER_SLOTS > 1, "the same, of the filter");
   extern __shared__ unsigned char dynamic[];
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
-  unsigned char* const windows = filters + FILTER_STAGES * S::FILTER_BYTES;
+  unsigned char* const windows = filters + FILTER_SLOTS * S::SLOT_BYTES;
   float* const buffers = reinterpret_cast<float*>(windows + WINDOW_STAGES * S::WINDOW_BYTES);
   // [PRODUCERS][2][PRODUCTS + 1], of the four warps of a producer.
   float4* const maxima = reinterpret_cast<float4*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
@@ -72,8 +77,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));
   constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
-  Barrier* const filter_empty = filter_full + FILTER_STAGES;
-  Barrier* const window_full = filter_empty + FILTER_STAGES;
+  Barrier* const filter_empty = filter_full + FILTER_SLOTS * KERNEL;  // those before are for each tile of a slot
+  Barrier* const window_full = filter_empty + FILTER_SLOTS;
   Barrier* const window_empty = window_full + WINDOW_STAGES;
 
   const TensorCorePlan plan = TENSOR_CORE_ARGUMENTS;
@@ -81,14 +86,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   const FastDivision by_pitch = {pitch, pitch_multiplier, pitch_shift};
   const FastDivision by_strips = {strips, strips_multiplier, strips_shift};
   const int tiles = TensorCoreTile::count(plan);
-  const int warpgroup = threadIdx.x / 128, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  Ring<FILTER_STAGES> filter;
+  const int warpgroup = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  Ring<FILTER_SLOTS> filter;
   Ring<WINDOW_STAGES> window;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < FILTER_STAGES; ++i) {
-      filter_full[i].initialize(1);
-      filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
-    }
+    for (int i = 0; i < FILTER_SLOTS * KERNEL; ++i) filter_full[i].initialize(1);
+    for (int i = 0; i < FILTER_SLOTS; ++i) filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
     for (int i = 0; i < WINDOW_STAGES; ++i) {
       window_full[i].initialize(PRODUCERS == 0 ? 1 : 4 * S::UNITS);  // the warps of a producer that write a unit
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
@@ -113,14 +116,15 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
                                          windows_before + (first_window + product) * S::WINDOW_BYTES, S::WINDOW_BYTES);
           window.next();
         }
+        filter_empty[filter.stage].wait(filter.parity ^ 1);
 #pragma unroll 1
-        for (int from = product * KERNEL; from < (product + 1) * KERNEL; ++from, filter.next()) {
-          filter_empty[filter.stage].wait(filter.parity ^ 1);
-          filter_full[filter.stage].arrive_and_expect(S::FILTER_BYTES);
-          filter_full[filter.stage].copy(filters + filter.stage * S::FILTER_BYTES,
-                                         filter_tiles + filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, from),
-                                         S::FILTER_BYTES);
+        for (int tap = 0; tap < KERNEL; ++tap) {
+          const int to = filter.stage * KERNEL + tap;
+          const long long from = filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, product * KERNEL + tap);
+          filter_full[to].arrive_and_expect(S::FILTER_BYTES);
+          filter_full[to].copy(filters + to * S::FILTER_BYTES, filter_tiles + from, S::FILTER_BYTES);
         }
+        filter.next();
       }
     }
   } else if (PRODUCERS > 0 && warpgroup >= CONSUMER_WARPGROUPS) {
@@ -193,18 +197,20 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       float results[OUTPUTS * N / 8][4] = {};  // row by row
       float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
+      window_full[window.stage].wait(window.parity);
+      filter_full[filter.stage * KERNEL].wait(filter.parity);
 #pragma unroll 1
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll
-        for (int product = 0; product < PRODUCTS; ++product, window.next()) {
+        for (int product = 0; product < PRODUCTS; ++product) {
+          const unsigned long long a = further(first_a, filter.stage * S::SLOT_BYTES);
           const unsigned long long b = further(first_b, window.stage * S::WINDOW_BYTES);
           const float* const of_stage =
               PRODUCERS == 0 ? reinterpret_cast<const float*>(windows + window.stage * S::WINDOW_BYTES + planes.bytes())
                              : factors + window.stage * S::UNITS;
-          window_full[window.stage].wait(window.parity);
-          Ring<FILTER_STAGES> at = filter;
-#pragma unroll 1
-          for (int tap = 0; tap < KERNEL; ++tap, at.next()) filter_full[at.stage].wait(at.parity);
+          Ring<FILTER_SLOTS> next_filter = filter;
+          Ring<WINDOW_STAGES> next_window = window;
+          next_filter.next(), next_window.next();
           const int taps = product == SUMMING_PRODUCT ? 1 : KERNEL;  // at once
 #pragma unroll 1
           for (int first = 0; first < KERNEL; first += taps) {
@@ -212,18 +218,24 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #pragma unroll
             for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
               const PartProduct of = part_product<2>(i);
-              at = filter;
-              // Unrolled it would keep the descriptors of all instructions in registers.
-#pragma unroll 1
-              for (int tap = first; tap < first + taps; ++tap, at.next()) {
-                const unsigned long long a = further(first_a, at.stage * S::FILTER_BYTES);
+#pragma unroll S::TAPS_UNROLLED
+              for (int tap = first; tap < first + taps; ++tap) {
+                if (i == 0 && tap > first) filter_full[filter.stage * KERNEL + tap].wait(filter.parity);
 #pragma unroll
                 for (int k = 0; k < K_BLOCK; k += 16) {
-                  const int from_a = of.filter * K_BLOCK * 2 + k * 2;
+                  const int from_a = tap * S::FILTER_BYTES + of.filter * K_BLOCK * 2 + k * 2;
                   const int from_b = (of.window * CHUNKS + k / CHUNK) * planes.plane_bytes() + tap * CHUNK_BYTES;
                   multiply_tiles<N>(sums, further(a, from_a), further(b, from_b), i > 0 || tap > first || k > 0);
                 }
               }
+            }
+            commit_products();
+            // A look at a barrier takes a hundred cycles: the next ones are looked at meanwhile.
+            if (first + taps < KERNEL) {
+              filter_full[filter.stage * KERNEL + first + taps].wait(filter.parity);
+            } else if (product + 1 < PRODUCTS || k_block + 1 < tile.last_k_block) {
+              window_full[next_window.stage].wait(next_window.parity);
+              filter_full[next_filter.stage * KERNEL].wait(next_filter.parity);
             }
             finish_products<N>(sums);
 #pragma unroll
@@ -238,13 +250,13 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
                 for (int i = 0; i < 4; ++i) of[i] = fmaf(sums[j][i], coefficient * undo, of[i]);
               }
             }
-            __syncwarp();
-#pragma unroll
-            for (int tap = 0; tap < taps; ++tap, filter.next()) {
-              if (lane == 0) filter_empty[filter.stage].arrive();
-            }
           }
-          if (lane == 0) window_empty[window.stage].arrive();
+          __syncwarp();
+          if (lane == 0) {
+            filter_empty[filter.stage].arrive();
+            window_empty[window.stage].arrive();
+          }
+          filter = next_filter, window = next_window;
         }
       }
       const Output output = output_of(tile);

@@ -121,7 +121,7 @@ def _winograd(
 ) -> WinogradTile:
     """Two consumers, each 64 channels x `columns` positions; `stages` planes of the window tensor.
 
-    The filter has the rest of shared memory.
+    The filter has the rest of shared memory, in slots of all taps of a product.
     """
     producers, products = 0 if in_memory else 1, outputs + kernel - 1
     consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
@@ -129,16 +129,17 @@ def _winograd(
     planes = units * EPILOGUE_COLUMNS * ROW_BYTES
     maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
     factors = stages * window_factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
-    filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
+    barrier_pair = 16
+    slot = kernel * (64 * warpgroups_m * ROW_BYTES + barrier_pair) + barrier_pair
     used = TILE_ALIGNMENT + stages * planes + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
-    filter_stages = min(12, (MAX_SHARED_BYTES - used) // (filter_tile + barrier_pair))
+    slots = min(4, (MAX_SHARED_BYTES - used) // slot)
     return WinogradTile(
         program="im2win_tensor_core_winograd",
-        arguments=f"{outputs}, {kernel}, {warpgroups_m}, {columns}, {producers}, {filter_stages}, {stages}",
+        arguments=f"{outputs}, {kernel}, {warpgroups_m}, {columns}, {producers}, {slots}, {stages}",
         m=64 * warpgroups_m,
         n=units * (EPILOGUE_COLUMNS - (kernel - 1)),
         threads=128 * (CONSUMER_WARPGROUPS + producers + 1),
-        shared_bytes=used + filter_stages * (filter_tile + barrier_pair),
+        shared_bytes=used + slots * slot,
         k_block_time=times[0],
         tile_time=times[1],
         parts=2,
@@ -159,20 +160,14 @@ WINOGRAD_TILES = (
     _winograd(3, 3, 1, 64, 8, (570, 6000)),
     _winograd(4, 3, 2, 64, 12, (570, 5600)),
     _winograd(4, 3, 1, 64, 8, (570, 7500)),
-    _winograd(2, 5, 1, 96, 6, (790, 6000)),
-    _winograd(3, 5, 1, 64, 8, (580, 7000)),
-    _winograd(3, 5, 2, 64, 9, (600, 5200)),
-    _winograd(4, 5, 1, 64, 8, (580, 8000)),
-    _winograd(4, 5, 2, 64, 9, (600, 6000)),
-    _winograd(2, 3, 2, 128, 4, (900, 5000), in_memory=True),
+    _winograd(2, 3, 2, 128, 3, (900, 5000), in_memory=True),
     _winograd(2, 3, 2, 96, 5, (700, 4000), in_memory=True),
     _winograd(2, 3, 1, 128, 3, (950, 7000), in_memory=True),
     _winograd(3, 3, 2, 96, 5, (700, 5000), in_memory=True),
     _winograd(4, 3, 2, 64, 6, (500, 5000), in_memory=True),
     _winograd(4, 3, 1, 64, 5, (520, 7000), in_memory=True),
-    _winograd(2, 5, 2, 128, 4, (900, 5000), in_memory=True),
-    _winograd(3, 5, 2, 96, 5, (700, 5000), in_memory=True),
-    _winograd(4, 5, 2, 64, 6, (500, 5000), in_memory=True),
+    _winograd(3, 5, 2, 96, 3, (700, 5000), in_memory=True),
+    _winograd(4, 5, 2, 64, 5, (500, 5000), in_memory=True),
 )
 
 

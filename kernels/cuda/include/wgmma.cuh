@@ -61,10 +61,11 @@ __device__ inline void raise_registers() {
 }
 
 __device__ inline void start_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+// The products since start_products() are all; they go on in the background.
+__device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits for this warpgroup's products; until then their sums must not be touched.
 template <int COLUMNS>
 __device__ inline void finish_products(float (&sums)[COLUMNS / 8][4]) {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
   // Tells the compiler that the sums change here and not before.
 #pragma unroll

@@ -55,6 +55,7 @@ void reduce_registers() {}
 template <int REGISTERS>
 void raise_registers() {}
 inline void start_products() {}
+inline void commit_products() {}
 template <int COLUMNS>
 void finish_products(float (&)[COLUMNS / 8][4]) {}
 
