@@ -190,6 +190,7 @@ im2win_tensor_core_sliding(
     };
     float sums[N / 8][4] = {};
     Suspects suspects;
+    if (warpgroup == 1) give_turn(0);
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);
       float results[N / 8][4] = {};
@@ -214,6 +215,7 @@ im2win_tensor_core_sliding(
           for (int tap = phase; tap < p.kernel_w; tap += tap_step) {
             const unsigned long long a =
                 tile_descriptor(shared_address(filters + filter.stage * S::FILTER_BYTES) + first_row * ROW_BYTES);
+            wait_for_turn(warpgroup);
             start_products();
 #pragma unroll
             for (int product = 0; product < PART_PRODUCTS<2>; ++product) {
@@ -227,6 +229,7 @@ im2win_tensor_core_sliding(
               }
             }
             commit_products();
+            give_turn(1 - warpgroup);
             // A look at a barrier takes a hundred cycles: the next ones are looked at meanwhile.
             Ring<FILTER_STAGES> next_filter = filter;
             next_filter.next();
@@ -282,6 +285,7 @@ im2win_tensor_core_sliding(
       const bool finite = output.store(results, row_factors, buffers + warp * Output::BUFFER);
       suspects.add(i, __any_sync(0xffffffffu, !finite));
     }
+    if (warpgroup == 0) wait_for_turn(0);  // none is left when the block ends
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
       const TensorCoreTile tile = TensorCoreTile::find<GENERAL>(plan, i, S::TILE_M, S::TILE_N);

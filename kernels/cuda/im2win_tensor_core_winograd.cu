@@ -193,6 +193,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
                     channel, p.out_channels};
     };
     Suspects suspects;
+    if (warpgroup == 1) give_turn(0);
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
       float results[OUTPUTS * N / 8][4] = {};  // row by row
@@ -214,6 +215,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
           const int taps = product == SUMMING_PRODUCT ? 1 : KERNEL;  // at once
 #pragma unroll 1
           for (int first = 0; first < KERNEL; first += taps) {
+            wait_for_turn(warpgroup);
             start_products();
 #pragma unroll
             for (int i = 0; i < PART_PRODUCTS<2>; ++i) {
@@ -230,6 +232,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
               }
             }
             commit_products();
+            give_turn(1 - warpgroup);
             // A look at a barrier takes a hundred cycles: the next ones are looked at meanwhile.
             if (first + taps < KERNEL) {
               filter_full[filter.stage * KERNEL + first + taps].wait(filter.parity);
@@ -264,6 +267,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       const bool finite = output.store(results, row_factors, buffers + warp * Output::BUFFER);
       suspects.add(i, __any_sync(0xffffffffu, !finite));
     }
+    if (warpgroup == 0) wait_for_turn(0);  // none is left when the block ends
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
       const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);

@@ -50,6 +50,15 @@ __device__ inline void synchronize_warpgroup(int barrier) {
   asm volatile("bar.sync %0, 128;" ::"r"(barrier) : "memory");
 }
 
+// Two warpgroups take turns: what one does between is in nobody's way while the other has the turn.
+constexpr int FIRST_TURN = 8;
+__device__ inline void wait_for_turn(int warpgroup) {
+  asm volatile("bar.sync %0, 256;" ::"r"(FIRST_TURN + warpgroup) : "memory");
+}
+__device__ inline void give_turn(int warpgroup) {
+  asm volatile("bar.arrive %0, 256;" ::"r"(FIRST_TURN + warpgroup) : "memory");
+}
+
 // The registers of each thread of this warpgroup from here on; all of the block's must fit into the multiprocessor.
 template <int REGISTERS>
 __device__ inline void reduce_registers() {

@@ -104,11 +104,12 @@ struct Meeting {
   void leave() {
     if (arrived == --expected && expected > 0) arrived = 0, ++number;
   }
+  void arrive() {
+    if (++arrived == expected) arrived = 0, ++number;
+  }
   void meet() {
     const int this_one = number;
-    if (++arrived == expected) {
-      arrived = 0, ++number;
-    }
+    arrive();
     wait_until([&] { return number != this_one; });
   }
 };

@@ -50,6 +50,12 @@ inline void synchronize_warpgroup(int barrier) {
   static std::vector<emulation::Meeting> barriers(16, {128});
   barriers[barrier].meet();
 }
+inline std::vector<emulation::Meeting>& turns() {
+  static std::vector<emulation::Meeting> turns(2, {256});
+  return turns;
+}
+inline void wait_for_turn(int warpgroup) { turns()[warpgroup].meet(); }
+inline void give_turn(int warpgroup) { turns()[warpgroup].arrive(); }
 template <int REGISTERS>
 void reduce_registers() {}
 template <int REGISTERS>
