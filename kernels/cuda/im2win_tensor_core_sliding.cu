@@ -17,8 +17,8 @@ __device__ inline int unit_position(const WindowPlanes& planes, int columns, int
 }
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions. Without PRODUCERS the window
-// tensor is read from device memory. BLOCKS share a multiprocessor.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS>
+// tensor is read from device memory.
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M, TILE_N = N * PARTS_N;
@@ -31,13 +31,12 @@ struct Shape {
   static constexpr int WINDOW_BYTES = PRODUCERS == 0 ? PLANES.bytes_in_memory() : PLANES.bytes();
   static_assert(PRODUCERS == 0 || GATHER_WARPS <= UNITS * SLIDING_WINDOW_STAGES,
                 "a warp would lose track of the rounds of the ring");
-  // A block starts with what its share of 64 Ki registers gives each thread, in eights; each consumer holds N / 2 sums and as
+  // A block starts with what its 64 Ki registers give each thread, in eights; each consumer holds N / 2 sums and as
   // many results, and the producers share the rest.
-  static constexpr int OF_THREAD = REGISTER_FILE / BLOCKS / THREADS / 8 * 8;
-  static constexpr int REGISTERS = OF_THREAD * (CONSUMER_WARPGROUPS + OTHERS);  // a thread of each warpgroup
+  static constexpr int REGISTERS = REGISTER_FILE / THREADS / 8 * 8 * (CONSUMER_WARPGROUPS + OTHERS);  // a thread of each
   static constexpr int BESIDE = WARPGROUPS_M == 1 ? 24 : 16;  // registers of a consumer beside those
   static constexpr int LEFT = (REGISTERS - CONSUMER_WARPGROUPS * (N + BESIDE)) / OTHERS / 8 * 8;
-  static constexpr int MOST = PRODUCERS == 0 ? 40 : OF_THREAD < 120 ? OF_THREAD : 120;
+  static constexpr int MOST = PRODUCERS == 0 ? 40 : 120;
   static constexpr int PRODUCER_REGISTERS = LEFT < MOST ? LEFT : MOST;
   static constexpr int CONSUMER_REGISTERS = (REGISTERS - OTHERS * PRODUCER_REGISTERS) / CONSUMER_WARPGROUPS / 8 * 8;
   static_assert(PRODUCERS == 0 || PRODUCER_REGISTERS >= 64, "a producer holds a K block of one position");
@@ -50,15 +49,15 @@ struct Shape {
 // The filter's columns of one phase are `tap_step` apart, and their windows `tap_shift` positions. `windows_before` is what
 // write_windows has made, for kernels without PRODUCERS, which take no groups. Dynamic shared memory: see
 // kernels/tiles/tensor_core_sliding.py.
-template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, int BLOCKS, bool GENERAL>
-__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + (PRODUCERS > 0 ? PRODUCERS : 1)), BLOCKS) void
+template <int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_STAGES, bool GENERAL>
+__global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + (PRODUCERS > 0 ? PRODUCERS : 1)), 1) void
 im2win_tensor_core_sliding(
     const float* __restrict__ x, const float* __restrict__ f, const unsigned char* __restrict__ filter_tiles,
     const float* __restrict__ filter_factors, const int* __restrict__ offsets,
     const unsigned char* __restrict__ windows_before, float* __restrict__ y, int pitch, unsigned pitch_multiplier,
     unsigned pitch_shift, int tap_step, int tap_shift, TENSOR_CORE_PARAMETERS) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES, BLOCKS>;
+  using S = Shape<WARPGROUPS_M, N, PRODUCERS, FILTER_STAGES>;
   constexpr WindowPlanes planes = S::PLANES;
   using Output = WarpOutput<N, Positions>;
   extern __shared__ unsigned char dynamic[];

@@ -77,7 +77,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));
   constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
-  Barrier* const filter_empty = filter_full + FILTER_SLOTS * KERNEL;  // those before are for each tile of a slot
+  Barrier* const filter_empty = filter_full + FILTER_SLOTS;
   Barrier* const window_full = filter_empty + FILTER_SLOTS;
   Barrier* const window_empty = window_full + WINDOW_STAGES;
 
@@ -90,8 +90,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   Ring<FILTER_SLOTS> filter;
   Ring<WINDOW_STAGES> window;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < FILTER_SLOTS * KERNEL; ++i) filter_full[i].initialize(1);
-    for (int i = 0; i < FILTER_SLOTS; ++i) filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
+    for (int i = 0; i < FILTER_SLOTS; ++i) {
+      filter_full[i].initialize(1);
+      filter_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
+    }
     for (int i = 0; i < WINDOW_STAGES; ++i) {
       window_full[i].initialize(PRODUCERS == 0 ? 1 : 4 * S::UNITS);  // the warps of a producer that write a unit
       window_empty[i].initialize(4 * CONSUMER_WARPGROUPS);
@@ -117,12 +119,12 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
           window.next();
         }
         filter_empty[filter.stage].wait(filter.parity ^ 1);
+        filter_full[filter.stage].arrive_and_expect(S::SLOT_BYTES);
 #pragma unroll 1
         for (int tap = 0; tap < KERNEL; ++tap) {
-          const int to = filter.stage * KERNEL + tap;
           const long long from = filter_tile_offset<S::TILE_M, 2>(p, tile.filter_row, product * KERNEL + tap);
-          filter_full[to].arrive_and_expect(S::FILTER_BYTES);
-          filter_full[to].copy(filters + to * S::FILTER_BYTES, filter_tiles + from, S::FILTER_BYTES);
+          filter_full[filter.stage].copy(filters + filter.stage * S::SLOT_BYTES + tap * S::FILTER_BYTES,
+                                         filter_tiles + from, S::FILTER_BYTES);
         }
         filter.next();
       }
@@ -199,7 +201,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       float results[OUTPUTS * N / 8][4] = {};  // row by row
       float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
       window_full[window.stage].wait(window.parity);
-      filter_full[filter.stage * KERNEL].wait(filter.parity);
+      filter_full[filter.stage].wait(filter.parity);
 #pragma unroll 1
       for (int k_block = tile.first_k_block; k_block < tile.last_k_block; ++k_block) {
 #pragma unroll
@@ -222,7 +224,6 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
               const PartProduct of = part_product<2>(i);
 #pragma unroll S::TAPS_UNROLLED
               for (int tap = first; tap < first + taps; ++tap) {
-                if (i == 0 && tap > first) filter_full[filter.stage * KERNEL + tap].wait(filter.parity);
 #pragma unroll
                 for (int k = 0; k < K_BLOCK; k += 16) {
                   const int from_a = tap * S::FILTER_BYTES + of.filter * K_BLOCK * 2 + k * 2;
@@ -234,11 +235,9 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             commit_products();
             give_turn(1 - warpgroup);
             // A look at a barrier takes a hundred cycles: the next ones are looked at meanwhile.
-            if (first + taps < KERNEL) {
-              filter_full[filter.stage * KERNEL + first + taps].wait(filter.parity);
-            } else if (product + 1 < PRODUCTS || k_block + 1 < tile.last_k_block) {
+            if (first + taps == KERNEL && (product + 1 < PRODUCTS || k_block + 1 < tile.last_k_block)) {
               window_full[next_window.stage].wait(next_window.parity);
-              filter_full[next_filter.stage * KERNEL].wait(next_filter.parity);
+              filter_full[next_filter.stage].wait(next_filter.parity);
             }
             finish_products<N>(sums);
 #pragma unroll
@@ -325,22 +324,9 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
   const Problem p = PROBLEM_ARGUMENTS;
   const int channel = blockIdx.x, columns = channel < p.out_channels ? p.in_channels * KERNEL : 0;
   const float* const weights = f + static_cast<long long>(channel) * p.reduction();
-  // The value for a product, in input channel column / KERNEL and the filter's column column % KERNEL.
-  const auto transform = [&](int product, int c, int v) {
-    double sum = 0.0;
-#pragma unroll
-    for (int u = 0; u < KERNEL; ++u) sum += winograd.filter[product][u] * weights[(c * KERNEL + u) * KERNEL + v];
-    return sum;
-  };
-
   float largest = 0.0f;
-  for (int i = threadIdx.x; i < columns; i += blockDim.x) {
-    const int c = i / KERNEL, v = i - c * KERNEL;
-#pragma unroll
-    for (int product = 0; product < PRODUCTS; ++product) {
-      largest = max_magnitude(largest, static_cast<float>(transform(product, c, v)));
-    }
-  }
+#pragma unroll 8
+  for (int i = threadIdx.x; i < columns * KERNEL; i += blockDim.x) largest = max_magnitude(largest, weights[i]);
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
   }
@@ -349,8 +335,9 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
   for (int warp = 0; warp < blockDim.x / 32; ++warp) largest = max_magnitude(largest, warp_largest[warp]);
 
   // 2^126 is the largest for which the factor is finite. A NaN fails the comparison.
-  const bool in_range = largest < 0x1p127f;
-  const int exponent = in_range && largest > 0.0f ? ilogbf(largest) : 0;
+  const double most = winograd.growth * largest;
+  const bool in_range = most < 0x1p127;
+  const int exponent = in_range && most > 0.0 ? ilogb(most) : 0;
   const double scale = scalbn(1.0, 14 - exponent);
   if (threadIdx.x == 0 && channel < p.out_channels) {
     factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
@@ -359,14 +346,23 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
   for (int i = threadIdx.x; i < k_blocks * KERNEL * CHUNKS; i += blockDim.x) {
     const int k_block = i / (KERNEL * CHUNKS), rest = i - k_block * KERNEL * CHUNKS;
     const int v = rest / CHUNKS, chunk = rest % CHUNKS, row = channel % FILTER_ROWS;
+    float of_chunk[CHUNK][KERNEL];  // one column of the filter
+#pragma unroll
+    for (int j = 0; j < CHUNK; ++j) {
+      const int c = k_block * K_BLOCK + chunk * CHUNK + j;
+      const bool is_weight = in_range && c * KERNEL < columns;
+#pragma unroll
+      for (int u = 0; u < KERNEL; ++u) of_chunk[j][u] = is_weight ? weights[(c * KERNEL + u) * KERNEL + v] : 0.0f;
+    }
 #pragma unroll
     for (int product = 0; product < PRODUCTS; ++product) {
       float values[CHUNK];
 #pragma unroll
       for (int j = 0; j < CHUNK; ++j) {
-        const int c = k_block * K_BLOCK + chunk * CHUNK + j;
-        const bool is_weight = in_range && c * KERNEL < columns;
-        values[j] = is_weight ? static_cast<float>(transform(product, c, v) * scale) : 0.0f;
+        double sum = 0.0;
+#pragma unroll
+        for (int u = 0; u < KERNEL; ++u) sum += winograd.filter[product][u] * of_chunk[j][u];
+        values[j] = static_cast<float>(sum * scale);
       }
       const SplitChunk<2> split(values, 1.0f);
       const int of = (k_block * PRODUCTS + product) * KERNEL + v;

@@ -119,7 +119,7 @@ class CompensatedPlan(OverlappingPlan):
         self._convolve = kernels.kernel(tile.program, tile.expression(self._is_general))
         kernels.allow_shared(self._convolve, tile.shared_bytes)
         self._tile, self._splits = tile, splits
-        self._grid = (min(blocks, multiprocessors * tile.blocks) if tile.persistent else blocks,)
+        self._grid = (min(blocks, multiprocessors) if tile.persistent else blocks,)
         self._overlaps = kernels.fills_device(self._convolve, self._grid[0], tile.threads, tile.shared_bytes)
         self._filter_grid = (filter_rows,)
         self._sizes = problem_arguments(problem)

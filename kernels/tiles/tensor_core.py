@@ -61,9 +61,8 @@ class TensorCoreTile:
     tile_time: float
     #: FP16 values that an FP32 value is split into.
     parts: int
-    #: Blocks stay on their multiprocessor and take one tile after the other; so many share it.
+    #: Blocks stay on their multiprocessor and take one tile after the other.
     persistent: bool
-    blocks: int = 1
     #: Whether the window tensor is written to device memory beforehand. Else each block makes what it multiplies, which
     #: is made again for each tile of output channels, by threads whose registers sums could have. None: the kernel has
     #: no such form.
@@ -212,7 +211,7 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile
 
     def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
-        rounds = -(-math.prod(tile.tiles(problem)) * splits // (multiprocessors * tile.blocks))
+        rounds = -(-math.prod(tile.tiles(problem)) * splits // (multiprocessors))
         k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
         partials = memory_time(splits * partial_bytes) if splits > 1 else 0.0
         windows = memory_time(tile.window_bytes(problem)) if tile.window_bytes(problem) else 0.0

@@ -31,9 +31,6 @@ MMA_UNIT = 16
 
 DEFINITIONS = {"SLIDING_WINDOW_STAGES": SLIDING_WINDOW_STAGES, "MAX_SHIFT": MAX_SHIFT, "MMA_UNIT": MMA_UNIT}
 
-#: What each of two blocks on a multiprocessor may have there.
-_HALF_SHARED_BYTES = (228 * 1024) // 2 - 1024
-
 
 @dataclass(frozen=True, kw_only=True)
 class SlidingTile(TensorCoreTile):
@@ -114,9 +111,7 @@ def _shifts(problem: ConvProblem) -> int:
     return (problem.kernel_w - 1) // step * shift
 
 
-def _sliding(
-    warpgroups_m: int, columns: int, producers: int, times: tuple[float, float], blocks: int = 1
-) -> SlidingTile:
+def _sliding(warpgroups_m: int, columns: int, producers: int, times: tuple[float, float]) -> SlidingTile:
     """Two consumers, each 64 channels x `columns` positions; without producers the windows are in device memory."""
     consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
     units = consumers_n * -(-(columns + MAX_SHIFT) // EPILOGUE_COLUMNS)
@@ -126,21 +121,19 @@ def _sliding(
         factors = SLIDING_WINDOW_STAGES * window_factor_bytes(units)
     filter_tile, barrier_pair = 64 * warpgroups_m * ROW_BYTES, 16
     window_barriers = SLIDING_WINDOW_STAGES * barrier_pair
-    most = MAX_SHARED_BYTES if blocks == 1 else _HALF_SHARED_BYTES
-    left = most - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
+    left = MAX_SHARED_BYTES - TILE_ALIGNMENT - windows - factors - EPILOGUE_BYTES - window_barriers
     filter_stages = min(8, left // (filter_tile + barrier_pair))
     return SlidingTile(
         program="im2win_tensor_core_sliding",
-        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}, {blocks}",
+        arguments=f"{warpgroups_m}, {columns}, {producers}, {filter_stages}",
         m=64 * warpgroups_m,
         n=columns * consumers_n,
         threads=128 * (CONSUMER_WARPGROUPS + max(1, producers)),
-        shared_bytes=most - left + filter_stages * (filter_tile + barrier_pair),
+        shared_bytes=MAX_SHARED_BYTES - left + filter_stages * (filter_tile + barrier_pair),
         k_block_time=times[0],
         tile_time=times[1],
         parts=2,
         persistent=True,
-        blocks=blocks,
         windows_in_memory=producers == 0,
     )
 
@@ -179,18 +172,8 @@ SLIDING_TILES = (
     _sliding(2, 152, 2, (1140, 3600)),
     _sliding(2, 120, 2, (910, 2900)),
     _sliding(2, 88, 2, (710, 2300)),
-    # A single warpgroup of producers has registers to load ahead.
-    _sliding(1, 152, 1, (1240, 5200)),
-    _sliding(1, 120, 1, (1000, 3800)),
-    _sliding(2, 152, 1, (1140, 3600)),
-    # Of two blocks on a multiprocessor one multiplies while the other writes its results.
-    _sliding(2, 56, 1, (1100, 3000), blocks=2),
-    _sliding(2, 56, 0, (900, 3000), blocks=2),
-    _sliding(2, 184, 0, (1250, 3200)),
     _sliding(2, 152, 0, (1050, 3000)),
     _sliding(2, 120, 0, (850, 2700)),
-    _sliding(2, 88, 0, (680, 2300)),
-    _sliding(1, 120, 0, (900, 3800)),
 )
 #: Their times are estimates.
 MMA_SLIDING_TILES = (

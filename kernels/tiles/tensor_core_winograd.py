@@ -130,7 +130,7 @@ def _winograd(
     maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
     factors = stages * window_factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
     barrier_pair = 16
-    slot = kernel * (64 * warpgroups_m * ROW_BYTES + barrier_pair) + barrier_pair
+    slot = kernel * 64 * warpgroups_m * ROW_BYTES + barrier_pair
     used = TILE_ALIGNMENT + stages * planes + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
     slots = min(4, (MAX_SHARED_BYTES - used) // slot)
     return WinogradTile(
@@ -154,20 +154,16 @@ def _winograd(
 #: Their times are estimates, from those of the sliding kernel's tiles; the plan times the tiles themselves.
 WINOGRAD_TILES = (
     _winograd(2, 3, 2, 96, 8, (770, 5000)),
-    _winograd(2, 3, 1, 96, 5, (790, 6000)),
     _winograd(2, 3, 2, 64, 8, (560, 3600)),
     _winograd(3, 3, 2, 64, 10, (560, 4600)),
     _winograd(3, 3, 1, 64, 8, (570, 6000)),
     _winograd(4, 3, 2, 64, 12, (570, 5600)),
     _winograd(4, 3, 1, 64, 8, (570, 7500)),
-    _winograd(2, 3, 2, 128, 3, (900, 5000), in_memory=True),
     _winograd(2, 3, 2, 96, 5, (700, 4000), in_memory=True),
     _winograd(2, 3, 1, 128, 3, (950, 7000), in_memory=True),
     _winograd(3, 3, 2, 96, 5, (700, 5000), in_memory=True),
-    _winograd(4, 3, 2, 64, 6, (500, 5000), in_memory=True),
     _winograd(4, 3, 1, 64, 5, (520, 7000), in_memory=True),
     _winograd(3, 5, 2, 96, 3, (700, 5000), in_memory=True),
-    _winograd(4, 5, 2, 64, 5, (500, 5000), in_memory=True),
 )
 
 

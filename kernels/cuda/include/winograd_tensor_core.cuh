@@ -15,6 +15,8 @@ struct Winograd {
   // As an exponent of two, how much larger than the largest value of X those that `input` makes can be, but for a factor
   // of less than two.
   int headroom = 0;
+  // How many times larger than the largest weight of a column those that `filter` makes can be.
+  double growth = 0.0;
 
   __device__ constexpr Winograd() {
     constexpr double POINTS[] = {0.0, 1.0, -1.0, 0.5, -2.0, 2.0, -0.5};
@@ -29,6 +31,11 @@ struct Winograd {
       }
     }
     output[OUTPUTS - 1][LAST] = filter[LAST][KERNEL_H - 1] = 1.0;
+    for (int product = 0; product <= LAST; ++product) {
+      double sum = 0.0;
+      for (double coefficient : filter[product]) sum += coefficient < 0.0 ? -coefficient : coefficient;
+      if (sum > growth) growth = sum;
+    }
     // The coefficients of the polynomial with all points as its zeros, but for the product's own.
     for (int product = 0; product <= LAST; ++product) {
       input[product][0] = 1.0;
