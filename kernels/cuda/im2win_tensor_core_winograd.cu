@@ -19,9 +19,10 @@ template <int WARPGROUPS_M, int N, int PRODUCERS, int OUTPUTS, int KERNEL>
 struct Shape {
   static_assert(WARPGROUPS_M == 1 || WARPGROUPS_M == CONSUMER_WARPGROUPS, "the consumers lie beside each other");
   static constexpr int PARTS_N = CONSUMER_WARPGROUPS / WARPGROUPS_M, TILE_M = 64 * WARPGROUPS_M;
-  static_assert(N % EPILOGUE_COLUMNS == 0, "whole groups");
-  static constexpr int GROUPS = N / EPILOGUE_COLUMNS, UNITS = PARTS_N * GROUPS;
-  static constexpr WindowPlanes PLANES = {PARTS_N, GROUPS};
+  using Group = ScaleGroup<KERNEL, N, PRODUCERS == 0>;
+  static constexpr int OF_PART = (N + (PRODUCERS == 0 ? KERNEL - 1 : 0) + EPILOGUE_COLUMNS - 1) / EPILOGUE_COLUMNS;
+  static constexpr int UNITS = PARTS_N * OF_PART, GROUPS = PARTS_N * (N / Group::COLUMNS);
+  static constexpr WindowPlanes PLANES = {PARTS_N, OF_PART};
   // The last warpgroup has the filter copied, and windows that are not produced here.
   static constexpr int COPIER = CONSUMER_WARPGROUPS + PRODUCERS, WARPGROUPS = COPIER + 1;
   static constexpr int FILTER_BYTES = WARPGROUPS_M * FILTER_TILE_BYTES;
@@ -47,7 +48,7 @@ struct Shape {
 };
 
 // As im2win_tensor_core_sliding. `k_blocks` counts K blocks of input channels; the split filter is transform_filter's, and
-// has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of UNITS groups. An image has `strips` lines.
+// has KERNEL tiles for each of a K block's products. `tiles_n` counts tiles of GROUPS groups. An image has `strips` lines.
 // `windows_before` is what write_windows has made, for kernels without PRODUCERS. Dynamic shared memory: see
 // kernels/tiles/tensor_core_winograd.py.
 template <int OUTPUTS, int KERNEL, int WARPGROUPS_M, int N, int PRODUCERS, int FILTER_SLOTS, int WINDOW_STAGES,
@@ -61,7 +62,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   using S = Shape<WARPGROUPS_M, N, PRODUCERS, OUTPUTS, KERNEL>;
   constexpr WindowPlanes planes = S::PLANES;
   // Beside producers there are no registers for an epilogue.
-  using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, KERNEL, N>, PRODUCERS == 0>;
+  using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, N, typename S::Group>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
   // A consumer waits for the next product while it holds one.
@@ -107,8 +108,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     if (threadIdx.x % 128 != 0) return;
     wait_for_prerequisite();  // for the split filter; the producers gather X meanwhile
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
-      const long long first_window = static_cast<long long>(tile.first_pixel / S::UNITS) * plan.k_blocks * PRODUCTS;
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::GROUPS);
+      const long long first_window = static_cast<long long>(tile.first_pixel / S::GROUPS) * plan.k_blocks * PRODUCTS;
 #pragma unroll 1
       for (int product = tile.first_k_block * PRODUCTS; product < tile.last_k_block * PRODUCTS; ++product) {
         if (PRODUCERS == 0) {
@@ -133,11 +134,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     reduce_registers<S::PRODUCER_REGISTERS>();
     const int chunk = warp % 4;
     int number = blockIdx.x, unit = 0, parity = 0;
-    TensorCoreTile tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::UNITS);
+    TensorCoreTile tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::GROUPS);
     int k_block = tile.first_k_block;
     WindowUnit<OUTPUTS, KERNEL> of_unit, of_next;
     const auto load_values = [&](WindowUnit<OUTPUTS, KERNEL>& to) {
-      const StripPlace<OUTPUTS> place(by_pitch, by_strips, (tile.first_pixel + unit) * GROUP_OUTPUTS<KERNEL> + lane);
+      const StripPlace<OUTPUTS> place(by_pitch, by_strips, (tile.first_pixel + unit) * S::Group::WINDOWS + lane);
       to.template load_values<PADDED>(x, p, place, k_block, chunk);
     };
     // The values of a unit are loaded while the one before is split, if there are registers for both.
@@ -151,7 +152,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
           number += gridDim.x;
           has_next = number < tiles;
           if (has_next) {
-            tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::UNITS);
+            tile = TensorCoreTile::find<false>(plan, number, S::TILE_M, S::GROUPS);
             k_block = tile.first_k_block;
           }
         }
@@ -160,7 +161,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       Ring<WINDOW_STAGES> at = window;
 #pragma unroll
       for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
-      of_unit.find_scale(maxima + parity * (PRODUCTS + 1), chunk, 1, exponent_limit);
+      of_unit.find_scale(maxima + parity * (PRODUCTS + 1), chunk, 1, exponent_limit, [] { synchronize_warpgroup(1); });
       at = window;
 #pragma unroll
       for (int product = 0; product < PRODUCTS; ++product, at.next()) {
@@ -186,18 +187,19 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     raise_registers<S::CONSUMER_REGISTERS>();
     wait_for_prerequisite();  // for the filter's factors, and before anything is stored
     const int first_channel = WARPGROUPS_M == 1 ? 0 : warpgroup * 64, part = WARPGROUPS_M == 1 ? warpgroup : 0;
+    constexpr int GROUPS_OF_PART = S::GROUPS / S::PARTS_N;
     const unsigned long long first_a = tile_descriptor(shared_address(filters) + first_channel * ROW_BYTES);
     const unsigned long long first_b =
         position_descriptor(shared_address(windows) + part * planes.part_bytes(), planes.plane_bytes());
     const auto output_of = [&](const TensorCoreTile& tile) {
       const int channel = tile.first_channel + first_channel + warp % 4 * Output::ROWS;
-      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * S::GROUPS}, y + tile.output,
+      return Output{p, plan.epilogue, {p, by_pitch, by_strips, tile.first_pixel + part * GROUPS_OF_PART}, y + tile.output,
                     channel, p.out_channels};
     };
     Suspects suspects;
     if (warpgroup == 1) give_turn(0);
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::GROUPS);
       float results[OUTPUTS * N / 8][4] = {};  // row by row
       float sums[N / 8][4] = {};               // in here, so that it holds no registers while results are stored
       window_full[window.stage].wait(window.parity);
@@ -242,7 +244,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             finish_products<N>(sums);
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
-              const float undo = of_stage[part * S::GROUPS + 8 * j / EPILOGUE_COLUMNS];
+              const float undo = of_stage[part * S::OF_PART + (GROUPS_OF_PART == 1 ? 0 : 8 * j / EPILOGUE_COLUMNS)];
 #pragma unroll
               for (int output = 0; output < OUTPUTS; ++output) {
                 const float coefficient = winograd.output[output][product];
@@ -269,7 +271,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
     if (warpgroup == 0) wait_for_turn(0);  // none is left when the block ends
     for (int i = blockIdx.x; i < tiles; i += gridDim.x) {
       if (!suspects.has(i)) continue;
-      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::UNITS);
+      const TensorCoreTile tile = TensorCoreTile::find<false>(plan, i, S::TILE_M, S::GROUPS);
       const int window_values = K_BLOCK * KERNEL * KERNEL;
       output_of(tile).store_strict(x, f, tile.first_k_block * window_values, tile.last_k_block * window_values);
     }
@@ -277,25 +279,26 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 #endif
 }
 
-// Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and product the planes and factors.
-// Grid: (units of all tiles, k_blocks) blocks of a warpgroup.
+// Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and product the planes, and for each
+// unit its group's factor. A group is the `columns` positions of a part of a tile. Grid: (parts of all tiles, k_blocks) blocks
+// of a warpgroup for each unit of a part.
 template <int OUTPUTS, int KERNEL, bool PADDED>
-__global__ __launch_bounds__(128) void write_windows(const float* __restrict__ x, unsigned char* __restrict__ windows,
-                                                     int tile_parts, int tile_groups, int pitch, unsigned pitch_multiplier,
-                                                     unsigned pitch_shift, int strips, unsigned strips_multiplier,
-                                                     unsigned strips_shift, int exponent_limit, PROBLEM_PARAMETERS) {
+__global__ __launch_bounds__(128 * MAX_PART_UNITS) void write_windows(
+    const float* __restrict__ x, unsigned char* __restrict__ windows, int tile_parts, int part_units, int columns, int pitch,
+    unsigned pitch_multiplier, unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift,
+    int exponent_limit, PROBLEM_PARAMETERS) {
   using Unit = WindowUnit<OUTPUTS, KERNEL>;
-  __shared__ float4 maxima[Unit::PRODUCTS + 1];
+  __shared__ float4 maxima[MAX_PART_UNITS * (Unit::PRODUCTS + 1)];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const WindowPlanes planes = {tile_parts, tile_groups};
-  const int group = blockIdx.x, k_block = blockIdx.y, chunk = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int tile = group / planes.units(), unit = group - tile * planes.units();
+  const WindowPlanes planes = {tile_parts, part_units};
+  const int group = blockIdx.x, k_block = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32, chunk = warp % 4;
+  const int tile = group / tile_parts, unit = (group - tile * tile_parts) * part_units + warp / 4;
   const StripPlace<OUTPUTS> place({pitch, pitch_multiplier, pitch_shift}, {strips, strips_multiplier, strips_shift},
-                                  group * GROUP_OUTPUTS<KERNEL> + lane);
+                                  group * columns + warp / 4 * EPILOGUE_COLUMNS + lane);
   Unit of_unit;
   of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
-  of_unit.find_scale(maxima, chunk, 1, exponent_limit);
+  of_unit.find_scale(maxima, warp, part_units, exponent_limit, [] { __syncthreads(); });
   const long long first = (static_cast<long long>(tile) * gridDim.y + k_block) * Unit::PRODUCTS;
   unsigned char* buffer = windows + first * planes.bytes_in_memory();
   const int in_buffer = planes.offset(unit, chunk, lane), low = CHUNKS * planes.plane_bytes();
@@ -304,7 +307,7 @@ __global__ __launch_bounds__(128) void write_windows(const float* __restrict__ x
     const SplitChunk<2> split = of_unit.split(product);
     *reinterpret_cast<uint4*>(buffer + in_buffer) = split.parts[0];
     *reinterpret_cast<uint4*>(buffer + in_buffer + low) = split.parts[1];
-    if (threadIdx.x == 0) {
+    if (chunk == 0 && lane == 0) {
       reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group);
     }
   }

@@ -24,7 +24,6 @@ from ..tiles.tensor_core import (
     MMA_TILES,
     ROW_BYTES,
     WGMMA_TILES,
-    WINDOW_THREADS,
     Choice,
     TensorCoreTile,
     choices,
@@ -172,7 +171,7 @@ class CompensatedPlan(OverlappingPlan):
         launch, in_parts = self._kernels.launch, self._splits > 1
         if self._write_windows:
             launch(
-                *(self._write_windows, self._windows_grid, WINDOW_THREADS),
+                *(self._write_windows, self._windows_grid, self._tile.windows_threads),
                 *(x, *self._tables, self._windows),
                 *self._windows_numbers,
                 overlap=overlap,

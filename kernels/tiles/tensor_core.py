@@ -108,6 +108,11 @@ class TensorCoreTile:
         """Blocks of that kernel."""
         raise NotImplementedError
 
+    @property
+    def windows_threads(self) -> int:
+        """Threads of each."""
+        return WINDOW_THREADS
+
     def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
         """What that kernel wants to know first."""
         raise NotImplementedError

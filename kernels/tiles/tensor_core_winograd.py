@@ -20,7 +20,9 @@ from .tensor_core import (
     window_factor_bytes,
 )
 
-DEFINITIONS: dict[str, int] = {}
+#: Units of a consumer's positions at most, of a window tensor in device memory.
+_MAX_PART_UNITS = 4
+DEFINITIONS = {"MAX_PART_UNITS": _MAX_PART_UNITS}
 
 #: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
 #: of one sign too (docs/tensor_cores.md).
@@ -29,11 +31,13 @@ _LEAST_CHANNELS = {(3, 2): 32, (3, 3): 64, (3, 4): 64, (5, 2): 64, (5, 3): 96, (
 
 @dataclass(frozen=True, kw_only=True)
 class WinogradTile(TensorCoreTile):
-    """Shape in cuda/im2win_tensor_core_winograd.cu: `n` columns of strips of `outputs` rows, for a square filter."""
+    """Shape in cuda/im2win_tensor_core_winograd.cu: `n` columns of strips of `outputs` rows, for a square filter.
+
+    Each of the two consumers multiplies `columns` positions.
+    """
 
     outputs: int
     kernel: int
-    #: Positions of a consumer.
     columns: int
 
     def expression(self, general: bool) -> str:
@@ -46,8 +50,8 @@ class WinogradTile(TensorCoreTile):
 
     @property
     def units(self) -> int:
-        """Groups of positions of a tile."""
-        return self.consumers_n * self.columns // EPILOGUE_COLUMNS
+        """Units of EPILOGUE_COLUMNS positions of a tile."""
+        return self.consumers_n * _part_units(self.columns, self.kernel, bool(self.windows_in_memory))
 
     def window_bytes(self, problem: ConvProblem) -> int:
         if not self.windows_in_memory:
@@ -59,10 +63,14 @@ class WinogradTile(TensorCoreTile):
         return _windows_expression(self, problem.is_padded)
 
     def windows_grid(self, problem: ConvProblem) -> tuple[int, int]:
-        return self.tiles(problem)[1] * self.units, self.k_blocks(problem)
+        return self.tiles(problem)[1] * self.consumers_n, self.k_blocks(problem)
+
+    @property
+    def windows_threads(self) -> int:
+        return 128 * self.units // self.consumers_n
 
     def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
-        return self.consumers_n, self.units // self.consumers_n, *self.arguments_of(problem)
+        return self.consumers_n, self.units // self.consumers_n, self.columns, *self.arguments_of(problem)
 
     @property
     def products(self) -> int:
@@ -110,6 +118,14 @@ class WinogradTile(TensorCoreTile):
         return problem.batch * self.strips(problem) * problem.columns.padded
 
 
+def _part_units(columns: int, kernel: int, in_memory: bool) -> int:
+    """Units of a consumer's positions.
+
+    In device memory those come besides that its windows reach beyond their first columns; elsewhere each unit has them.
+    """
+    return -(-(columns + (kernel - 1 if in_memory else 0)) // EPILOGUE_COLUMNS)
+
+
 def _winograd(
     outputs: int,
     kernel: int,
@@ -125,7 +141,7 @@ def _winograd(
     """
     producers, products = 0 if in_memory else 1, outputs + kernel - 1
     consumers_n = CONSUMER_WARPGROUPS // warpgroups_m
-    units = consumers_n * columns // EPILOGUE_COLUMNS
+    units = consumers_n * _part_units(columns, kernel, in_memory)
     planes = units * EPILOGUE_COLUMNS * ROW_BYTES
     maxima = producers * 2 * (products + 1) * 4 * FLOAT_BYTES
     factors = stages * window_factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
@@ -137,7 +153,7 @@ def _winograd(
         program="im2win_tensor_core_winograd",
         arguments=f"{outputs}, {kernel}, {warpgroups_m}, {columns}, {producers}, {slots}, {stages}",
         m=64 * warpgroups_m,
-        n=units * (EPILOGUE_COLUMNS - (kernel - 1)),
+        n=consumers_n * columns if in_memory else units * (EPILOGUE_COLUMNS - (kernel - 1)),
         threads=128 * (CONSUMER_WARPGROUPS + producers + 1),
         shared_bytes=used + slots * slot,
         k_block_time=times[0],
@@ -159,11 +175,11 @@ WINOGRAD_TILES = (
     _winograd(3, 3, 1, 64, 8, (570, 6000)),
     _winograd(4, 3, 2, 64, 12, (570, 5600)),
     _winograd(4, 3, 1, 64, 8, (570, 7500)),
-    _winograd(2, 3, 2, 96, 5, (700, 4000), in_memory=True),
-    _winograd(2, 3, 1, 128, 3, (950, 7000), in_memory=True),
-    _winograd(3, 3, 2, 96, 5, (700, 5000), in_memory=True),
-    _winograd(4, 3, 1, 64, 5, (520, 7000), in_memory=True),
-    _winograd(3, 5, 2, 96, 3, (700, 5000), in_memory=True),
+    _winograd(2, 3, 2, 88, 5, (700, 4000), in_memory=True),
+    _winograd(2, 3, 1, 120, 3, (950, 7000), in_memory=True),
+    _winograd(3, 3, 2, 88, 5, (700, 5000), in_memory=True),
+    _winograd(4, 3, 1, 72, 4, (520, 7000), in_memory=True),
+    _winograd(3, 5, 2, 88, 3, (700, 5000), in_memory=True),
 )
 
 

@@ -66,9 +66,14 @@ struct Winograd {
   }
 };
 
-// How many neighbouring windows lie wholly in a group of positions.
-template <int KERNEL>
-constexpr int GROUP_OUTPUTS = EPILOGUE_COLUMNS - (KERNEL - 1);
+// Neighbouring positions that share a scale, and the windows that lie wholly in them: sums over taps have one scale. A
+// producer's positions are those of a warp. In device memory all N of a consumer are one group, with those that their windows
+// reach besides.
+template <int KERNEL, int N, bool IN_MEMORY>
+struct ScaleGroup {
+  static_assert(IN_MEMORY || N % EPILOGUE_COLUMNS == 0, "whole groups");
+  static constexpr int COLUMNS = IN_MEMORY ? N : EPILOGUE_COLUMNS, WINDOWS = COLUMNS - (IN_MEMORY ? 0 : KERNEL - 1);
+};
 
 // Where a place lies: a column of the padded X, under a strip of OUTPUTS rows. Places behind the last strip are in no image.
 template <int OUTPUTS>
@@ -84,19 +89,18 @@ struct StripPlace {
 
 // The columns of a consumer's results, for WarpOutput: N in each row of the strips, which are the positions of groups from
 // the first one on.
-template <int OUTPUTS, int KERNEL, int N>
+template <int OUTPUTS, int N, class GROUP>
 struct StripRows {
-  static_assert(N % EPILOGUE_COLUMNS == 0, "rows begin with a group");
   const Problem& p;
   FastDivision by_pitch, by_strips;
   int first_group;
   __device__ StripPlace<OUTPUTS> place(int column) const {
-    const int group = first_group + column % N / EPILOGUE_COLUMNS;
-    return {by_pitch, by_strips, group * GROUP_OUTPUTS<KERNEL> + column % EPILOGUE_COLUMNS};
+    const int group = first_group + column % N / GROUP::COLUMNS;
+    return {by_pitch, by_strips, group * GROUP::WINDOWS + column % N % GROUP::COLUMNS};
   }
   __device__ bool is_output(int column) const {
     const StripPlace<OUTPUTS> at = place(column);
-    return column % EPILOGUE_COLUMNS < GROUP_OUTPUTS<KERNEL> && at.image < p.batch && at.column < p.out_width &&
+    return column % N % GROUP::COLUMNS < GROUP::WINDOWS && at.image < p.batch && at.column < p.out_width &&
            at.first_row + column / N < p.out_height;
   }
   __device__ long long output_index(int column) const {

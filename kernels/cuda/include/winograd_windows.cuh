@@ -2,21 +2,24 @@
 #pragma once
 #include "winograd_tensor_core.cuh"
 
-// The largest magnitudes in each row of X under a unit's strips, and whether they are near enough to each other.
+// The largest magnitudes in each row of X under a group's strips, and whether they are near enough to each other.
 //
 // Winograd's sums hold values that cancel: rounding errors are relative to the largest value under the strip times the
-// largest weight, while an output may see that value with a small weight, or not at all. A unit is left to the guard where
+// largest weight, while an output may see that value with a small weight, or not at all. A group is left to the guard where
 // all that the outputs of a row see in it is less than 2^-SPREAD of the largest, or all that the other rows of X hold.
 template <int OUTPUTS, int KERNEL>
-struct UnitLargest {
+struct GroupLargest {
   static constexpr int SPREAD = 6, ROWS = Winograd<OUTPUTS, KERNEL>::PRODUCTS;
   float largest = 0.0f, second = 0.0f, least_seen = __int_as_float(0x7f800000);
-  __device__ UnitLargest(const float4 (&of_warps)[ROWS]) {
-    float rows[ROWS];
+  // For each row those of all warps, four by four.
+  __device__ GroupLargest(const float4* of_warps, int fours) {
+    float rows[ROWS] = {};
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
-      const float4 four = of_warps[i];
-      rows[i] = max_magnitude(max_magnitude(four.x, four.y), max_magnitude(four.z, four.w));
+      for (int j = 0; j < fours; ++j) {
+        const float4 four = of_warps[i * fours + j];
+        rows[i] = max_magnitude(rows[i], max_magnitude(max_magnitude(four.x, four.y), max_magnitude(four.z, four.w)));
+      }
       second = fmaxf(second, fminf(largest, rows[i]));
       largest = max_magnitude(largest, rows[i]);
     }
@@ -50,7 +53,7 @@ __device__ inline float lengthen(float factor, int taps, int k_block, bool is_cu
   return fmaf(factor, units * 0x1p-23f, factor);
 }
 
-// What fills a product's plane of the window tensor for a unit, which is a group of positions: the values of X under its
+// What fills a product's plane of the window tensor for a unit of EPILOGUE_COLUMNS positions: the values of X under its
 // strips in one K block, transformed, scaled and split. All four warps of a warpgroup take part; a lane takes a position, and
 // a warp a chunk of the K block.
 template <int OUTPUTS, int KERNEL>
@@ -84,9 +87,11 @@ class WindowUnit {
     }
   }
 
-  // A unit has one scale, so that its positions can be shared by windows; all products have it in common. `of_rows` has
-  // PRODUCTS + 1 elements, and must not be in use by another unit until this warpgroup has met at `barrier` again.
-  __device__ void find_scale(float4* of_rows, int chunk, int barrier, int exponent_limit) {
+  // The `units` of a group, of as many warpgroups, have one scale, so that its positions can be shared by windows; all
+  // products have it in common. `of_rows` has units * (PRODUCTS + 1) elements. These warps, of which this is number `warp`,
+  // meet here; then `of_rows` must not be in use by another group until they have met again.
+  template <class MEET>
+  __device__ void find_scale(float4* of_rows, int warp, int units, int exponent_limit, MEET meet) {
     constexpr Winograd<OUTPUTS, KERNEL> winograd;
     const int lane = threadIdx.x % 32;
     unsigned bits_of_all = 0;
@@ -95,17 +100,20 @@ class WindowUnit {
 #pragma unroll
       for (int k = 0; k < CHUNK; ++k) bits_of_all |= __float_as_int(values_[i][k]);
       const unsigned bits = __reduce_max_sync(0xffffffffu, Ranks(values_[i]).largest) >> 1;
-      if (lane == 0) reinterpret_cast<float*>(of_rows + i)[chunk] = __int_as_float(bits);
+      if (lane == 0) reinterpret_cast<float*>(of_rows + i * units)[warp] = __int_as_float(bits);
     }
     const bool is_cut = __any_sync(0xffffffffu, bits_of_all & LOW_BITS);
-    if (lane == 0) reinterpret_cast<float*>(of_rows + PRODUCTS)[chunk] = is_cut ? 1.0f : 0.0f;
-    synchronize_warpgroup(barrier);
-    const UnitLargest<OUTPUTS, KERNEL> unit_largest(*reinterpret_cast<float4(*)[PRODUCTS]>(of_rows));
-    const KBlockScale scale(unit_largest.largest * (1 << winograd.headroom), exponent_limit);
-    const float4 cut = of_rows[PRODUCTS];
-    has_cuts_ = cut.x + cut.y + cut.z + cut.w > 0.0f;
+    if (lane == 0) reinterpret_cast<float*>(of_rows + PRODUCTS * units)[warp] = is_cut ? 1.0f : 0.0f;
+    meet();
+    const GroupLargest<OUTPUTS, KERNEL> group_largest(of_rows, units);
+    const KBlockScale scale(group_largest.largest * (1 << winograd.headroom), exponent_limit);
+    has_cuts_ = false;
+    for (int i = 0; i < units; ++i) {
+      const float4 cut = of_rows[PRODUCTS * units + i];
+      has_cuts_ |= cut.x + cut.y + cut.z + cut.w > 0.0f;
+    }
     scale_ = scale.scale;
-    undo_ = unit_largest.spread_too_far() ? __int_as_float(0x7fffffff) : scale.factor;
+    undo_ = group_largest.spread_too_far() ? __int_as_float(0x7fffffff) : scale.factor;
   }
 
   // A product's values in this thread's position and chunk.
@@ -117,7 +125,7 @@ class WindowUnit {
     return SplitChunk<2>(transformed, scale_);
   }
 
-  // What undoes the scale in a product's sums; `group` is the unit's number among all.
+  // What undoes the scale in a product's sums; `group` is the group's number among all.
   __device__ float factor(int product, int k_block, int group) const {
     return product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo_, has_cuts_, k_block, group)
                                       : lengthen(undo_, KERNEL, k_block, has_cuts_);
