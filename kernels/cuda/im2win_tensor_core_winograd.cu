@@ -244,7 +244,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             finish_products<N>(sums);
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
-              const float undo = of_stage[part * S::OF_PART + 8 * j / EPILOGUE_COLUMNS];
+              const float undo = of_stage[part * S::OF_PART + (GROUPS_OF_PART == 1 ? 0 : 8 * j / EPILOGUE_COLUMNS)];
 #pragma unroll
               for (int output = 0; output < OUTPUTS; ++output) {
                 const float coefficient = winograd.output[output][product];
@@ -280,7 +280,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 }
 
 // Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and product the planes, and for each
-// unit a factor. A group is the `columns` positions of a part of a tile. Grid: (parts of all tiles, k_blocks) blocks
+// unit its group's factor. A group is the `columns` positions of a part of a tile. Grid: (parts of all tiles, k_blocks) blocks
 // of a warpgroup for each unit of a part.
 template <int OUTPUTS, int KERNEL, bool PADDED>
 __global__ __launch_bounds__(128 * MAX_PART_UNITS) void write_windows(
@@ -308,7 +308,7 @@ __global__ __launch_bounds__(128 * MAX_PART_UNITS) void write_windows(
     *reinterpret_cast<uint4*>(buffer + in_buffer) = split.parts[0];
     *reinterpret_cast<uint4*>(buffer + in_buffer + low) = split.parts[1];
     if (chunk == 0 && lane == 0) {
-      reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group * part_units + warp / 4);
+      reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group);
     }
   }
   wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too

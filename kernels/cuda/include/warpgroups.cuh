@@ -29,7 +29,7 @@ __device__ inline unsigned long long tile_descriptor(unsigned address) {
 // channel, and pixel(column). FUSES: whether there is an epilogue, for which registers may be missing.
 template <int N, class COLUMNS, bool FUSES = true>
 struct WarpOutput {
-  static constexpr int ROWS = 16, EIGHTS = EPILOGUE_COLUMNS / 8;
+  static constexpr int ROWS = 16;
   // Floats from row to row of the buffer: four rows of two neighbours from four lanes meet no bank conflict.
   static constexpr int ROW = EPILOGUE_COLUMNS + EPILOGUE_PAD, BUFFER = ROWS * ROW;
 
@@ -39,30 +39,23 @@ struct WarpOutput {
   float* y;
   int channel, end;  // the warp's first, and the first that is not computed
 
-  // results[j][0..1] are in the thread's first row, [2..3] in its second; they are lost. `buffer` is the warp's own. Returns
-  // whether all that this thread wrote is finite.
-  __device__ bool store(float (&results)[N / 8][4], RowFactors factors, float* buffer) const {
+  // results[j][0..1] are in the thread's first row, [2..3] in its second. `buffer` is the warp's own. Returns whether
+  // all that this thread wrote is finite.
+  __device__ bool store(const float (&results)[N / 8][4], RowFactors factors, float* buffer) const {
     const int lane = threadIdx.x % 32;
     const long long plane = p.pixels_per_image();
     float* const own = buffer + lane / 4 * ROW + lane % 4 * 2;
     float check = 0.0f;  // NaN as soon as one result is not finite
-    // Once for all groups: this code, written out for each of them, took longer to fetch than to run.
-#pragma unroll 1
+#pragma unroll
     for (int group = 0; group < N; group += EPILOGUE_COLUMNS) {
       __syncwarp();
 #pragma unroll
-      for (int j = 0; j < EIGHTS && j < N / 8; ++j) {
-        const float* const of = results[j];
+      for (int j = 0; j < EPILOGUE_COLUMNS / 8 && group + 8 * j < N; ++j) {
+        const float* const of = results[group / 8 + j];
         *reinterpret_cast<float2*>(own + 8 * j) = make_float2(fmaf(of[0], factors.first, factors.first_bias),
                                                               fmaf(of[1], factors.first, factors.first_bias));
         *reinterpret_cast<float2*>(own + 8 * j + 8 * ROW) = make_float2(fmaf(of[2], factors.second, factors.second_bias),
                                                                         fmaf(of[3], factors.second, factors.second_bias));
-      }
-      // The next group's become the first ones.
-#pragma unroll
-      for (int j = 0; j < N / 8 - EIGHTS; ++j) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) results[j][i] = results[j + EIGHTS][i];
       }
       __syncwarp();
       if (group + lane >= N || !columns.is_output(group + lane)) continue;

@@ -125,9 +125,9 @@ class WindowUnit {
     return SplitChunk<2>(transformed, scale_);
   }
 
-  // What undoes the scale in a product's sums; `unit` is its number among all.
-  __device__ float factor(int product, int k_block, int unit) const {
-    return product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo_, has_cuts_, k_block, unit)
+  // What undoes the scale in a product's sums; `group` is the group's number among all.
+  __device__ float factor(int product, int k_block, int group) const {
+    return product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo_, has_cuts_, k_block, group)
                                       : lengthen(undo_, KERNEL, k_block, has_cuts_);
   }
 
