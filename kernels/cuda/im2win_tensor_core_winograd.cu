@@ -72,10 +72,11 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   unsigned char* const filters = dynamic + (TILE_ALIGNMENT - shared_address(dynamic) % TILE_ALIGNMENT) % TILE_ALIGNMENT;
   unsigned char* const windows = filters + FILTER_SLOTS * S::SLOT_BYTES;
   float* const buffers = reinterpret_cast<float*>(windows + WINDOW_STAGES * S::WINDOW_BYTES);
-  // [PRODUCERS][2][PRODUCTS + 1], of the four warps of a producer.
-  float4* const maxima = reinterpret_cast<float4*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
+  // Of the four warps of a producer; two in turn.
+  using Maxima = float4[PRODUCTS + 1][1];
+  Maxima* const maxima = reinterpret_cast<Maxima*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
   // [WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
-  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2 * (PRODUCTS + 1));
+  float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2);
   constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
   Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
   Barrier* const filter_empty = filter_full + FILTER_SLOTS;
@@ -161,7 +162,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       Ring<WINDOW_STAGES> at = window;
 #pragma unroll
       for (int product = 0; product < PRODUCTS; ++product, at.next()) window_empty[at.stage].wait(at.parity ^ 1);
-      of_unit.find_scale(maxima + parity * (PRODUCTS + 1), chunk, 1, exponent_limit, [] { synchronize_warpgroup(1); });
+      of_unit.find_scale(maxima[parity], chunk, exponent_limit, [] { synchronize_warpgroup(1); });
       at = window;
 #pragma unroll
       for (int product = 0; product < PRODUCTS; ++product, at.next()) {
@@ -244,7 +245,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
             finish_products<N>(sums);
 #pragma unroll
             for (int j = 0; j < N / 8; ++j) {
-              const float undo = of_stage[part * S::OF_PART + (GROUPS_OF_PART == 1 ? 0 : 8 * j / EPILOGUE_COLUMNS)];
+              const float undo = of_stage[part * S::OF_PART + 8 * j / EPILOGUE_COLUMNS];
 #pragma unroll
               for (int output = 0; output < OUTPUTS; ++output) {
                 const float coefficient = winograd.output[output][product];
@@ -280,25 +281,24 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
 }
 
 // Writes the window tensor for the kernel above without PRODUCERS: for each tile, K block and product the planes, and for each
-// unit its group's factor. A group is the `columns` positions of a part of a tile. Grid: (parts of all tiles, k_blocks) blocks
-// of a warpgroup for each unit of a part.
-template <int OUTPUTS, int KERNEL, bool PADDED>
-__global__ __launch_bounds__(128 * MAX_PART_UNITS) void write_windows(
-    const float* __restrict__ x, unsigned char* __restrict__ windows, int tile_parts, int part_units, int columns, int pitch,
+// unit a factor. A group is the `columns` positions of a part of a tile, in UNITS units. Grid: (parts of all tiles, k_blocks).
+template <int OUTPUTS, int KERNEL, int UNITS, bool PADDED>
+__global__ __launch_bounds__(128 * UNITS, 2) void write_windows(
+    const float* __restrict__ x, unsigned char* __restrict__ windows, int tile_parts, int columns, int pitch,
     unsigned pitch_multiplier, unsigned pitch_shift, int strips, unsigned strips_multiplier, unsigned strips_shift,
     int exponent_limit, PROBLEM_PARAMETERS) {
   using Unit = WindowUnit<OUTPUTS, KERNEL>;
-  __shared__ float4 maxima[MAX_PART_UNITS * (Unit::PRODUCTS + 1)];
+  __shared__ float4 maxima[Unit::PRODUCTS + 1][UNITS];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const WindowPlanes planes = {tile_parts, part_units};
+  const WindowPlanes planes = {tile_parts, UNITS};
   const int group = blockIdx.x, k_block = blockIdx.y, warp = threadIdx.x / 32, lane = threadIdx.x % 32, chunk = warp % 4;
-  const int tile = group / tile_parts, unit = (group - tile * tile_parts) * part_units + warp / 4;
+  const int tile = group / tile_parts, unit = (group - tile * tile_parts) * UNITS + warp / 4;
   const StripPlace<OUTPUTS> place({pitch, pitch_multiplier, pitch_shift}, {strips, strips_multiplier, strips_shift},
                                   group * columns + warp / 4 * EPILOGUE_COLUMNS + lane);
   Unit of_unit;
   of_unit.template load_values<PADDED>(x, p, place, k_block, chunk);
-  of_unit.find_scale(maxima, warp, part_units, exponent_limit, [] { __syncthreads(); });
+  of_unit.find_scale(maxima, warp, exponent_limit, [] { __syncthreads(); });
   const long long first = (static_cast<long long>(tile) * gridDim.y + k_block) * Unit::PRODUCTS;
   unsigned char* buffer = windows + first * planes.bytes_in_memory();
   const int in_buffer = planes.offset(unit, chunk, lane), low = CHUNKS * planes.plane_bytes();
@@ -308,7 +308,7 @@ __global__ __launch_bounds__(128 * MAX_PART_UNITS) void write_windows(
     *reinterpret_cast<uint4*>(buffer + in_buffer) = split.parts[0];
     *reinterpret_cast<uint4*>(buffer + in_buffer + low) = split.parts[1];
     if (chunk == 0 && lane == 0) {
-      reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group);
+      reinterpret_cast<float*>(buffer + planes.bytes())[unit] = of_unit.factor(product, k_block, group * UNITS + warp / 4);
     }
   }
   wait_for_prerequisite();  // so that who waits for this kernel has waited for the filter's, too

@@ -20,9 +20,7 @@ from .tensor_core import (
     window_factor_bytes,
 )
 
-#: Units of a consumer's positions at most, of a window tensor in device memory.
-_MAX_PART_UNITS = 4
-DEFINITIONS = {"MAX_PART_UNITS": _MAX_PART_UNITS}
+DEFINITIONS: dict[str, int] = {}
 
 #: (Rows of the filter, of a strip) -> from how many input channels on the error stays below sequential FP32's, for data
 #: of one sign too (docs/tensor_cores.md).
@@ -70,7 +68,7 @@ class WinogradTile(TensorCoreTile):
         return 128 * self.units // self.consumers_n
 
     def windows_numbers(self, problem: ConvProblem) -> tuple[int, ...]:
-        return self.consumers_n, self.units // self.consumers_n, self.columns, *self.arguments_of(problem)
+        return self.consumers_n, self.columns, *self.arguments_of(problem)
 
     @property
     def products(self) -> int:
@@ -184,7 +182,7 @@ WINOGRAD_TILES = (
 
 
 def _windows_expression(tile: WinogradTile, padded: bool) -> str:
-    return f"write_windows<{tile.outputs}, {tile.kernel}, {int(padded)}>"
+    return f"write_windows<{tile.outputs}, {tile.kernel}, {tile.units // tile.consumers_n}, {int(padded)}>"
 
 
 def _filter_expression(outputs: int, kernel: int) -> str:

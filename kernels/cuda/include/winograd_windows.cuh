@@ -11,13 +11,15 @@ template <int OUTPUTS, int KERNEL>
 struct GroupLargest {
   static constexpr int SPREAD = 6, ROWS = Winograd<OUTPUTS, KERNEL>::PRODUCTS;
   float largest = 0.0f, second = 0.0f, least_seen = __int_as_float(0x7f800000);
-  // For each row those of all warps, four by four.
-  __device__ GroupLargest(const float4* of_warps, int fours) {
+  // For each row those of the four warps of each of UNITS warpgroups.
+  template <int UNITS>
+  __device__ GroupLargest(const float4 (&of_warps)[ROWS + 1][UNITS]) {
     float rows[ROWS] = {};
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
-      for (int j = 0; j < fours; ++j) {
-        const float4 four = of_warps[i * fours + j];
+#pragma unroll
+      for (int j = 0; j < UNITS; ++j) {
+        const float4 four = of_warps[i][j];
         rows[i] = max_magnitude(rows[i], max_magnitude(max_magnitude(four.x, four.y), max_magnitude(four.z, four.w)));
       }
       second = fmaxf(second, fminf(largest, rows[i]));
@@ -87,11 +89,11 @@ class WindowUnit {
     }
   }
 
-  // The `units` of a group, of as many warpgroups, have one scale, so that its positions can be shared by windows; all
-  // products have it in common. `of_rows` has units * (PRODUCTS + 1) elements. These warps, of which this is number `warp`,
-  // meet here; then `of_rows` must not be in use by another group until they have met again.
-  template <class MEET>
-  __device__ void find_scale(float4* of_rows, int warp, int units, int exponent_limit, MEET meet) {
+  // The UNITS of a group, of as many warpgroups, have one scale, so that its positions can be shared by windows; all
+  // products have it in common. These warps, of which this is number `warp`, meet here; then `of_rows` must not be in use by
+  // another group until they have met again.
+  template <int UNITS, class MEET>
+  __device__ void find_scale(float4 (&of_rows)[PRODUCTS + 1][UNITS], int warp, int exponent_limit, MEET meet) {
     constexpr Winograd<OUTPUTS, KERNEL> winograd;
     const int lane = threadIdx.x % 32;
     unsigned bits_of_all = 0;
@@ -100,16 +102,17 @@ class WindowUnit {
 #pragma unroll
       for (int k = 0; k < CHUNK; ++k) bits_of_all |= __float_as_int(values_[i][k]);
       const unsigned bits = __reduce_max_sync(0xffffffffu, Ranks(values_[i]).largest) >> 1;
-      if (lane == 0) reinterpret_cast<float*>(of_rows + i * units)[warp] = __int_as_float(bits);
+      if (lane == 0) reinterpret_cast<float*>(of_rows[i])[warp] = __int_as_float(bits);
     }
     const bool is_cut = __any_sync(0xffffffffu, bits_of_all & LOW_BITS);
-    if (lane == 0) reinterpret_cast<float*>(of_rows + PRODUCTS * units)[warp] = is_cut ? 1.0f : 0.0f;
+    if (lane == 0) reinterpret_cast<float*>(of_rows[PRODUCTS])[warp] = is_cut ? 1.0f : 0.0f;
     meet();
-    const GroupLargest<OUTPUTS, KERNEL> group_largest(of_rows, units);
+    const GroupLargest<OUTPUTS, KERNEL> group_largest(of_rows);
     const KBlockScale scale(group_largest.largest * (1 << winograd.headroom), exponent_limit);
     has_cuts_ = false;
-    for (int i = 0; i < units; ++i) {
-      const float4 cut = of_rows[PRODUCTS * units + i];
+#pragma unroll
+    for (int i = 0; i < UNITS; ++i) {
+      const float4 cut = of_rows[PRODUCTS][i];
       has_cuts_ |= cut.x + cut.y + cut.z + cut.w > 0.0f;
     }
     scale_ = scale.scale;
@@ -125,9 +128,9 @@ class WindowUnit {
     return SplitChunk<2>(transformed, scale_);
   }
 
-  // What undoes the scale in a product's sums; `group` is the group's number among all.
-  __device__ float factor(int product, int k_block, int group) const {
-    return product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo_, has_cuts_, k_block, group)
+  // What undoes the scale in a product's sums; `unit` is its number among all.
+  __device__ float factor(int product, int k_block, int unit) const {
+    return product == SUMMING_PRODUCT ? make_up_for_cuts<30>(undo_, has_cuts_, k_block, unit)
                                       : lengthen(undo_, KERNEL, k_block, has_cuts_);
   }
 
