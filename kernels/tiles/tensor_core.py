@@ -96,6 +96,10 @@ class TensorCoreTile:
         """What the kernel wants to know besides the plan's numbers."""
         return ()
 
+    def gathered_time(self, problem: ConvProblem) -> float:
+        """Estimated time of what is gathered at one time, in clocks."""
+        return self.taps(problem) * self.k_block_time
+
     def window_bytes(self, problem: ConvProblem) -> int:
         """Of the window tensor in device memory, if there is one."""
         return 0
@@ -217,10 +221,10 @@ def choices(problem: ConvProblem, multiprocessors: int, tiles: Sequence[SomeTile
     def cost(choice: tuple[SomeTile, int]) -> float:
         tile, splits = choice
         rounds = -(-math.prod(tile.tiles(problem)) * splits // (multiprocessors))
-        k_blocks = -(-tile.k_blocks(problem) // splits) * tile.taps(problem)
+        k_blocks = -(-tile.k_blocks(problem) // splits)
         partials = memory_time(splits * partial_bytes) if splits > 1 else 0.0
         windows = memory_time(tile.window_bytes(problem)) if tile.window_bytes(problem) else 0.0
-        return rounds * (k_blocks * tile.k_block_time + tile.tile_time) + partials + windows
+        return rounds * (k_blocks * tile.gathered_time(problem) + tile.tile_time) + partials + windows
 
     def splits(tile: TensorCoreTile) -> range:
         return range(1, 1 + max(1, min(8, tile.k_blocks(problem), MAX_PARTIAL_BYTES // partial_bytes)))
