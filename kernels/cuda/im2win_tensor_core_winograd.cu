@@ -11,6 +11,7 @@
 // into a value for each product, and splits those; each product has a plane of the window tensor, which serves KERNEL taps,
 // start addresses further along the width, as in im2win_tensor_core_sliding. Consumers add a product's sums to the strip's
 // rows at once, so that they hold results of OUTPUTS rows and sums of one product.
+#include "include/strip_store.cuh"
 #include "include/winograd_windows.cuh"
 
 // A block computes 64 * WARPGROUPS_M output channels. Each consumer multiplies N positions. Without PRODUCERS the window
@@ -65,6 +66,8 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, N, typename S::Group>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
+  using Strips = StripStore<OUTPUTS, N>;  // without producers
+  constexpr int BUFFER = PRODUCERS == 0 ? Strips::BUFFER : Output::BUFFER;
   // A consumer waits for the next product while it holds one.
   static_assert(WINDOW_STAGES > (PRODUCERS == 0 ? 1 : PRODUCTS), "a producer fills a K block's planes at once");
   static_assert(FILTER_SLOTS > 1, "the same, of the filter");
@@ -74,11 +77,14 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   float* const buffers = reinterpret_cast<float*>(windows + WINDOW_STAGES * S::WINDOW_BYTES);
   // Of the four warps of a producer; two in turn.
   using Maxima = float4[PRODUCTS + 1][1];
-  Maxima* const maxima = reinterpret_cast<Maxima*>(buffers + 4 * CONSUMER_WARPGROUPS * Output::BUFFER);
+  Maxima* const maxima = reinterpret_cast<Maxima*>(buffers + 4 * CONSUMER_WARPGROUPS * BUFFER);
   // [WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
   float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2);
   constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
-  Barrier* const filter_full = reinterpret_cast<Barrier*>(factors + FACTORS);
+  // Without producers, of each consumer.
+  using Places = typename Strips::Place[Strips::PLACES];
+  Places* const places = reinterpret_cast<Places*>(factors + FACTORS);
+  Barrier* const filter_full = reinterpret_cast<Barrier*>(places + (PRODUCERS == 0 ? CONSUMER_WARPGROUPS : 0));
   Barrier* const filter_empty = filter_full + FILTER_SLOTS;
   Barrier* const window_full = filter_empty + FILTER_SLOTS;
   Barrier* const window_empty = window_full + WINDOW_STAGES;
@@ -266,7 +272,15 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       }
       const Output output = output_of(tile);
       const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, p.out_channels);
-      const bool finite = output.store(results, row_factors, buffers + warp * Output::BUFFER);
+      bool finite;
+      if constexpr (PRODUCERS == 0) {
+        synchronize_warpgroup(1 + warpgroup);  // until the last tile's are not used any more
+        Strips::find_places(places[warpgroup], output.columns);
+        synchronize_warpgroup(1 + warpgroup);
+        finite = Strips::store(output, results, row_factors, buffers + warp * BUFFER, places[warpgroup]);
+      } else {
+        finite = output.store(results, row_factors, buffers + warp * BUFFER);
+      }
       suspects.add(i, __any_sync(0xffffffffu, !finite));
     }
     if (warpgroup == 0) wait_for_turn(0);  // none is left when the block ends

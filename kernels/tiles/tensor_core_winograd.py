@@ -124,6 +124,12 @@ def _part_units(columns: int, kernel: int, in_memory: bool) -> int:
     return -(-(columns + (kernel - 1 if in_memory else 0)) // EPILOGUE_COLUMNS)
 
 
+def _store_bytes(places: int) -> int:
+    """Shared memory in which a block's results are put into the order of memory, and for where each lies."""
+    row, place = (places + 23) // 32 * 32 + 8, 8
+    return CONSUMER_WARPGROUPS * (4 * 4 * row * FLOAT_BYTES + places * place)
+
+
 def _winograd(
     outputs: int,
     kernel: int,
@@ -145,7 +151,8 @@ def _winograd(
     factors = stages * window_factor_bytes(units) if in_memory else -(-stages * units // 2) * 2 * FLOAT_BYTES
     barrier_pair = 16
     slot = kernel * 64 * warpgroups_m * ROW_BYTES + barrier_pair
-    used = TILE_ALIGNMENT + stages * planes + maxima + factors + EPILOGUE_BYTES + stages * barrier_pair
+    used = TILE_ALIGNMENT + stages * planes + maxima + factors + stages * barrier_pair
+    used += _store_bytes(outputs * columns) if in_memory else EPILOGUE_BYTES
     slots = min(4, (MAX_SHARED_BYTES - used) // slot)
     return WinogradTile(
         program="im2win_tensor_core_winograd",
@@ -173,11 +180,11 @@ WINOGRAD_TILES = (
     _winograd(3, 3, 1, 64, 8, (850, 9500)),
     _winograd(4, 3, 2, 64, 12, (560, 9500)),
     _winograd(4, 3, 1, 64, 8, (860, 11500)),
-    _winograd(2, 3, 2, 88, 5, (510, 2500), in_memory=True),
+    _winograd(2, 3, 2, 88, 4, (510, 2500), in_memory=True),
     _winograd(2, 3, 1, 120, 3, (660, 3500), in_memory=True),
-    _winograd(3, 3, 2, 88, 5, (560, 6000), in_memory=True),
-    _winograd(4, 3, 1, 72, 4, (470, 7000), in_memory=True),
-    _winograd(3, 5, 2, 88, 3, (600, 6000), in_memory=True),
+    _winograd(3, 3, 2, 88, 3, (560, 6000), in_memory=True),
+    _winograd(4, 3, 1, 64, 3, (470, 7000), in_memory=True),
+    _winograd(3, 5, 2, 88, 2, (600, 6000), in_memory=True),
 )
 
 
