@@ -66,8 +66,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   using Output = WarpOutput<OUTPUTS * N, StripRows<OUTPUTS, N, typename S::Group>, PRODUCERS == 0>;
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
-  using Strips = StripStore<OUTPUTS, N>;  // without producers
-  constexpr int BUFFER = PRODUCERS == 0 ? Strips::BUFFER : Output::BUFFER;
+  // Strips of four are for large images, whose rows fill their sectors anyway; and registers would be missing.
+  constexpr bool IN_ORDER = PRODUCERS == 0 && OUTPUTS < 4;
+  using Strips = StripStore<OUTPUTS, N>;
+  constexpr int BUFFER = IN_ORDER ? Strips::BUFFER : Output::BUFFER;
   // A consumer waits for the next product while it holds one.
   static_assert(WINDOW_STAGES > (PRODUCERS == 0 ? 1 : PRODUCTS), "a producer fills a K block's planes at once");
   static_assert(FILTER_SLOTS > 1, "the same, of the filter");
@@ -81,10 +83,10 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
   // [WINDOW_STAGES][UNITS], but for windows from device memory, which have them behind their planes.
   float* const factors = reinterpret_cast<float*>(maxima + PRODUCERS * 2);
   constexpr int FACTORS = PRODUCERS == 0 ? 0 : (WINDOW_STAGES * S::UNITS + 1) / 2 * 2;
-  // Without producers, of each consumer.
+  // Of each consumer, if its outputs are put into the order of memory.
   using Places = typename Strips::Place[Strips::PLACES];
   Places* const places = reinterpret_cast<Places*>(factors + FACTORS);
-  Barrier* const filter_full = reinterpret_cast<Barrier*>(places + (PRODUCERS == 0 ? CONSUMER_WARPGROUPS : 0));
+  Barrier* const filter_full = reinterpret_cast<Barrier*>(places + (IN_ORDER ? CONSUMER_WARPGROUPS : 0));
   Barrier* const filter_empty = filter_full + FILTER_SLOTS;
   Barrier* const window_full = filter_empty + FILTER_SLOTS;
   Barrier* const window_empty = window_full + WINDOW_STAGES;
@@ -273,7 +275,7 @@ __global__ __launch_bounds__(128 * (CONSUMER_WARPGROUPS + PRODUCERS + 1), 1) voi
       const Output output = output_of(tile);
       const RowFactors row_factors(filter_factors, plan.epilogue, output.channel + lane / 4, p.out_channels);
       bool finite;
-      if constexpr (PRODUCERS == 0) {
+      if constexpr (IN_ORDER) {
         synchronize_warpgroup(1 + warpgroup);  // until the last tile's are not used any more
         Strips::find_places(places[warpgroup], output.columns);
         synchronize_warpgroup(1 + warpgroup);

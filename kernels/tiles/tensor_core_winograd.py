@@ -152,7 +152,7 @@ def _winograd(
     barrier_pair = 16
     slot = kernel * 64 * warpgroups_m * ROW_BYTES + barrier_pair
     used = TILE_ALIGNMENT + stages * planes + maxima + factors + stages * barrier_pair
-    used += _store_bytes(outputs * columns) if in_memory else EPILOGUE_BYTES
+    used += _store_bytes(outputs * columns) if in_memory and outputs < 4 else EPILOGUE_BYTES
     slots = min(4, (MAX_SHARED_BYTES - used) // slot)
     return WinogradTile(
         program="im2win_tensor_core_winograd",
@@ -183,7 +183,7 @@ WINOGRAD_TILES = (
     _winograd(2, 3, 2, 88, 4, (510, 2500), in_memory=True),
     _winograd(2, 3, 1, 120, 3, (660, 3500), in_memory=True),
     _winograd(3, 3, 2, 88, 3, (560, 6000), in_memory=True),
-    _winograd(4, 3, 1, 64, 3, (470, 7000), in_memory=True),
+    _winograd(4, 3, 1, 72, 4, (470, 7000), in_memory=True),
     _winograd(3, 5, 2, 88, 2, (600, 6000), in_memory=True),
 )
 

@@ -1,4 +1,4 @@
-// How a consumer of im2win_tensor_core_winograd without producers writes the strips of its positions.
+// How a consumer of im2win_tensor_core_winograd writes strips of neighbouring positions.
 #pragma once
 #include "winograd_tensor_core.cuh"
 
