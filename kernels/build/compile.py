@@ -72,6 +72,8 @@ def compile_program(program: str, architecture: str, expressions: tuple[str, ...
         "nvrtc": f"{major}.{minor}",
         "options": COMPILE_OPTIONS,
         "seconds": round(time.perf_counter() - started, 3),
+        # Where matrix products of a warpgroup wait for each other, say.
+        "warnings": [line for line in log.getvalue().splitlines() if "Potential Performance Loss" in line],
         "kernels": [
             {
                 "expression": expression,

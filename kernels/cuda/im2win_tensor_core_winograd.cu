@@ -3,9 +3,9 @@
 // group. Arithmetic, error and guard: see docs/tensor_cores.md.
 //
 // A "line" is a strip of OUTPUTS output rows. Its places are the columns of the padded X, `pitch` of them, and are numbered on
-// from line to line. Windows that start at GROUP_OUTPUTS neighbouring places lie in a group of EPILOGUE_COLUMNS positions,
-// which has one scale; the next group begins with the last KERNEL - 1 of them again, so that all taps of a window have its
-// group's scale and their sums need not be undone one by one.
+// from line to line. Neighbouring places are a group of positions with one scale (ScaleGroup); the next group begins with the
+// last KERNEL - 1 of them again, so that all taps of a window have its group's scale and their sums need not be undone one by
+// one.
 //
 // The reduction is cut into K blocks of K_BLOCK input channels. A producer takes the rows of X under a strip, transforms them
 // into a value for each product, and splits those; each product has a plane of the window tensor, which serves KERNEL taps,

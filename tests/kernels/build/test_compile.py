@@ -81,6 +81,7 @@ def instances(program: str, architecture: str) -> tuple[str, ...]:
 
 
 def check_resources(report: dict[str, Any]) -> None:
+    assert report["warnings"] == []
     for kernel in report["kernels"]:
         assert kernel["registers"] > 0
         # The stack frame is what local memory would be; spills are part of it.
