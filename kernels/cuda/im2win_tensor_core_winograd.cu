@@ -338,14 +338,16 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
                                  float* __restrict__ factors, int k_blocks, PROBLEM_PARAMETERS) {
   constexpr Winograd<OUTPUTS, KERNEL> winograd;
   constexpr int PRODUCTS = winograd.PRODUCTS;
-  __shared__ float warp_largest[32];
+  // K blocks at a time pass through shared memory, since the threads' values are far apart.
+  constexpr int AT_ONCE = KERNEL == 3 ? 16 : 6, AREA = KERNEL * KERNEL, PART = AT_ONCE * K_BLOCK * AREA;
+  __shared__ float warp_largest[32], of_part[PART];
   launch_dependents();
   const Problem p = PROBLEM_ARGUMENTS;
-  const int channel = blockIdx.x, columns = channel < p.out_channels ? p.in_channels * KERNEL : 0;
+  const int channel = blockIdx.x, reduction = channel < p.out_channels ? p.reduction() : 0;
   const float* const weights = f + static_cast<long long>(channel) * p.reduction();
   float largest = 0.0f;
 #pragma unroll 8
-  for (int i = threadIdx.x; i < columns * KERNEL; i += blockDim.x) largest = max_magnitude(largest, weights[i]);
+  for (int i = threadIdx.x; i < reduction; i += blockDim.x) largest = max_magnitude(largest, weights[i]);
   for (int lanes = 16; lanes > 0; lanes /= 2) {
     largest = max_magnitude(largest, __shfl_xor_sync(0xffffffffu, largest, lanes));
   }
@@ -362,32 +364,34 @@ __global__ void transform_filter(const float* __restrict__ f, unsigned char* __r
     factors[channel] = in_range ? scalbnf(1.0f, exponent + 1) : __int_as_float(0x7fffffff);
   }
 
-  for (int i = threadIdx.x; i < k_blocks * KERNEL * CHUNKS; i += blockDim.x) {
-    const int k_block = i / (KERNEL * CHUNKS), rest = i - k_block * KERNEL * CHUNKS;
-    const int v = rest / CHUNKS, chunk = rest % CHUNKS, row = channel % FILTER_ROWS;
-    float of_chunk[CHUNK][KERNEL];  // one column of the filter
-#pragma unroll
-    for (int j = 0; j < CHUNK; ++j) {
-      const int c = k_block * K_BLOCK + chunk * CHUNK + j;
-      const bool is_weight = in_range && c * KERNEL < columns;
-#pragma unroll
-      for (int u = 0; u < KERNEL; ++u) of_chunk[j][u] = is_weight ? weights[(c * KERNEL + u) * KERNEL + v] : 0.0f;
+  for (int first = 0; first < k_blocks; first += AT_ONCE) {
+    __syncthreads();
+#pragma unroll 8
+    for (int i = threadIdx.x; i < PART; i += blockDim.x) {
+      const int k = first * K_BLOCK * AREA + i;
+      of_part[i] = in_range && k < reduction ? weights[k] : 0.0f;
     }
+    __syncthreads();
+    for (int i = threadIdx.x; i < min(AT_ONCE, k_blocks - first) * KERNEL * CHUNKS; i += blockDim.x) {
+      const int k_block = i / (KERNEL * CHUNKS), rest = i - k_block * KERNEL * CHUNKS;
+      const int v = rest / CHUNKS, chunk = rest % CHUNKS, row = channel % FILTER_ROWS;
+      const float* const column = of_part + (k_block * K_BLOCK + chunk * CHUNK) * AREA + v;
 #pragma unroll
-    for (int product = 0; product < PRODUCTS; ++product) {
-      float values[CHUNK];
+      for (int product = 0; product < PRODUCTS; ++product) {
+        float values[CHUNK];
 #pragma unroll
-      for (int j = 0; j < CHUNK; ++j) {
-        double sum = 0.0;
+        for (int j = 0; j < CHUNK; ++j) {
+          double sum = 0.0;
 #pragma unroll
-        for (int u = 0; u < KERNEL; ++u) sum += winograd.filter[product][u] * of_chunk[j][u];
-        values[j] = static_cast<float>(sum * scale);
+          for (int u = 0; u < KERNEL; ++u) sum += winograd.filter[product][u] * column[j * AREA + u * KERNEL];
+          values[j] = static_cast<float>(sum * scale);
+        }
+        const SplitChunk<2> split(values, 1.0f);
+        const int of = ((first + k_block) * PRODUCTS + product) * KERNEL + v;
+        unsigned char* const target = tiles + filter_tile_offset<FILTER_ROWS, 2>(p, channel, of);
+        *reinterpret_cast<uint4*>(target + chunk_offset(row, chunk)) = split.parts[0];
+        *reinterpret_cast<uint4*>(target + chunk_offset(row, CHUNKS + chunk)) = split.parts[1];
       }
-      const SplitChunk<2> split(values, 1.0f);
-      const int of = (k_block * PRODUCTS + product) * KERNEL + v;
-      unsigned char* const target = tiles + filter_tile_offset<FILTER_ROWS, 2>(p, channel, of);
-      *reinterpret_cast<uint4*>(target + chunk_offset(row, chunk)) = split.parts[0];
-      *reinterpret_cast<uint4*>(target + chunk_offset(row, CHUNKS + chunk)) = split.parts[1];
     }
   }
 }
