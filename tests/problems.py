@@ -34,6 +34,11 @@ STRIPS = [
     ConvProblem(2, 33, 12, 9, 70, 5, 5, 1),
     ConvProblem(1, 70, 9, 11, 130, 5, 5, padding=2),
     ConvProblem(2, 4, 5, 20, 9, 5, 5, padding=((0, 3), (4, 1))),
+    # Rows that are wider than a tile, and images of which a tile has many.
+    ConvProblem(1, 3, 3, 260, 5, 3, 3, padding=1),
+    ConvProblem(50, 3, 4, 4, 9, 3, 3, 1),
+    ConvProblem(1, 3, 5, 120, 5, 5, 5, padding=((0, 0), (2, 2))),
+    ConvProblem(40, 3, 5, 5, 9, 5, 5, 1),
 ]
 
 #: For the fused kernel for short reductions: images of 4 k pixels. One or more tiles of them and of channels; tiles
